@@ -1,0 +1,55 @@
+"""The ``ctiserver`` command: one verb per job, one module per verb in this package.
+
+A module holds ``command``, a click command or group; its name is the verb. Modules are imported only when used, so
+that ``ctiserver --help`` is quick and a missing extra never breaks another verb.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from collections.abc import Sequence
+
+import click
+
+from ctiserver import __version__
+from ctiserver.errors import UserFault
+
+#: Exit status for whatever the user can mend.
+EXIT_USER_FAULT = 2
+
+
+class _Verbs(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(
+            name.replace("_", "-") for _, name, _ in pkgutil.iter_modules(__path__) if not name.startswith("_")
+        )
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module = importlib.import_module(f"{__name__}.{cmd_name.replace('-', '_')}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ctiserver")
+def cli() -> None:
+    """The contact-centre server for anyone with an Asterisk."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; what a user can mend is one message on stderr and exit status 2."""
+    try:
+        cli.main(args=None if arguments is None else list(arguments), prog_name="ctiserver", standalone_mode=False)
+    except UserFault as fault:
+        click.echo(f"ctiserver: {fault}", err=True)
+        sys.exit(EXIT_USER_FAULT)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(EXIT_USER_FAULT)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)

@@ -1,0 +1,1 @@
+"""One folder per thing a user would name; they never import one another."""

@@ -1,0 +1,48 @@
+"""Identities. Each is a type of its own, so that a checker tells them apart."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections.abc import Callable
+from datetime import datetime
+from typing import NewType
+
+PbxName = NewType("PbxName", str)  #: the name an admin gave a PBX in ctiserver.yaml
+Uniqueid = NewType("Uniqueid", str)  #: Asterisk's name for a channel; opaque, unique only within its PBX
+Linkedid = NewType("Linkedid", str)  #: Asterisk's grouping of channels; may change during a call
+Interface = NewType("Interface", str)  #: a device as app_queue names it: ``PJSIP/agent1``
+QueueName = NewType("QueueName", str)
+CallId = NewType("CallId", str)  #: ULID
+ContactId = NewType("ContactId", str)  #: ULID
+SiteId = NewType("SiteId", str)  #: ULID
+DeviceId = NewType("DeviceId", str)  #: ULID
+RecordId = NewType("RecordId", str)  #: ULID
+WorkOrderId = NewType("WorkOrderId", str)  #: ULID
+AgentId = NewType("AgentId", str)  #: short name: ``agent1``
+UserId = NewType("UserId", str)  #: ULID of a log-in account
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+# Asterisk writes "<seconds>.<n>", or "<systemname>-<seconds>.<n>"; anything else is taken as it is.
+_UNIQUEID_SECONDS = re.compile(r"(?:^|-)(\d{9,11})\.\d+$")
+
+
+def _ulid(milliseconds: int, entropy: int) -> str:
+    value = (milliseconds & ((1 << 48) - 1)) << 80 | (entropy & ((1 << 80) - 1))
+    return "".join(_CROCKFORD[(value >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def new_ulid(now: datetime, random_bits: Callable[[int], int] = secrets.randbits) -> str:
+    """A fresh ULID: 26 characters that sort by time. ``now`` is aware UTC."""
+    return _ulid(int(now.timestamp() * 1000), random_bits(80))
+
+
+def call_id(pbx: PbxName, uniqueid: Uniqueid) -> CallId:
+    """The id of the call that began with this channel: the same after a restart, in a replay, and from AMI and AGI.
+
+    Its time part is the second that Asterisk wrote into the uniqueid, else zero; the rest is a hash of (pbx, uniqueid).
+    """
+    seconds = _UNIQUEID_SECONDS.search(uniqueid)
+    digest = hashlib.sha256(f"{pbx}\0{uniqueid}".encode()).digest()
+    return CallId(_ulid(int(seconds[1]) * 1000 if seconds else 0, int.from_bytes(digest[:10], "big")))
