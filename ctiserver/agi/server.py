@@ -1,0 +1,183 @@
+"""The FastAGI server: who may connect, how many at once, and which handler a script's name means."""
+
+from __future__ import annotations
+
+import asyncio
+from ipaddress import IPv6Address, ip_address
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from ctiserver.agi.codec import AgiGarbage, Request, RequestReader
+from ctiserver.agi.session import HungUp, Session
+from ctiserver.clock import Clock
+from ctiserver.errors import CtiError, DeadlineExceeded, UserFault
+from ctiserver.settings import AgiSettings
+
+log = structlog.get_logger(__name__)
+
+#: What serves one call; it returns when the dialplan shall go on.
+Handler = Callable[[Session], Awaitable[None]]
+#: Connections that are still to prove themselves, beyond the calls served: more are closed unheard.
+MAX_UNPROVEN = 512
+_CLOSE_TIMEOUT_S = 1.0
+
+
+@dataclass(slots=True)
+class Counts:
+    """What happened since the start, for metrics."""
+
+    served: int = 0
+    refused_peer: int = 0
+    refused_header: int = 0
+    refused_busy: int = 0
+    unknown_script: int = 0
+    failed: int = 0
+
+
+class AgiServer:
+    """Listens for Asterisk and gives each call to the handler that its script's name means."""
+
+    def __init__(self, settings: AgiSettings, handlers: Mapping[str, Handler], clock: Clock) -> None:
+        self._settings = settings
+        self._handlers = handlers
+        self._clock = clock
+        self._calls = 0
+        self._unproven = 0
+        self._port: int | None = None
+        self._listening = asyncio.Event()
+        self.counts = Counts()
+
+    @property
+    def active(self) -> int:
+        """Calls being served now."""
+        return self._calls
+
+    async def listening(self) -> int:
+        """Wait until the port is open; returns its number."""
+        await self._listening.wait()
+        assert self._port is not None
+        return self._port
+
+    async def run(self) -> None:
+        """Serve until cancelled; calls under way then lose their session, and the dialplan carries them on.
+
+        Raises UserFault when the address can't be listened on.
+        """
+        async with asyncio.TaskGroup() as group:
+
+            def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                group.create_task(self._connection(reader, writer), name="agi-call")
+
+            try:
+                server = await asyncio.start_server(
+                    accept, self._settings.host, self._settings.port, limit=16384, backlog=1024
+                )
+            except OSError as error:
+                raise UserFault(
+                    f"FastAGI can't listen on {self._settings.host}:{self._settings.port}: {error.strerror or error}",
+                    where="agi.host / agi.port",
+                    fix="Stop what uses the port, or give another one here and in the dialplan",
+                ) from None
+            try:
+                self._port = server.sockets[0].getsockname()[1]
+                self._listening.set()
+                await asyncio.get_running_loop().create_future()  # until cancelled
+            finally:
+                self._listening.clear()
+                server.close()
+
+    def _allowed(self, peer: object) -> bool:
+        try:
+            address = ip_address(peer[0] if isinstance(peer, tuple) else "")
+        except ValueError:
+            return False
+        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        return any(address in network for network in self._settings.allow)
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = writer.get_extra_info("peername")
+        try:
+            if not self._allowed(peer) or self._unproven >= MAX_UNPROVEN:
+                self.counts.refused_peer += 1
+                log.warning("agi_peer_refused", peer=str(peer))
+                return
+            self._unproven += 1
+            try:
+                request = await self._request(reader)
+            finally:
+                self._unproven -= 1
+            await self._serve(request, reader, writer)
+        except (AgiGarbage, DeadlineExceeded, ConnectionError) as error:
+            self.counts.refused_header += 1
+            log.warning("agi_refused", peer=str(peer), reason=str(error))
+        finally:
+            await _close(writer)
+
+    async def _request(self, reader: asyncio.StreamReader) -> Request:
+        header = RequestReader(self._settings.header_max_bytes)
+        try:
+            async with asyncio.timeout(self._settings.header_timeout_s):
+                while True:
+                    data = await reader.read(4096)
+                    if not data:
+                        raise AgiGarbage("the connection ended inside the header")
+                    request = header.feed(data)
+                    if request is not None:
+                        return request
+        except TimeoutError:
+            raise DeadlineExceeded("the AGI header did not come in time") from None
+
+    async def _serve(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        session = Session(
+            request,
+            reader,
+            writer,
+            margin_s=self._settings.command_margin_s,
+            monotonic=self._clock.monotonic,
+        )
+        handler = self._handlers.get(request.script)
+        with structlog.contextvars.bound_contextvars(uniqueid=request["uniqueid"], script=request.script):
+            if self._calls >= self._settings.max_sessions or handler is None:
+                await self._decline(session, handler is None)
+                return
+            self._calls += 1
+            try:
+                await handler(session)
+                self.counts.served += 1
+            except HungUp:
+                self.counts.served += 1
+            except CtiError as error:
+                # The session ends without its done mark, so that the dialplan's fallback serves the caller.
+                self.counts.failed += 1
+                log.error("agi_call_failed", error=str(error), kind=type(error).__name__)
+            except Exception:  # the edge of one call: nothing of it may reach another
+                self.counts.failed += 1
+                log.exception("agi_call_crashed")
+            finally:
+                self._calls -= 1
+
+    async def _decline(self, session: Session, unknown: bool) -> None:
+        """End politely without the done mark: the dialplan falls back, and ``CTI_BUSY`` says why."""
+        if unknown:
+            self.counts.unknown_script += 1
+            log.error("agi_script_unknown", known=sorted(self._handlers))
+        else:
+            self.counts.refused_busy += 1
+            log.warning("agi_busy", calls=self._calls)
+        try:
+            await session.set_variable("CTI_BUSY", "script" if unknown else "calls")
+            await session.release()
+        except CtiError as error:
+            log.info("agi_decline_unheard", error=str(error))
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    try:
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+            await writer.wait_closed()
+    except (TimeoutError, ConnectionError):
+        writer.transport.abort()
