@@ -1,0 +1,66 @@
+"""Logs as events with ids: one line an event, numbers masked, typed digits never."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+from ctiserver.settings import LogSettings
+
+#: Context that every line carries where it is known: bind with ``structlog.contextvars.bound_contextvars``.
+CONTEXT = ("pbx", "linkedid", "call_id", "agent")
+
+_NUMBERS = ("ani", "dnis", "number", "caller")
+_MASKED = re.compile(r"\d(?=\d{4})")
+
+
+def mask(number: str) -> str:
+    """A telephone number for a log: only its last four digits stay."""
+    return _MASKED.sub("*", number)
+
+
+def _mask_numbers(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for key in _NUMBERS:
+        if isinstance(event.get(key), str):
+            event[key] = mask(event[key])
+    return event
+
+
+def configure(settings: LogSettings) -> None:
+    """Set up logging for this process: structlog's events and other libraries' records, on stderr."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _mask_numbers,
+        structlog.processors.StackInfoRenderer(),
+    ]
+    renderer: Any
+    if settings.format == "json":
+        renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
+        shared.append(structlog.processors.format_exc_info)
+    else:
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(settings.level.upper())
+    for noisy in ("aiosqlite", "asyncio", "sqlalchemy", "alembic", "dbos", "panoramisk"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))

@@ -1,0 +1,210 @@
+"""Settings: ``ctiserver.yaml``, overridden by the environment, with secrets from files or the environment.
+
+Precedence, highest first: environment (``CTISERVER_WEB__PORT=8080``), ``ctiserver.yaml``, defaults. An account's secret
+is given by ``secret_file`` (one line, read at start) or by environment (``CTISERVER_PBXS__MAIN__SECRET``), never in the
+YAML file itself. Numbers end in their unit; everything is loopback unless said otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+
+from ctiserver.errors import UserFault
+from ctiserver.strict_yaml import Document, Written, load, parse
+
+ENVIRONMENT_PREFIX = "CTISERVER_"
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class DatabaseSettings(Written):
+    """Where records, calls and people are kept."""
+
+    url: str = ""  #: empty: SQLite file ``ctiserver.sqlite`` in data_dir; else ``postgresql://user@host/name``
+    pool_size: Annotated[int, Field(ge=1, le=200)] = 10
+
+
+class WorkflowSettings(Written):
+    """The durable workflow engine."""
+
+    url: str = ""  #: empty: SQLite file ``workflow.sqlite`` in data_dir, or the same PostgreSQL server as the database
+    threads: Annotated[int, Field(ge=1, le=64)] = 4
+    polling_s: Seconds = 0.1
+
+
+class PbxSettings(Written):
+    """One Asterisk and its AMI account."""
+
+    host: str = "127.0.0.1"
+    port: Port = 5038
+    username: str = "ctiserver"
+    secret: SecretStr = SecretStr("")
+    secret_file: Path | None = None
+    connect_timeout_s: Seconds = 5.0
+    action_timeout_s: Seconds = 5.0
+    ping_every_s: Seconds = 2.0
+    ping_timeout_s: Seconds = 2.0
+    reconnect_first_s: Seconds = 0.2
+    reconnect_longest_s: Seconds = 5.0
+    trunks: tuple[str, ...] = ("trunk",)  #: PJSIP endpoints (or SIP peers) that bring calls in from outside
+    outbound_context: str = "cti-outbound"
+
+    @model_validator(mode="after")
+    def _read_secret(self) -> PbxSettings:
+        if self.secret_file is not None and not self.secret.get_secret_value():
+            try:
+                secret = self.secret_file.read_text(encoding="utf-8").strip()
+            except OSError as error:
+                raise ValueError(f"the secret file {self.secret_file} can't be read: {error.strerror}") from None
+            return self.model_copy(update={"secret": SecretStr(secret)})
+        return self
+
+
+class AgiSettings(Written):
+    """The FastAGI server that Asterisk calls for every menu. It has no authentication: loopback or an allow-list."""
+
+    host: str = "127.0.0.1"
+    port: Port = 4573
+    allow: tuple[IPv4Network | IPv6Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+    header_timeout_s: Seconds = 2.0
+    header_max_bytes: Annotated[int, Field(ge=512, le=65_536)] = 8192
+    command_margin_s: Seconds = 1.0  #: how long past a command's longest time the dead-man waits
+    max_sessions: Annotated[int, Field(ge=1, le=10_000)] = 500
+
+
+class WebSettings(Written):
+    """The console, the API and the WebSocket."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    public_url: str = ""  #: as browsers see it; empty: http://host:port
+    session_hours: Annotated[float, Field(gt=0, le=720)] = 12.0
+    websocket_queue: Annotated[int, Field(ge=8, le=10_000)] = 256
+
+
+class PromptSettings(Written):
+    """Who speaks texts, and where the spoken files lie."""
+
+    command: tuple[str, ...] = ()
+    """Any text-to-speech command: ``{text}``, ``{language}``, ``{out}`` are filled in. Empty: espeak-ng."""
+    voices: dict[str, str] = {"zh-CN": "cmn", "en": "en-us"}  # noqa: RUF012 - pydantic copies defaults
+    words_per_minute: Annotated[int, Field(ge=80, le=400)] = 150
+    cache_dir: Path | None = None  #: default: data_dir/prompts
+    asterisk_dir: str = ""  #: the same folder as Asterisk sees it; empty: the same path
+    timeout_s: Seconds = 30.0
+
+
+class LogSettings(Written):
+    """Logs are events with ids, one a line."""
+
+    format: Literal["console", "json"] = "console"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(Written):
+    """Everything in ``ctiserver.yaml``."""
+
+    data_dir: Path = Path("data")  #: databases, prompts, voicemail; relative to the settings file
+    config_dir: Path = Path()  #: queues.yaml, numbers.yaml …; empty: beside the settings file
+    flows_dir: Path | None = None  #: *.flow.yaml; None: the shipped flows
+    region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] = "CN"  #: ISO 3166; how national numbers are read
+    time_zone: str = "Asia/Shanghai"
+    languages: tuple[str, ...] = ("zh-CN", "en")
+    pbxs: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")], PbxSettings] = {}  # noqa: RUF012
+    database: DatabaseSettings = DatabaseSettings()
+    workflow: WorkflowSettings = WorkflowSettings()
+    agi: AgiSettings = AgiSettings()
+    web: WebSettings = WebSettings()
+    prompts: PromptSettings = PromptSettings()
+    logs: LogSettings = LogSettings()
+
+    @property
+    def database_url(self) -> str:
+        """The database's URL, with the default filled in."""
+        return self.database.url or f"sqlite:///{self.data_dir / 'ctiserver.sqlite'}"
+
+    @property
+    def workflow_url(self) -> str:
+        """The workflow engine's database URL, with the default filled in."""
+        if self.workflow.url:
+            return self.workflow.url
+        if self.database.url.startswith("postgresql"):
+            return self.database.url
+        return f"sqlite:///{self.data_dir / 'workflow.sqlite'}"
+
+    @property
+    def prompts_dir(self) -> Path:
+        """Where spoken prompts lie."""
+        return self.prompts.cache_dir or self.data_dir / "prompts"
+
+
+def load_settings(path: Path, environment: dict[str, str] | None = None) -> Settings:
+    """Read ``ctiserver.yaml`` and the environment; relative paths are beside the file.
+
+    Raises UserFault with file and line, or with the environment variable's name, for anything that does not fit.
+    """
+    document = load(path)
+    settings = parse(document, Settings)
+    _refuse_secret_in_file(document)
+    overrides = _overrides(os.environ if environment is None else environment)
+    if overrides:
+        settings = _overridden(document, overrides)
+    base = path.resolve().parent
+    return settings.model_copy(
+        update={
+            "data_dir": base / settings.data_dir,
+            "config_dir": base / settings.config_dir,
+            "flows_dir": None if settings.flows_dir is None else base / settings.flows_dir,
+        }
+    )
+
+
+def _refuse_secret_in_file(document: Document) -> None:
+    pbxs = document.data.get("pbxs") if isinstance(document.data, dict) else None
+    for name, pbx in pbxs.items() if isinstance(pbxs, dict) else ():
+        if isinstance(pbx, dict) and "secret" in pbx:
+            raise UserFault(
+                f"the secret of PBX {name!r} does not belong in this file",
+                where=str(document.key_place(("pbxs", name, "secret"))),
+                fix=f"Put it into a file named by secret_file, or {ENVIRONMENT_PREFIX}PBXS__{name.upper()}__SECRET",
+            )
+
+
+def _overrides(environment: Any) -> dict[str, str]:
+    return {key: value for key, value in environment.items() if key.startswith(ENVIRONMENT_PREFIX) and "__" in key}
+
+
+def _overridden(document: Document, overrides: dict[str, str]) -> Settings:
+    data: dict[str, Any] = json.loads(json.dumps(document.data))
+    for key, text in sorted(overrides.items()):
+        steps = key.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+        here = data
+        for step in steps[:-1]:
+            here = here.setdefault(step, {})
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        here[steps[-1]] = value
+        try:
+            # one at a time, so that a message names the one variable that does not fit
+            settings = Settings.model_validate_json(json.dumps(data), strict=True)
+        except ValidationError as error:
+            if isinstance(value, int | float):
+                here[steps[-1]] = text  # a password of digits is text all the same
+                try:
+                    settings = Settings.model_validate_json(json.dumps(data), strict=True)
+                    continue
+                except ValidationError:
+                    pass
+            raise UserFault(
+                error.errors()[0]["msg"], where=key, fix="Change or unset that environment variable"
+            ) from None
+    return settings

@@ -1,0 +1,285 @@
+"""The site: what admins edit in ``config/`` beside ``ctiserver.yaml``, read strictly into one frozen tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, Field
+
+from ctiserver.errors import FileFault, Problem, UserFault
+from ctiserver.resources import shipped
+from ctiserver.strict_yaml import Document, Duration, Written, load, parse, suggest
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Texts = dict[str, str]  #: language → text
+
+W = TypeVar("W", bound=Written)
+
+Strategy = Literal["longest_idle", "round_robin", "fewest_calls", "random", "ring_all", "in_order"]
+
+#: Our words for how a queue picks an agent, and app_queue's. docs/reference/queues.md holds the same table.
+STRATEGIES: dict[Strategy, str] = {
+    "longest_idle": "leastrecent",
+    "round_robin": "rrmemory",
+    "fewest_calls": "fewestcalls",
+    "random": "random",
+    "ring_all": "ringall",
+    "in_order": "linear",
+}
+
+
+def _dial_pattern(text: str) -> str:
+    if text != "*" and not text.lstrip("+").isdigit():
+        raise ValueError(f'{text!r} is no number; write digits in quotes, or "*" for every other number')
+    return text
+
+
+def _alias(text: str) -> str:
+    flow, _, alias = text.partition("@")
+    if not flow or (alias not in ("", "prod", "test")):
+        raise ValueError(f"{text!r} names no flow; write flow, flow@prod or flow@test")
+    return text
+
+
+class NumberConfig(Written):
+    """What a dialled number leads to."""
+
+    flow: Annotated[str, AfterValidator(_alias)]
+    calendar: Name | None = None
+    time_zone: str | None = None
+    cost_centre: str | None = None
+    languages: tuple[str, ...] = ()
+    presented: str | None = None  #: the number shown when we call out for it
+
+    @property
+    def flow_name(self) -> str:
+        """The flow without its alias."""
+        return self.flow.partition("@")[0]
+
+
+class NumbersFile(Written):
+    """numbers.yaml"""
+
+    numbers: dict[Annotated[str, AfterValidator(_dial_pattern)], NumberConfig] = {}  # noqa: RUF012
+
+
+class WrapUp(Written):
+    """After-call work: how long, how often extended, and what then."""
+
+    limit: Duration = timedelta(seconds=60)
+    extend_once: Duration = timedelta(0)
+    then: Literal["available", "paused"] = "available"
+
+
+class ServiceLevel(Written):
+    """What the service level is measured against."""
+
+    answered_within: Duration = timedelta(seconds=20)
+    short_abandon: Duration = timedelta(seconds=5)
+
+
+class Members(Written):
+    """Who takes calls of a queue: agents with any of these skills, or by name."""
+
+    skills: tuple[Name, ...] = ()
+    agents: tuple[str, ...] = ()
+    penalties: dict[str, Annotated[int, Field(ge=0, le=99)]] = {}  # noqa: RUF012
+
+
+class Closing(Written):
+    """What a queue does when its hours end."""
+
+    refuse_before: Duration = timedelta(0)
+    drain_until: Duration = timedelta(minutes=15)
+    then: Literal["callback", "voicemail", "hangup"] = "voicemail"
+
+
+class QueueConfig(Written):
+    """One queue of queues.yaml."""
+
+    title: Texts = {}  # noqa: RUF012
+    strategy: Strategy = "longest_idle"
+    members: Members = Members()
+    ring: Duration = timedelta(seconds=15)
+    retry: Duration = timedelta(seconds=1)
+    wrap_up: WrapUp = WrapUp()
+    service_level: ServiceLevel = ServiceLevel()
+    announce_position_every: Duration | None = None
+    max_length: Annotated[int, Field(ge=0, le=10_000)] = 0  #: 0: no limit
+    calendar: Name | None = None
+    closing: Closing = Closing()
+    overflow: Name | None = None
+
+
+class QueuesFile(Written):
+    """queues.yaml"""
+
+    queues: dict[Name, QueueConfig] = {}  # noqa: RUF012
+
+
+class FieldConfig(Written):
+    """One field of a service record."""
+
+    title: Texts
+    kind: Literal["text", "long_text", "number", "date", "choice", "phone", "amount", "device"] = "text"
+    choices: dict[str, Texts] = {}  # noqa: RUF012
+    required: Literal["never", "at_disposition", "always"] = "never"
+
+
+class RecordType(Written):
+    """One type of service record."""
+
+    title: Texts
+    process: Name | None = None  #: the process that starts when a disposition asks for it
+    priority: Annotated[int, Field(ge=0, le=9)] = 5
+    fields: dict[Name, FieldConfig] = {}  # noqa: RUF012
+
+
+class RecordTypesFile(Written):
+    """record_types.yaml"""
+
+    numbering: str = "R{day}-{n:04d}"
+    record_types: dict[Name, RecordType]
+
+
+class Disposition(Written):
+    """A result an agent can save, and what it does."""
+
+    title: Texts
+    does: Literal["close", "process", "callback", "keep_open"] = "close"
+    types: tuple[Name, ...] = ()  #: record types it is offered for; empty: all
+    required: tuple[str, ...] = ()  #: fields that must be filled in first
+
+
+class DispositionsFile(Written):
+    """dispositions.yaml"""
+
+    dispositions: dict[Name, Disposition]
+
+
+class PauseReason(Written):
+    """Why an agent takes no calls."""
+
+    title: Texts
+    paid: bool = True
+    limit: Duration | None = None
+
+
+class PauseReasonsFile(Written):
+    """pause_reasons.yaml"""
+
+    pause_reasons: dict[Name, PauseReason]
+
+
+class Phone(Written):
+    """A SIP phone whose account we write into the PBX's configuration."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")]
+    extension: Annotated[str, Field(pattern=r"^[0-9]{2,6}$")]
+    webrtc: bool = False
+
+
+class PhonesFile(Written):
+    """phones.yaml"""
+
+    phones: tuple[Phone, ...] = ()
+
+
+class Trunk(Written):
+    """A SIP trunk whose configuration we write."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")]
+    host: str = "127.0.0.1"  #: calls from this address come in by this trunk
+    codecs: tuple[Literal["ulaw", "alaw", "g722", "opus"], ...] = ("alaw", "ulaw")
+
+
+class TrunksFile(Written):
+    """trunks.yaml"""
+
+    trunks: tuple[Trunk, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Everything in ``config/`` that was read and found consistent."""
+
+    directory: Path
+    numbers: dict[str, NumberConfig] = field(default_factory=dict)
+    queues: dict[str, QueueConfig] = field(default_factory=dict)
+    record_types: dict[str, RecordType] = field(default_factory=dict)
+    record_numbering: str = "R{day}-{n:04d}"
+    dispositions: dict[str, Disposition] = field(default_factory=dict)
+    pause_reasons: dict[str, PauseReason] = field(default_factory=dict)
+    phones: tuple[Phone, ...] = ()
+    trunks: tuple[Trunk, ...] = ()
+
+    def number(self, dnis: str) -> NumberConfig | None:
+        """What a dialled number leads to: its own entry, else ``*``."""
+        return self.numbers.get(dnis) or self.numbers.get("*")
+
+
+def load_site(directory: Path) -> Site:
+    """Read a site's ``config/``; a file that it lacks is taken from those that ctiserver ships.
+
+    Raises FileFault with every problem of every file, each with its place.
+    """
+    if not directory.is_dir():
+        raise UserFault("is no folder", where=str(directory), fix="Name the folder with queues.yaml in config_dir")
+    problems: list[Problem] = []
+
+    def read(name: str, model: type[W]) -> tuple[Document, W] | None:
+        path = directory / name
+        try:
+            document = load(path if path.exists() else shipped("config", name))
+            return document, parse(document, model)
+        except FileFault as fault:
+            problems.extend(fault.problems)
+            return None
+
+    numbers = read("numbers.yaml", NumbersFile)
+    queues = read("queues.yaml", QueuesFile)
+    types = read("record_types.yaml", RecordTypesFile)
+    dispositions = read("dispositions.yaml", DispositionsFile)
+    pauses = read("pause_reasons.yaml", PauseReasonsFile)
+    phones = read("phones.yaml", PhonesFile)
+    trunks = read("trunks.yaml", TrunksFile)
+    if not (numbers and queues and types and dispositions and pauses and phones and trunks):
+        raise FileFault(problems)
+    problems.extend(_unknown_overflows(*queues))
+    problems.extend(_unknown_types(*dispositions, types[1]))
+    if problems:
+        raise FileFault(problems)
+    return Site(
+        directory=directory,
+        numbers=dict(numbers[1].numbers),
+        queues=dict(queues[1].queues),
+        record_types=dict(types[1].record_types),
+        record_numbering=types[1].numbering,
+        dispositions=dict(dispositions[1].dispositions),
+        pause_reasons=dict(pauses[1].pause_reasons),
+        phones=phones[1].phones,
+        trunks=trunks[1].trunks,
+    )
+
+
+def _unknown_overflows(document: Document, file: QueuesFile) -> Iterator[Problem]:
+    for name, queue in file.queues.items():
+        if queue.overflow is not None and queue.overflow not in file.queues:
+            place = document.place(("queues", name, "overflow"))
+            yield Problem(
+                place, "CT-007", f"no queue is named {queue.overflow!r}", suggest(queue.overflow, file.queues)
+            )
+
+
+def _unknown_types(document: Document, file: DispositionsFile, types: RecordTypesFile) -> Iterator[Problem]:
+    for name, disposition in file.dispositions.items():
+        for index, wanted in enumerate(disposition.types):
+            if wanted not in types.record_types:
+                place = document.place(("dispositions", name, "types", index))
+                yield Problem(
+                    place, "CT-008", f"no record type is named {wanted!r}", suggest(wanted, types.record_types)
+                )

@@ -1,0 +1,118 @@
+"""Clock, ids, bus, supervision, logs: what everything else stands on."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ctiserver.bus import Bus, Lagged
+from ctiserver.clock import ManualClock
+from ctiserver.errors import UserFault
+from ctiserver.logs import mask
+from ctiserver.model.ids import PbxName, Uniqueid, call_id, new_ulid
+from ctiserver.supervise import RestartPolicy, Supervisor
+
+
+def test_manual_clock() -> None:
+    clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
+    clock.advance(1.5)
+    assert clock.now() == datetime(2026, 1, 1, 0, 0, 1, 500_000, tzinfo=UTC)
+    assert clock.monotonic() == 1.5
+    with pytest.raises(ValueError, match="backwards"):
+        clock.advance(-1)
+    with pytest.raises(ValueError, match="aware"):
+        ManualClock(datetime(2026, 1, 1))  # noqa: DTZ001
+
+
+def test_call_ids_are_stable_distinct_and_sort_by_time() -> None:
+    main, other = PbxName("main"), PbxName("other")
+    early, late = Uniqueid("1763000000.7"), Uniqueid("pbx-1-1763000001.1")
+    assert call_id(main, early) == call_id(main, early)
+    assert call_id(main, early) != call_id(other, early)
+    assert call_id(main, early) < call_id(main, late)
+    assert len(call_id(main, Uniqueid("opaque"))) == 26
+
+
+def test_ulids_sort_by_time_and_are_crockford() -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    ids = [new_ulid(start + timedelta(milliseconds=n), lambda bits, n=n: 2**bits - 1 - n) for n in range(50)]
+    assert ids == sorted(ids)
+    assert new_ulid(datetime.fromtimestamp(0, UTC), lambda _: 31) == "0" * 25 + "Z"
+
+
+async def test_bus_keeps_order_and_kind() -> None:
+    bus = Bus()
+    with bus.subscribe(int) as numbers, bus.subscribe(int, str) as both:
+        for event in (1, "a", 2):
+            bus.publish(event)
+        bus.close()
+        assert [event async for event in numbers] == [1, 2]
+        assert [event async for event in both] == [1, "a", 2]
+
+
+async def test_a_slow_subscriber_is_told_what_it_missed_and_goes_on() -> None:
+    bus = Bus()
+    with bus.subscribe(int, limit=2) as numbers:
+        for event in range(5):
+            bus.publish(event)
+        with pytest.raises(Lagged, match="5 events missed"):
+            await anext(numbers)
+        bus.publish(9)
+        assert await anext(numbers) == 9
+
+
+QUICK = RestartPolicy(restarts=2, first_delay_s=0.001, longest_delay_s=0.001)
+
+
+async def test_a_service_that_fails_is_restarted() -> None:
+    runs = 0
+    up = asyncio.Event()
+
+    async def service() -> None:
+        nonlocal runs
+        runs += 1
+        if runs < 3:
+            raise RuntimeError("boom")
+        up.set()
+        await asyncio.Event().wait()
+
+    async with asyncio.TaskGroup() as group:
+        supervisor = Supervisor(group, QUICK)
+        supervisor.start("s", service)
+        async with asyncio.timeout(5):
+            await up.wait()
+        assert supervisor.running == {"s"}
+        await supervisor.stop("s")
+        assert supervisor.running == frozenset()
+
+
+async def test_too_many_failures_end_the_server() -> None:
+    async def service() -> None:
+        raise RuntimeError("boom")
+
+    with pytest.raises(ExceptionGroup) as failure:
+        async with asyncio.TaskGroup() as group:
+            Supervisor(group, QUICK).start("s", service)
+    assert failure.group_contains(RuntimeError, match="boom")
+
+
+async def test_a_users_fault_is_never_retried() -> None:
+    runs = 0
+
+    async def service() -> None:
+        nonlocal runs
+        runs += 1
+        raise UserFault("wrong password", where="pbxs.main.secret", fix="Set it")
+
+    with pytest.raises(ExceptionGroup) as failure:
+        async with asyncio.TaskGroup() as group:
+            Supervisor(group, QUICK).start("s", service)
+    assert failure.group_contains(UserFault)
+    assert runs == 1
+
+
+def test_numbers_are_masked() -> None:
+    assert mask("13800138000") == "*******8000"
+    assert mask("101") == "101"
