@@ -1,0 +1,57 @@
+# Each target works from a clean clone: it makes what it needs first. `make help` lists them.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+DEMO   ?=
+PYTEST ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench chaos vendor clean python
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
+
+demo: $(VENV)/.demo ## one call centre on this machine: private Asterisk, phones, callers, agents, console (DEMO="--once --headless")
+	@$(BIN)/ctiserver demo $(DEMO)
+
+test: $(VENV)/.test check ## everything CI runs: check, tests on a real Asterisk, database and browser, the wheel (PYTEST="-k word")
+	@$(BIN)/python tools/test_packages.py
+	@$(BIN)/python -m pytest -p no:cacheprovider $(PYTEST)
+
+check: $(VENV)/.test ## style, types, layers, shipped flows and configuration
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/ctiserver check
+
+bench: $(VENV)/.test ## measures, as JSON in bench-results/
+	@$(BIN)/python -m tests.bench
+
+chaos: $(VENV)/.test ## the long fault tests
+	@$(BIN)/python tools/test_packages.py
+	@$(BIN)/python -m pytest -p no:cacheprovider -m chaos tests/chaos $(PYTEST)
+
+vendor: ## fetch and bundle the console's JavaScript anew (needs npm)
+	@command -v npm >/dev/null || { echo "make vendor needs npm: install Debian's package npm" >&2; exit 2; }
+	@$(PYTHON) tools/vendor.py
+
+clean: ## remove what the targets above made here
+	@rm -rf $(VENV) build dist bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+python:
+	@command -v $(PYTHON) >/dev/null || { echo "ctiserver needs Python 3.11 or later: install Debian's packages python3 and python3-venv" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ctiserver needs Python 3.11 or later, $(PYTHON) is older: say make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python lacks venv: install Debian's package python3-venv" >&2; exit 2; }
+
+$(VENV)/.demo: pyproject.toml $(wildcard hatch_build.py) | python
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing ctiserver and what it needs into $(VENV) (once)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[demo]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml $(wildcard hatch_build.py) | python
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing ctiserver and its test tools into $(VENV) (once)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[demo,test]'
+	@touch $@ $(VENV)/.demo

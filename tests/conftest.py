@@ -1,0 +1,40 @@
+"""What a test needs of the machine is a marker; where it is missing the test is skipped, and in CI it fails instead."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+_MISSING = {
+    "browser": "Chromium is not installed (Debian's package chromium)",
+    "postgres": "PostgreSQL is not installed (Debian's package postgresql)",
+}
+
+
+def _missing() -> dict[str, str]:
+    present = {
+        "browser": any(shutil.which(name) for name in ("chromium", "chromium-headless-shell", "google-chrome")),
+        "postgres": bool(shutil.which("initdb")) or any(Path("/usr/lib/postgresql").glob("*/bin/initdb")),
+    }
+    return {marker: why for marker, why in _MISSING.items() if not present[marker]}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the long chaos forms to `make chaos`; skip, or in CI fail, what this machine can't run."""
+    missing = _missing()
+    if not config.option.markexpr:
+        long_forms = [item for item in items if item.get_closest_marker("chaos")]
+        if long_forms:
+            config.hook.pytest_deselected(items=long_forms)
+            items[:] = [item for item in items if not item.get_closest_marker("chaos")]
+    if os.environ.get("CI"):
+        needed = {marker for item in items for marker in missing if item.get_closest_marker(marker)}
+        if needed:
+            pytest.exit("; ".join(missing[marker] for marker in sorted(needed)), returncode=1)
+    for item in items:
+        for marker, why in missing.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=why))
