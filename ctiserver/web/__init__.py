@@ -1,0 +1,1 @@
+"""Web plumbing without business words: server, sessions, access, the WebSocket hub, the console's files."""

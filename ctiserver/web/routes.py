@@ -1,0 +1,77 @@
+"""How a feature offers itself over HTTP: a list of routes, each with what it needs; and reading and writing JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ctiserver.model.person import Role
+from ctiserver.web.access import Intent
+from ctiserver.web.problems import Invalid
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_PARAMETER = re.compile(r"{(\w+)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One method of one address, and who may use it.
+
+    ``roles`` has no default on purpose: whoever adds a route says who may call it (``PUBLIC`` says: anybody).
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    roles: frozenset[Role]
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names in braces, each of which needs an access rule."""
+        return tuple(_PARAMETER.findall(self.path))
+
+    @property
+    def intent(self) -> Intent:
+        return "read" if self.method in {"GET", "HEAD"} else "write"
+
+
+class Body(BaseModel):
+    """What a request's body must be: unknown members are refused, text is trimmed of nothing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+B = TypeVar("B", bound=Body)
+
+
+async def read_body(request: web.Request, model: type[B]) -> B:
+    """The request's JSON body as ``model``. Raises Invalid, with the fields at fault.
+
+    Only ``application/json`` is taken, which a form on another site can't send.
+    """
+    if request.content_type != "application/json":
+        raise Invalid("send the body as application/json")
+    try:
+        return model.model_validate_json(await request.read())
+    except ValidationError as error:
+        raise Invalid.of(error) from None
+
+
+def json_answer(data: object, *, status: int = 200) -> web.Response:
+    """A JSON response; pydantic models are written by their own schema."""
+    if isinstance(data, BaseModel):
+        text = data.model_dump_json()
+    else:
+        text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return web.Response(status=status, text=text, content_type="application/json")
+
+
+def nothing() -> web.Response:
+    """204: done, and there is nothing to say."""
+    return web.Response(status=204)

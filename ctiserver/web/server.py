@@ -1,0 +1,226 @@
+"""The web server: one place where every request is counted in, checked, served and answered."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import secrets
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import structlog
+from aiohttp import web
+
+from ctiserver.errors import CtiError, UserFault
+from ctiserver.model.person import Session
+from ctiserver.settings import WebSettings
+from ctiserver.web import problems
+from ctiserver.web.access import EVERYBODY, PERSON, PUBLIC, Access, person_of
+from ctiserver.web.hub import Hub
+from ctiserver.web.pages import Pages
+from ctiserver.web.problems import ForeignOrigin, Refusal
+from ctiserver.web.routes import Handler, Route, json_answer
+from ctiserver.web.sessions import Sessions
+
+log = structlog.get_logger(__name__)
+
+#: A request's body: notes are long, files don't come this way.
+BODY_MAX_BYTES = 256 * 1024
+SESSION = web.RequestKey("session", Session)
+REQUEST_ID = web.RequestKey("request_id", str)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where this server's own pages come from."""
+
+    url: str  #: ``scheme://host[:port]``, as browsers write it into the Origin header
+
+    @classmethod
+    def of(cls, settings: WebSettings, port: int) -> Origin:
+        """From ``web.public_url``, else from host and port. Raises UserFault if the URL is none."""
+        if not settings.public_url:
+            host = f"[{settings.host}]" if ":" in settings.host else settings.host
+            return cls(f"http://{host}:{port}")
+        parts = urlsplit(settings.public_url)
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/") or parts.query:
+            raise UserFault(
+                f"{settings.public_url!r} is no address of a server",
+                where="setting web.public_url",
+                fix="Write scheme and host alone, such as https://desk.example.com",
+            )
+        default = {"http": ":80", "https": ":443"}[parts.scheme]
+        return cls(f"{parts.scheme}://{parts.netloc.lower().removesuffix(default)}")
+
+    @property
+    def secure(self) -> bool:
+        return self.url.startswith("https:")
+
+
+class WebServer:
+    """Routes from every feature, behind one gate."""
+
+    def __init__(
+        self,
+        settings: WebSettings,
+        *,
+        sessions: Sessions,
+        access: Access,
+        hub: Hub,
+        routes: Iterable[Route],
+        refusals: Mapping[type[CtiError], type[Refusal]],
+    ) -> None:
+        """``refusals`` says what errors of layers that know nothing of HTTP mean in it.
+
+        Raises ValueError for a route with a path parameter that no access rule knows.
+        """
+        self._settings = settings
+        self._sessions = sessions
+        self._access = access
+        self._hub = hub
+        self._refusals = dict(refusals)
+        pages = Pages()
+        self._policy = pages.content_security_policy()
+        self._origin = Origin.of(settings, settings.port)
+        self.routes: tuple[Route, ...] = (
+            *pages.routes(),
+            Route(method="POST", path="/api/v1/tickets", handler=self._ticket, roles=EVERYBODY),
+            Route(method="GET", path="/ws", handler=hub.serve, roles=PUBLIC),  # a ticket opens it, not a cookie
+            *routes,
+        )
+        for route in self.routes:
+            unknown = set(route.parameters) - access.parameters
+            if unknown:
+                raise ValueError(f"{route.method} {route.path}: no access rule for {', '.join(sorted(unknown))}")
+
+    @property
+    def url(self) -> str:
+        """Where browsers find the console. Final once the server runs: port 0 becomes a real one."""
+        return self._origin.url
+
+    def application(self) -> web.Application:
+        """The aiohttp application; a fresh one each time."""
+        application = web.Application(middlewares=[self._contain], client_max_size=BODY_MAX_BYTES)
+        for route in self.routes:
+            application.router.add_route(route.method, route.path, self._guarded(route))
+        return application
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Listen until the block ends; then browsers are told to come back, and what is under way is finished.
+
+        Raises UserFault if the address can't be listened on.
+        """
+        runner = web.AppRunner(
+            self.application(),
+            access_log=None,
+            handler_cancellation=False,
+            shutdown_timeout=2.0,
+            keepalive_timeout=75.0,
+        )
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, self._settings.host, self._settings.port, backlog=1024)
+            try:
+                await site.start()
+            except OSError as error:
+                raise _cannot_listen(self._settings, error) from None
+            self._origin = Origin.of(self._settings, int(runner.addresses[0][1]))
+            log.info("web_listening", url=self.url)
+            yield
+        finally:
+            self._hub.close()
+            await runner.cleanup()
+
+    async def _ticket(self, request: web.Request) -> web.Response:
+        ticket = self._hub.ticket(person_of(request), request[SESSION].expires_at)
+        return json_answer({"ticket": ticket}, status=201)
+
+    def _guarded(self, route: Route) -> Handler:
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            if route.intent == "write" or route.path == "/ws":
+                self._check_origin(request)
+            found = None if _is_page(route) else await self._sessions.identify(request)
+            person = None
+            if found is not None:
+                request[SESSION], person = found
+                request[PERSON] = person
+                structlog.contextvars.bind_contextvars(login=person.login)
+            self._access.role(person, route.roles)
+            for parameter in route.parameters:
+                await self._access.reach(person, parameter, request.match_info[parameter], route.intent)
+            response = await route.handler(request)
+            if found is not None and not response.prepared:
+                await self._sessions.rotate(response, *found)
+            return response
+
+        return guarded
+
+    def _check_origin(self, request: web.Request) -> None:
+        """SameSite=Strict keeps other sites' cookies out; this also keeps out other ports of the same host."""
+        origin = request.headers.get("Origin", "")
+        if origin != self._origin.url:
+            raise ForeignOrigin(
+                f"this request says it comes from {origin[:200] or 'nowhere'}; the console is at {self._origin.url}. "
+                "Open it there, or set web.public_url to the address that browsers use"
+            )
+
+    @web.middleware
+    async def _contain(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """The edge where a request's failure is contained: logged, counted, answered."""
+        request_id = secrets.token_hex(8)
+        request[REQUEST_ID] = request_id
+        # login: a connection serves one request after another, and the next may be somebody else's
+        with structlog.contextvars.bound_contextvars(request_id=request_id, login=None):
+            try:
+                response = await handler(request)
+            except (CtiError, web.HTTPException) as error:
+                response = problems.answer(self._refusal(error), request_id)
+                log.info("request_refused", method=request.method, path=request.path, status=response.status)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                log.exception("request_failed", method=request.method, path=request.path)
+                response = problems.answer(error, request_id)
+        if not response.prepared:
+            self._add_headers(response, request_id)
+        return response
+
+    def _refusal(self, error: CtiError | web.HTTPException) -> Exception:
+        for kind, refusal in self._refusals.items():
+            if isinstance(error, kind):
+                return refusal(str(error))
+        return error
+
+    def _add_headers(self, response: web.StreamResponse, request_id: str) -> None:
+        headers = response.headers
+        headers["X-Request-Id"] = request_id
+        headers["Content-Security-Policy"] = self._policy
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers["Referrer-Policy"] = "no-referrer"
+        headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=(self)"
+        headers.setdefault("Cache-Control", "no-store")
+        if self._origin.secure:
+            headers["Strict-Transport-Security"] = "max-age=31536000"
+
+
+def _is_page(route: Route) -> bool:
+    return route.roles == PUBLIC and (route.path == "/" or route.path.startswith("/static/"))
+
+
+def _cannot_listen(settings: WebSettings, error: OSError) -> UserFault:
+    if error.errno == errno.EADDRINUSE:
+        return UserFault(
+            f"port {settings.port} on {settings.host} is in use by another program",
+            where="setting web.port",
+            fix="Choose another port there, or stop the other program (`ss -ltnp` names it)",
+        )
+    return UserFault(
+        f"can't listen on {settings.host} port {settings.port}: {error.strerror or error}",
+        where="settings web.host and web.port",
+        fix="Choose an address of this machine, and a port above 1023 unless it runs as root",
+    )
