@@ -80,8 +80,8 @@ class RequestReader:
     def feed(self, data: bytes) -> Request | None:
         """The request once its empty line is here, else None.
 
-        Raises AgiGarbage for more than ``max_bytes``, a line that is no ``agi_name: value``, a name given twice (a newline in a
-        caller's name forges one) or text that is not UTF-8.
+        Raises AgiGarbage for more than ``max_bytes``, a line that is no ``agi_name: value``, a name given twice (a
+        newline in a caller's name forges one) or text that is not UTF-8.
         """
         self._buffer += data
         end = self._buffer.find(b"\n\n")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from ipaddress import IPv6Address, ip_address
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
 
 import structlog
 
