@@ -1,0 +1,107 @@
+"""``/api/v1/calls``: the call log."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from aiohttp import web
+
+from ctiserver.features.calls.service import CallLogService
+from ctiserver.model.call_entry import CallEntry, PathStep
+from ctiserver.model.ids import CallId
+from ctiserver.model.json_value import JsonObject
+from ctiserver.store.database import Database
+from ctiserver.web.access import DESK, Intent, Person, agent_of, person_of
+from ctiserver.web.routes import Body, Route, json_answer, nothing, read_body
+
+_PAGE = 50
+
+
+class Reason(Body):
+    """Why a call has no record."""
+
+    reason: str
+
+
+def _entry(entry: CallEntry) -> JsonObject:
+    def time(at: datetime | None) -> str | None:
+        return None if at is None else at.isoformat()
+
+    return {
+        "id": entry.id,
+        "pbx": entry.pbx,
+        "direction": entry.direction,
+        "ani": entry.ani,
+        "caller_name": entry.caller_name,
+        "dnis": entry.dnis,
+        "started_at": time(entry.started_at),
+        "answered_at": time(entry.answered_at),
+        "ended_at": time(entry.ended_at),
+        "outcome": entry.outcome,
+        "hangup_by": entry.hangup_by,
+        "hangup_cause": entry.hangup_cause,
+        "queue": entry.queue,
+        "agent": entry.agent_id,
+        "wait_ms": entry.wait_ms,
+        "talk_ms": entry.talk_ms,
+        "contact_id": entry.contact_id,
+        "no_record_reason": entry.no_record_reason,
+        "complete": entry.complete,
+        "detail": dict(entry.detail),
+    }
+
+
+def _step(step: PathStep) -> JsonObject:
+    return {
+        "at": step.at.isoformat(),
+        "flow": step.flow,
+        "version": step.version,
+        "node": step.node,
+        "outcome": step.outcome,
+    }
+
+
+class CallsHttp:
+    """Routes over the call log."""
+
+    def __init__(self, database: Database, calls: CallLogService) -> None:
+        self._database = database
+        self._calls = calls
+
+    def routes(self) -> list[Route]:
+        return [
+            Route(method="GET", path="/api/v1/calls", handler=self._list, roles=DESK),
+            Route(method="GET", path="/api/v1/calls/{call_id}", handler=self._show, roles=DESK),
+            Route(method="POST", path="/api/v1/calls/{call_id}/reason", handler=self._reason, roles=DESK),
+        ]
+
+    async def may_reach(self, person: Person, call: str, intent: Intent) -> bool:
+        """Agents see the calls they talked in; supervisors see all."""
+        async with self._database.reading() as uow:
+            entry = await uow.calls.find(CallId(call))
+        if entry is None:
+            return False
+        return person.role in ("supervisor", "admin") or entry.agent_id == person.agent_id
+
+    async def _list(self, request: web.Request) -> web.Response:
+        before = request.query.get("before")
+        person = person_of(request)
+        own = None if person.role in ("supervisor", "admin") else agent_of(request)
+        async with self._database.reading() as uow:
+            entries = await uow.calls.page(_PAGE, before=None if before is None else CallId(before), agent=own)
+        following = entries[-1].id if len(entries) == _PAGE else None
+        return json_answer({"calls": [_entry(entry) for entry in entries], "before": following})
+
+    async def _show(self, request: web.Request) -> web.Response:
+        call = CallId(request.match_info["call_id"])
+        async with self._database.reading() as uow:
+            entry = await uow.calls.get(call)
+            path = await uow.calls.path(call)
+            records = await uow.records.of_call(call)
+        linked = [{"id": record.id, "number": record.number} for record in records]
+        return json_answer({**_entry(entry), "path": [_step(step) for step in path], "records": linked})
+
+    async def _reason(self, request: web.Request) -> web.Response:
+        body = await read_body(request, Reason)
+        await self._calls.state_reason(CallId(request.match_info["call_id"]), body.reason)
+        return nothing()

@@ -1,0 +1,248 @@
+"""Keeping the call log: what the PBX says of a call becomes its one entry."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+import structlog
+
+from ctiserver.bus import Bus, Lagged
+from ctiserver.clock import Clock
+from ctiserver.model.call_entry import CallEntry, PathStep
+from ctiserver.model.events import (
+    AgentConnected,
+    CallEnded,
+    CallerEnteredQueue,
+    CallEvent,
+    CallsMerged,
+    CallStarted,
+    CallSummary,
+    Direction,
+    QueueVisit,
+    Segment,
+    Transfer,
+)
+from ctiserver.model.ids import AgentId, CallId, Interface, PbxName
+from ctiserver.model.json_value import Json
+from ctiserver.store.database import Database
+from ctiserver.store.unit_of_work import UnitOfWork
+
+log = structlog.get_logger(__name__)
+
+#: Events a slow disk may lag behind: at 98 messages and a dozen events a call this is hours of an ordinary day.
+_WAITING_EVENTS = 100_000
+
+
+class CallLogService:
+    """Use cases around the call log."""
+
+    def __init__(self, database: Database, bus: Bus, clock: Clock) -> None:
+        self._database = database
+        self._bus = bus
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Keep the log from the bus' events, until the bus closes."""
+        with self._bus.subscribe(CallEvent, limit=_WAITING_EVENTS) as events:
+            while True:
+                try:
+                    async for event in events:
+                        await self.record(event)
+                    return
+                except Lagged as lagged:
+                    # What was missed is found again by the snapshot that follows each connect, and by reconcile.
+                    log.error("call_log_lagged", missed=str(lagged))
+
+    async def record(self, event: CallEvent) -> None:
+        """Bring the entry of one call up to date."""
+        match event:
+            case CallStarted():
+                await self.begin(
+                    event.call_id,
+                    pbx=event.pbx,
+                    at=event.at,
+                    direction=event.direction,
+                    ani=event.ani,
+                    caller_name=event.caller_name,
+                    dnis=event.dnis,
+                )
+            case CallerEnteredQueue():
+                async with self._database.unit_of_work() as uow:
+                    entry = await uow.calls.find(event.call_id)
+                    if entry is not None:
+                        await uow.calls.save(replace(entry, queue=event.queue))
+            case AgentConnected():
+                async with self._database.unit_of_work() as uow:
+                    entry = await uow.calls.find(event.call_id)
+                    if entry is not None:
+                        agent = await uow.agents.by_interface(event.interface)
+                        await uow.calls.save(
+                            replace(
+                                entry,
+                                answered_at=entry.answered_at or event.at,
+                                agent_id=agent.id if agent else entry.agent_id,
+                            )
+                        )
+            case CallsMerged():
+                await self._merge(event)
+            case CallEnded():
+                await self._end(event)
+            case _:
+                pass  # ringing, holding and the rest are part of the summary that CallEnded brings
+
+    async def begin(
+        self,
+        call: CallId,
+        *,
+        pbx: PbxName,
+        at: datetime,
+        direction: Direction,
+        ani: str,
+        caller_name: str,
+        dnis: str,
+    ) -> None:
+        """Make the entry, unless it is there: AGI and AMI both tell of a new call, in either order."""
+        async with self._database.unit_of_work() as uow:
+            known = await uow.calls.find(call)
+            if known is None:
+                await uow.calls.save(
+                    CallEntry(
+                        id=call,
+                        pbx=pbx,
+                        direction=direction,
+                        ani=ani,
+                        caller_name=caller_name,
+                        dnis=dnis,
+                        started_at=at,
+                    )
+                )
+
+    async def add_step(self, step: PathStep) -> None:
+        """Keep one step of the call's way through its flow."""
+        async with self._database.unit_of_work() as uow:
+            await uow.calls.add_step(step)
+
+    async def state_reason(self, call: CallId, reason: str) -> None:
+        """Say why a call has no record. Raises NotFound."""
+        async with self._database.unit_of_work() as uow:
+            entry = await uow.calls.lock(call)
+            await uow.calls.save(replace(entry, no_record_reason=reason))
+
+    async def _merge(self, event: CallsMerged) -> None:
+        async with self._database.unit_of_work() as uow:
+            absorbed = await uow.calls.find(event.absorbed)
+            if absorbed is None:
+                return
+            for record in await uow.records.of_call(event.absorbed):
+                await uow.records.link_call(record.id, event.call_id)
+            await uow.calls.save(
+                replace(absorbed, ended_at=event.at, complete=True, no_record_reason=f"merged:{event.call_id}")
+            )
+
+    async def _end(self, event: CallEnded) -> None:
+        if event.reason == "merged":
+            return  # CallsMerged said so, and said into which
+        summary = event.summary
+        async with self._database.unit_of_work() as uow:
+            known = await uow.calls.find(event.call_id)
+            last = await _last_agent(uow, summary.answered_by)
+            linked = bool(await uow.records.of_call(event.call_id))
+            await uow.calls.save(
+                CallEntry(
+                    id=event.call_id,
+                    pbx=summary.pbx,
+                    direction=summary.direction,
+                    ani=summary.ani,
+                    caller_name=summary.caller_name,
+                    dnis=(known.dnis if known and known.dnis else summary.dnis),
+                    started_at=summary.started_at or (known.started_at if known else event.at),
+                    answered_at=summary.answered_at,
+                    ended_at=summary.ended_at or event.at,
+                    outcome=summary.outcome,
+                    hangup_by=summary.hangup_by,
+                    hangup_cause=summary.hangup_cause,
+                    queue=summary.queue_visits[-1].queue if summary.queue_visits else "",
+                    agent_id=last or (known.agent_id if known else None),
+                    wait_ms=sum(_length_ms(visit.entered_at, visit.left_at) for visit in summary.queue_visits)
+                    if summary.queue_visits
+                    else None,
+                    talk_ms=_talk_ms(summary),
+                    contact_id=known.contact_id if known else None,
+                    no_record_reason=(known.no_record_reason if known else None)
+                    or (None if linked else reason_for_none(summary, event.reason)),
+                    complete=True,
+                    detail=detail(summary, event.reason),
+                )
+            )
+
+
+async def _last_agent(uow: UnitOfWork, interfaces: tuple[Interface, ...]) -> AgentId | None:
+    for interface in reversed(interfaces):
+        agent = await uow.agents.by_interface(interface)
+        if agent is not None:
+            return agent.id
+    return None
+
+
+def reason_for_none(summary: CallSummary, ended: str) -> str | None:
+    """Why a call that opened no record is accounted for all the same; None: the agent has to say."""
+    if ended == "pbx_restarted":
+        return "pbx_restarted"
+    if summary.direction != "inbound":
+        return summary.direction
+    return {
+        "ivr": "hung_up_in_menu",
+        "abandoned": "left_unserved",
+        "timeout": "left_unserved",
+        "no_answer": "left_unserved",
+        "busy": "left_unserved",
+        "failed": "failed",
+    }.get(summary.outcome)
+
+
+def _length_ms(begin: datetime | None, end: datetime | None) -> int:
+    return 0 if begin is None or end is None else round((end - begin).total_seconds() * 1000)
+
+
+def _talk_ms(summary: CallSummary) -> int | None:
+    talks = [part for part in summary.segments if part.kind == "talk" and part.party != "caller"]
+    return sum(_length_ms(part.started_at, part.ended_at) for part in talks) if talks else None
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def detail(summary: CallSummary, reason: str) -> dict[str, Json]:
+    """What the summary holds beyond the entry's own columns, as JSON."""
+
+    def visit(part: QueueVisit) -> Json:
+        return {
+            "queue": part.queue,
+            "entered_at": _time(part.entered_at),
+            "left_at": _time(part.left_at),
+            "outcome": part.outcome,
+            "agent": part.agent,
+        }
+
+    def transfer(part: Transfer) -> Json:
+        return {"kind": part.kind, "by": part.by, "to": part.to}
+
+    def segment(part: Segment) -> Json:
+        return {
+            "party": part.party,
+            "kind": part.kind,
+            "from": _time(part.started_at),
+            "to": _time(part.ended_at),
+        }
+
+    return {
+        "linkedids": list(summary.linkedids),
+        "answered_by": list(summary.answered_by),
+        "queue_visits": [visit(part) for part in summary.queue_visits],
+        "transfers": [transfer(part) for part in summary.transfers],
+        "segments": [segment(part) for part in summary.segments],
+        "reconstructed": summary.reconstructed,
+        "ended": reason,
+    }
