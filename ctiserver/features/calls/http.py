@@ -11,7 +11,7 @@ from ctiserver.model.call_entry import CallEntry, PathStep
 from ctiserver.model.ids import CallId
 from ctiserver.model.json_value import JsonObject
 from ctiserver.store.database import Database
-from ctiserver.web.access import DESK, Intent, Person, agent_of, person_of
+from ctiserver.web.access import DESK, SUPERVISORS, Intent, Person, Rule, agent_of, person_of
 from ctiserver.web.routes import Body, Route, json_answer, nothing, read_body
 
 _PAGE = 50
@@ -61,47 +61,47 @@ def _step(step: PathStep) -> JsonObject:
     }
 
 
-class CallsHttp:
-    """Routes over the call log."""
+def access_rule(database: Database) -> Rule:
+    """Agents see the calls they talked in; supervisors see all."""
 
-    def __init__(self, database: Database, calls: CallLogService) -> None:
-        self._database = database
-        self._calls = calls
-
-    def routes(self) -> list[Route]:
-        return [
-            Route(method="GET", path="/api/v1/calls", handler=self._list, roles=DESK),
-            Route(method="GET", path="/api/v1/calls/{call_id}", handler=self._show, roles=DESK),
-            Route(method="POST", path="/api/v1/calls/{call_id}/reason", handler=self._reason, roles=DESK),
-        ]
-
-    async def may_reach(self, person: Person, call: str, intent: Intent) -> bool:
-        """Agents see the calls they talked in; supervisors see all."""
-        async with self._database.reading() as uow:
+    async def may_reach(person: Person, call: str, _: Intent) -> bool:
+        async with database.reading() as uow:
             entry = await uow.calls.find(CallId(call))
         if entry is None:
             return False
-        return person.role in ("supervisor", "admin") or entry.agent_id == person.agent_id
+        return person.role in SUPERVISORS or entry.agent_id == person.agent_id
 
-    async def _list(self, request: web.Request) -> web.Response:
+    return may_reach
+
+
+def routes(database: Database, calls: CallLogService) -> list[Route]:
+    """What the call log offers over HTTP; path parameter ``call_id`` needs :func:`access_rule`."""
+
+    async def page(request: web.Request) -> web.Response:
         before = request.query.get("before")
         person = person_of(request)
-        own = None if person.role in ("supervisor", "admin") else agent_of(request)
-        async with self._database.reading() as uow:
+        own = None if person.role in SUPERVISORS else agent_of(request)
+        async with database.reading() as uow:
             entries = await uow.calls.page(_PAGE, before=None if before is None else CallId(before), agent=own)
         following = entries[-1].id if len(entries) == _PAGE else None
         return json_answer({"calls": [_entry(entry) for entry in entries], "before": following})
 
-    async def _show(self, request: web.Request) -> web.Response:
+    async def show(request: web.Request) -> web.Response:
         call = CallId(request.match_info["call_id"])
-        async with self._database.reading() as uow:
+        async with database.reading() as uow:
             entry = await uow.calls.get(call)
             path = await uow.calls.path(call)
             records = await uow.records.of_call(call)
         linked = [{"id": record.id, "number": record.number} for record in records]
         return json_answer({**_entry(entry), "path": [_step(step) for step in path], "records": linked})
 
-    async def _reason(self, request: web.Request) -> web.Response:
+    async def reason(request: web.Request) -> web.Response:
         body = await read_body(request, Reason)
-        await self._calls.state_reason(CallId(request.match_info["call_id"]), body.reason)
+        await calls.state_reason(CallId(request.match_info["call_id"]), body.reason)
         return nothing()
+
+    return [
+        Route(method="GET", path="/api/v1/calls", handler=page, roles=DESK),
+        Route(method="GET", path="/api/v1/calls/{call_id}", handler=show, roles=DESK),
+        Route(method="POST", path="/api/v1/calls/{call_id}/reason", handler=reason, roles=DESK),
+    ]
