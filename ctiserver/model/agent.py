@@ -100,10 +100,16 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """The agent's part in a call ended. ``wrap_up_until``: after-call work begins, and ends then at the latest."""
+    """The agent's part in a call ended."""
 
     call_id: CallId
-    wrap_up_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class WrapUpBegun:
+    """After-call work begins, or a restarted server finds it under way; it ends at ``until`` at the latest."""
+
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +134,7 @@ PresenceEvent = (
     | RingEnded
     | Connected
     | Disconnected
+    | WrapUpBegun
     | WrapUpExtended
     | WrapUpEnded
 )
@@ -157,15 +164,10 @@ def _change(it: Presence, event: PresenceEvent) -> Presence:
             return replace(it, ringing=it.ringing - {call_id})
         case Connected(call_id):
             return replace(it, ringing=it.ringing - {call_id}, talking=it.talking | {call_id})
-        case Disconnected(call_id, until):
-            begins = until is not None and call_id in it.talking
-            return replace(
-                it,
-                ringing=it.ringing - {call_id},
-                talking=it.talking - {call_id},
-                wrap_up_until=until if begins else it.wrap_up_until,
-                wrap_up_extended=False if begins else it.wrap_up_extended,
-            )
+        case Disconnected(call_id):
+            return replace(it, ringing=it.ringing - {call_id}, talking=it.talking - {call_id})
+        case WrapUpBegun(until):
+            return replace(it, wrap_up_until=until, wrap_up_extended=False)
         case WrapUpExtended(until):
             if it.wrap_up_until is None or it.wrap_up_extended:
                 return it

@@ -135,17 +135,20 @@ class _Ticket:
 class Hub:
     """Topics on one side, browsers on the other."""
 
-    def __init__(self, topics: Iterable[Topic], clock: Clock, limits: HubLimits | None = None) -> None:
+    def __init__(self, clock: Clock, limits: HubLimits | None = None) -> None:
         self._topics: dict[str, Topic] = {}
-        for topic in topics:
-            if topic.kind in self._topics:
-                raise ValueError(f"two topics are named {topic.kind}")
-            self._topics[topic.kind] = topic
         self._clock = clock
         self._limits = limits or HubLimits()
         self._followed: dict[str, _Followed] = {}
         self._clients: set[_Client] = set()
         self._tickets: dict[str, _Ticket] = {}
+
+    def add(self, topics: Iterable[Topic]) -> None:
+        """Offer more topics. Raises ValueError if one is named like another."""
+        for topic in topics:
+            if topic.kind in self._topics:
+                raise ValueError(f"two topics are named {topic.kind}")
+            self._topics[topic.kind] = topic
 
     @property
     def kinds(self) -> frozenset[str]:

@@ -1,0 +1,89 @@
+"""Use cases of contacts: find who calls, make one for a number that nobody has."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from ctiserver.clock import Clock
+from ctiserver.model import numbers
+from ctiserver.model.contact import Contact, Device, Site
+from ctiserver.model.ids import ContactId, new_ulid
+from ctiserver.store.database import Database
+
+
+class Contacts:
+    """Whose number is it?"""
+
+    def __init__(self, database: Database, clock: Clock, *, region: str, switchboards: Collection[str] = ()) -> None:
+        """``region``: ISO 3166, how national numbers are read. ``switchboards``: numbers that many people call from,
+        which therefore tell nothing of who it is."""
+        self._database = database
+        self._clock = clock
+        self._region = region
+        self._switchboards = {numbers.normal(number, region) for number in switchboards}
+
+    def key(self, ani: str) -> str | None:
+        """The number by which contacts are found; None where a caller ID tells nobody: withheld, or a switchboard."""
+        number = numbers.normal(ani, self._region)
+        return None if number in self._switchboards else number
+
+    async def find(self, ani: str) -> list[Contact]:
+        """Everybody who has this number, the one changed last first. A withheld number is nobody's."""
+        number = self.key(ani)
+        if number is None:
+            return []
+        async with self._database.reading() as uow:
+            return await uow.contacts.by_number(number)
+
+    async def find_or_create(self, ani: str, name: str = "") -> list[Contact]:
+        """Like :meth:`find`; for a number that nobody has there is a new contact afterwards, exactly one.
+
+        Still empty for a withheld number: it makes no contact.
+        """
+        number = self.key(ani)
+        if number is None:
+            return []
+        async with self._database.unit_of_work() as uow:
+            found = await uow.contacts.by_number(number)
+            if found:
+                return found
+            now = self._clock.now()
+            contact = Contact(
+                id=ContactId(new_ulid(now)), name=name.strip(), created_at=now, updated_at=now, numbers=(number,)
+            )
+            await uow.contacts.add(contact)
+            return [contact]
+
+    async def show(self, contact_id: ContactId) -> tuple[Contact, list[Site], list[Device]]:
+        """A contact with its sites and devices. Raises NotFound."""
+        async with self._database.reading() as uow:
+            contact = await uow.contacts.get(contact_id)
+            return contact, await uow.contacts.sites(contact_id), await uow.contacts.devices(contact_id)
+
+    async def search(self, words: str) -> list[Contact]:
+        """Contacts by part of a name, firm or number; at most twenty. Fewer than two characters find nothing."""
+        words = words.strip()
+        if len(words) < 2:
+            return []
+        async with self._database.reading() as uow:
+            found = await uow.contacts.search(words)
+            number = self.key(words)
+            known = {contact.id for contact in found}
+            by_number = await uow.contacts.by_number(number) if number is not None else []
+        return [*(contact for contact in by_number if contact.id not in known), *found]
+
+    async def rename(self, contact_id: ContactId, revision: int, *, name: str, organisation: str, note: str) -> Contact:
+        """Say who it is. Raises NotFound, Conflict."""
+        async with self._database.unit_of_work() as uow:
+            contact = await uow.contacts.get(contact_id)
+            changed = replace(
+                contact,
+                name=name.strip(),
+                organisation=organisation.strip(),
+                note=note,
+                updated_at=self._clock.now(),
+                revision=revision,
+            )
+            await uow.contacts.update(changed)
+            return await uow.contacts.get(contact_id)

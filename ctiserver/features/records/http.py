@@ -1,0 +1,263 @@
+"""``/api/v1/records``: show, write down, dispose; and the words a site has for it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from aiohttp import web
+from pydantic import Field
+
+from ctiserver.features.records.service import Change, MissingFields, Records
+from ctiserver.model.contact import Contact
+from ctiserver.model.ids import AgentId, CallId, ContactId, RecordId
+from ctiserver.model.json_value import Json, JsonObject
+from ctiserver.model.record import Record, TimelineEntry
+from ctiserver.model.work_order import WorkOrder
+from ctiserver.site import Site
+from ctiserver.store.database import Database
+from ctiserver.web.access import DESK, EVERYBODY, Intent, Person, person_of
+from ctiserver.web.problems import Invalid, NotFound
+from ctiserver.web.routes import Body, Route, json_answer, read_body
+
+NOTES_MAX = 20_000
+
+
+class ChangeBody(Body):
+    """A value as it was seen, and as it shall be."""
+
+    was: Annotated[str, Field(max_length=NOTES_MAX)]
+    now: Annotated[str, Field(max_length=NOTES_MAX)]
+
+    def change(self) -> Change:
+        return Change(self.was, self.now)
+
+
+class WriteBody(Body):
+    """PATCH /api/v1/records/{record_id}"""
+
+    notes: ChangeBody | None = None
+    subject: ChangeBody | None = None
+    payer: ChangeBody | None = None
+    contact_id: ChangeBody | None = None
+    fields: dict[str, ChangeBody] = {}  # noqa: RUF012 - pydantic copies defaults
+
+
+class DisposeBody(Body):
+    """POST /api/v1/records/{record_id}/disposition"""
+
+    code: Annotated[str, Field(min_length=1, max_length=40)]
+
+
+class OpenBody(Body):
+    """POST /api/v1/records"""
+
+    type: Annotated[str, Field(min_length=1, max_length=40)]
+    call_id: CallId | None = None
+    contact_id: ContactId | None = None
+    caller_number: Annotated[str, Field(max_length=64)] = ""
+
+
+class RecordsHttp:
+    """Routes over service records."""
+
+    def __init__(self, database: Database, records: Records, site: Site) -> None:
+        self._database = database
+        self._records = records
+        self._site = site
+
+    def routes(self) -> list[Route]:
+        return [
+            Route(method="GET", path="/api/v1/records", handler=self._list, roles=DESK),
+            Route(method="POST", path="/api/v1/records", handler=self._open, roles=DESK),
+            Route(method="GET", path="/api/v1/records/{record_id}", handler=self._show, roles=EVERYBODY),
+            Route(method="PATCH", path="/api/v1/records/{record_id}", handler=self._write, roles=DESK),
+            Route(method="POST", path="/api/v1/records/{record_id}/disposition", handler=self._dispose, roles=DESK),
+            Route(method="GET", path="/api/v1/record-types", handler=self._types, roles=EVERYBODY),
+            Route(method="GET", path="/api/v1/dispositions", handler=self._dispositions, roles=EVERYBODY),
+        ]
+
+    async def may_reach(self, person: Person, record_id: str, intent: Intent) -> bool:
+        """The desk sees every record, since anybody may get a repeat call; the field sees those it has an order for."""
+        async with self._database.reading() as uow:
+            if await uow.records.find(RecordId(record_id)) is None:
+                return False
+            if person.role in DESK:
+                return True
+            if intent == "write":
+                return False
+            orders = await uow.work_orders.of_record(RecordId(record_id))
+        return any(
+            order.assignee == person.user_id or (order.assignee is None and order.role == person.role and order.is_open)
+            for order in orders
+        )
+
+    async def _list(self, request: web.Request) -> web.Response:
+        person = person_of(request)
+        async with self._database.reading() as uow:
+            if request.query.get("owner") == "me":
+                found = await uow.records.open_of_owner(person.agent_id) if person.agent_id else []
+            else:
+                found = await uow.records.recent()
+        return json_answer({"records": [record_json(record) for record in found]})
+
+    async def _open(self, request: web.Request) -> web.Response:
+        body = await read_body(request, OpenBody)
+        person = person_of(request)
+        if body.call_id is not None:
+            await self._check_call(person, body.call_id)
+        opened = await self._records.open(
+            body.type,
+            actor=person.actor,
+            call_id=body.call_id,
+            contact_id=body.contact_id,
+            caller_number=body.caller_number,
+            owner=person.agent_id,
+        )
+        return json_answer({**record_json(opened.record), "new": opened.new}, status=201 if opened.new else 200)
+
+    async def _check_call(self, person: Person, call_id: CallId) -> None:
+        """A record is opened for a call that popped here; a supervisor may do so for any call."""
+        async with self._database.reading() as uow:
+            if person.role == "agent":
+                known = any(pop.agent_id == person.agent_id for pop in await uow.pops.of_call(call_id))
+            else:
+                known = await uow.calls.find(call_id) is not None
+        if not known:
+            raise NotFound("there is no such call, or none of yours")
+
+    async def _show(self, request: web.Request) -> web.Response:
+        return json_answer(await self._whole(RecordId(request.match_info["record_id"])))
+
+    async def _write(self, request: web.Request) -> web.Response:
+        body = await read_body(request, WriteBody)
+        given = {"notes": body.notes, "subject": body.subject, "payer": body.payer, "contact_id": body.contact_id}
+        record = await self._records.write(
+            RecordId(request.match_info["record_id"]),
+            {name: value.change() for name, value in given.items() if value is not None},
+            {name: value.change() for name, value in body.fields.items()},
+            actor=person_of(request).actor,
+        )
+        return json_answer(record_json(record))
+
+    async def _dispose(self, request: web.Request) -> web.Response:
+        body = await read_body(request, DisposeBody)
+        try:
+            record = await self._records.dispose(
+                RecordId(request.match_info["record_id"]), body.code, actor=person_of(request).actor
+            )
+        except MissingFields as missing:
+            raise Invalid(str(missing), dict.fromkeys(missing.names, "required")) from None
+        return json_answer(record_json(record))
+
+    async def _types(self, request: web.Request) -> web.Response:
+        return json_answer(
+            {
+                "record_types": [
+                    {
+                        "name": name,
+                        "title": dict(type_.title),
+                        "fields": [
+                            {
+                                "name": field_name,
+                                "title": dict(field.title),
+                                "kind": field.kind,
+                                "choices": {choice: dict(texts) for choice, texts in field.choices.items()},
+                                "required": field.required != "never",
+                            }
+                            for field_name, field in type_.fields.items()
+                        ],
+                    }
+                    for name, type_ in self._site.record_types.items()
+                ]
+            }
+        )
+
+    async def _dispositions(self, request: web.Request) -> web.Response:
+        return json_answer(
+            {
+                "dispositions": [
+                    {
+                        "code": code,
+                        "title": dict(disposition.title),
+                        "does": disposition.does,
+                        "types": list(disposition.types),
+                        "required": list(disposition.required),
+                    }
+                    for code, disposition in self._site.dispositions.items()
+                ]
+            }
+        )
+
+    async def _whole(self, record_id: RecordId) -> JsonObject:
+        async with self._database.reading() as uow:
+            record = await uow.records.get(record_id)
+            contact = None if record.contact_id is None else await uow.contacts.find(record.contact_id)
+            orders = await uow.work_orders.of_record(record_id)
+            timeline = await uow.records.timeline(record_id)
+            calls = await uow.records.calls(record_id)
+            owner = None if record.owner is None else await uow.agents.find(AgentId(record.owner))
+        return {
+            **record_json(record),
+            "owner_name": None if owner is None else owner.name,
+            "contact": None if contact is None else _contact(contact),
+            "calls": list(calls),
+            "work_orders": [_order(order) for order in orders],
+            "timeline": [_entry(entry) for entry in timeline],
+        }
+
+
+def record_json(record: Record) -> dict[str, Json]:
+    """A record as the API writes it."""
+    return {
+        "id": record.id,
+        "number": record.number,
+        "type": record.type,
+        "status": record.status,
+        "subject": record.subject,
+        "contact_id": record.contact_id,
+        "caller_number": record.caller_number,
+        "owner": record.owner,
+        "payer": record.payer,
+        "priority": record.priority,
+        "disposition": record.disposition,
+        "resolution": record.resolution,
+        "notes": record.notes,
+        "fields": dict(record.fields),
+        "opened_at": _time(record.opened_at),
+        "updated_at": _time(record.updated_at),
+        "closed_at": _time(record.closed_at),
+        "revision": record.revision,
+    }
+
+
+def _contact(contact: Contact) -> JsonObject:
+    return {
+        "id": contact.id,
+        "name": contact.name,
+        "organisation": contact.organisation,
+        "tier": contact.tier,
+        "numbers": list(contact.numbers),
+        "revision": contact.revision,
+    }
+
+
+def _order(order: WorkOrder) -> JsonObject:
+    return {
+        "id": order.id,
+        "number": order.number,
+        "kind": order.kind,
+        "state": order.state,
+        "outcome": order.outcome,
+        "due_at": _time(order.due_at),
+        "planned_at": _time(order.planned_at),
+        "late": order.late,
+    }
+
+
+def _entry(entry: TimelineEntry) -> JsonObject:
+    return {"at": _time(entry.at), "actor": entry.actor, "kind": entry.kind, "data": dict(entry.data)}
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()

@@ -1,0 +1,310 @@
+"""Use cases of service records: open, write down, dispose. Each is one unit of work with its line on the timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from ctiserver.bus import Bus, Lagged
+from ctiserver.clock import Clock
+from ctiserver.errors import UserFault
+from ctiserver.model.events import AgentConnected
+from ctiserver.model.ids import AgentId, CallId, ContactId, RecordId, new_ulid
+from ctiserver.model.json_value import Json
+from ctiserver.model.record import Record, TimelineEntry
+from ctiserver.site import Disposition, RecordType, Site
+from ctiserver.store.database import Database
+from ctiserver.store.faults import Conflict
+from ctiserver.store.unit_of_work import UnitOfWork
+
+log = structlog.get_logger(__name__)
+
+HIGHEST_PRIORITY = 9
+#: What a desk may write of a record besides its type's own fields.
+WRITABLE = frozenset({"notes", "subject", "payer", "contact_id"})
+PAYERS = frozenset({"", "customer", "maker", "company"})
+
+
+class MissingFields(UserFault):
+    """The record can't be disposed of before these fields are filled in."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__(f"to be filled in first: {', '.join(names)}")
+        self.names = names
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What became of a wish to open a record."""
+
+    record: Record
+    new: bool  #: False: it was open already, and this call was put to it
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A value as the writer saw it, and as it shall be. Who saw an old value overwrites nobody."""
+
+    was: str
+    now: str
+
+
+class Records:
+    """Service records."""
+
+    def __init__(
+        self,
+        database: Database,
+        bus: Bus,
+        clock: Clock,
+        site: Site,
+        *,
+        time_zone: str,
+        changed: Callable[[Record], None],
+    ) -> None:
+        """``time_zone``: whose day a record's number has. ``changed`` is told of each change after its commit."""
+        self._database = database
+        self._bus = bus
+        self._clock = clock
+        self._site = site
+        self._zone = ZoneInfo(time_zone)
+        self._changed = changed
+
+    async def run(self) -> None:
+        """Give records their owner: whoever first talks with the caller answers for them until they are closed."""
+        with self._bus.subscribe(AgentConnected) as events:
+            while True:
+                try:
+                    async for event in events:
+                        await self.answered(event)
+                    return
+                except Lagged as lagged:
+                    log.error("records_lagged", missed=str(lagged))
+
+    async def answered(self, event: AgentConnected) -> None:
+        """An agent talks in a call: its records that nobody answers for are theirs."""
+        owned: list[Record] = []
+        async with self._database.unit_of_work() as uow:
+            agent = await uow.agents.by_interface(event.interface)
+            if agent is None:
+                return
+            for found in await uow.records.of_call(event.call_id):
+                if found.owner is None and found.status == "open":
+                    record = await self._keep(uow, replace(found, owner=agent.id))
+                    await self._note(uow, record, f"call:{event.call_id}", "answered", {"agent": agent.id})
+                    owned.append(record)
+        for record in owned:
+            self._changed(record)
+
+    async def open(
+        self,
+        type_: str,
+        *,
+        actor: str,
+        call_id: CallId | None = None,
+        contact_id: ContactId | None = None,
+        caller_number: str = "",
+        owner: AgentId | None = None,
+        subject: str = "",
+        fields: Mapping[str, Json] | None = None,
+    ) -> Opened:
+        """Open a record, or raise the one of this type that the contact has open.
+
+        Asking twice for the same call gives the same record. Raises UserFault for a type that the site lacks.
+        """
+        self._type(type_)
+        now = self._clock.now()
+        async with self._database.unit_of_work() as uow:
+            if call_id is not None and contact_id is not None:
+                entry = await uow.calls.find(call_id)
+                if entry is not None and entry.contact_id is None:
+                    await uow.calls.save(replace(entry, contact_id=contact_id))
+            opened = await self._already_open(uow, type_, call_id, contact_id, now)
+            if opened is None:
+                record = Record(
+                    id=RecordId(new_ulid(now)),
+                    number=await self._number(uow, now),
+                    type=type_,
+                    subject=subject,
+                    contact_id=contact_id,
+                    caller_number=caller_number,
+                    owner=owner,
+                    priority=self._site.record_types[type_].priority,
+                    fields=dict(fields or {}),
+                    opened_at=now,
+                    updated_at=now,
+                )
+                await uow.records.add(record)
+                if call_id is not None:
+                    await uow.records.link_call(record.id, call_id)
+                await self._note(uow, record, actor, "opened", {"call": call_id, "type": type_})
+                opened = Opened(record, new=True)
+        self._changed(opened.record)
+        return opened
+
+    async def write(
+        self, record_id: RecordId, changes: Mapping[str, Change], fields: Mapping[str, Change], *, actor: str
+    ) -> Record:
+        """Write values down; one that stands there already is no conflict, so that a lost answer can be asked again.
+
+        Raises NotFound; Conflict if somebody else changed one of these values; UserFault for a name that the record
+        lacks.
+        """
+        async with self._database.unit_of_work() as uow:
+            record = await uow.records.lock(record_id)
+            allowed = self._type(record.type).fields
+            unknown = (set(changes) - WRITABLE) | (set(fields) - set(allowed))
+            if unknown:
+                raise UserFault(f"a record of type {record.type} has no {', '.join(sorted(unknown))}")
+            if "payer" in changes and changes["payer"].now not in PAYERS:
+                raise UserFault("the payer is customer, maker or company")
+            values: dict[str, str | None] = {}
+            for name, change in changes.items():
+                _check(name, getattr(record, name) or "", change)
+                values[name] = change.now or None if name == "contact_id" else change.now
+            kept = dict(record.fields)
+            for name, change in fields.items():
+                _check(name, str(kept.get(name) or ""), change)
+                kept[name] = change.now
+            written = replace(record, fields=kept, **values)  # type: ignore[arg-type]
+            if written == record:
+                return record
+            record = await self._keep(uow, written)
+            if "contact_id" in changes:
+                await self._note(uow, record, actor, "linked", {"contact": record.contact_id})
+        self._changed(record)
+        return record
+
+    async def dispose(self, record_id: RecordId, code: str, *, actor: str) -> Record:
+        """Save the result: what it does to the record, its timeline and the process it starts commit together.
+
+        The same result once more changes nothing. Raises NotFound; MissingFields; UserFault for a result that the
+        record's type does not have, or a closed record; Conflict if it was closed with another.
+        """
+        disposition = self._disposition(code)
+        now = self._clock.now()
+        async with self._database.unit_of_work() as uow:
+            record = await uow.records.lock(record_id)
+            if record.disposition == code:
+                return record
+            if record.status == "closed":
+                raise Conflict(f"record {record.number} was closed as {record.disposition} meanwhile")
+            self._check_disposable(record, code, disposition)
+            closes = disposition.does == "close"
+            record = await self._keep(
+                uow,
+                replace(
+                    record,
+                    disposition=code,
+                    status="closed" if closes else "open",
+                    closed_at=now if closes else None,
+                    resolution=code if closes else None,
+                ),
+            )
+            await self._note(uow, record, actor, "disposed", {"disposition": code, "does": disposition.does})
+            process = self._process_of(record, disposition)
+            if process is not None:
+                # One process a record and kind: the key keeps a second wish from starting a second one.
+                await uow.outbox.add(
+                    "process_start",
+                    f"process_start/{record.id}/{process}",
+                    {"record_id": record.id, "process": process},
+                    now,
+                )
+        self._changed(record)
+        return record
+
+    def _process_of(self, record: Record, disposition: Disposition) -> str | None:
+        match disposition.does:
+            case "process":
+                return self._site.record_types[record.type].process
+            case "callback":
+                return "callback"
+            case "close" | "keep_open":
+                return None
+
+    def _check_disposable(self, record: Record, code: str, disposition: Disposition) -> None:
+        if disposition.types and record.type not in disposition.types:
+            raise UserFault(f"the result {code} is not for records of type {record.type}")
+        if disposition.does == "process" and self._type(record.type).process is None:
+            raise UserFault(
+                f"the result {code} starts a process, but the record type {record.type} has none",
+                where="record_types.yaml",
+                fix="Name a process there, or give the result another `does` in dispositions.yaml",
+            )
+        wanted = [name for name, field in self._type(record.type).fields.items() if field.required != "never"]
+        wanted += [name for name in disposition.required if name not in wanted]
+        missing = tuple(name for name in wanted if not _value(record, name).strip())
+        if missing:
+            raise MissingFields(missing)
+
+    async def _already_open(
+        self, uow: UnitOfWork, type_: str, call_id: CallId | None, contact_id: ContactId | None, now: datetime
+    ) -> Opened | None:
+        if call_id is not None:
+            for record in await uow.records.of_call(call_id):
+                if record.type == type_:
+                    return Opened(record, new=False)
+        if contact_id is None:
+            return None
+        still_open = await uow.records.open_of_contact(contact_id, type_)
+        if not still_open:
+            return None
+        record = still_open[0]
+        if call_id is not None and await uow.records.link_call(record.id, call_id):
+            record = await self._keep(uow, replace(record, priority=min(HIGHEST_PRIORITY, record.priority + 1)))
+            await self._note(uow, record, f"call:{call_id}", "called_again", {"priority": record.priority})
+            await uow.outbox.add(
+                "process_signal",
+                f"called_again/{record.id}/{call_id}",
+                {"record_id": record.id, "event": "called_again", "event_id": f"called_again/{call_id}"},
+                now,
+            )
+        return Opened(record, new=False)
+
+    async def _number(self, uow: UnitOfWork, now: datetime) -> str:
+        return await uow.records.next_number(now.astimezone(self._zone).date())
+
+    async def _keep(self, uow: UnitOfWork, record: Record) -> Record:
+        record = replace(record, updated_at=self._clock.now())
+        await uow.records.update(record)
+        return replace(record, revision=record.revision + 1)
+
+    async def _note(
+        self, uow: UnitOfWork, record: Record, actor: str, kind: str, data: Mapping[str, Json] | None = None
+    ) -> None:
+        now = self._clock.now()
+        await uow.records.note(
+            TimelineEntry(id=new_ulid(now), record_id=record.id, at=now, actor=actor, kind=kind, data=dict(data or {}))
+        )
+
+    def _type(self, name: str) -> RecordType:
+        try:
+            return self._site.record_types[name]
+        except KeyError:
+            raise UserFault(
+                f"there is no record type {name}", where="record_types.yaml", fix="Add it there, or use another"
+            ) from None
+
+    def _disposition(self, code: str) -> Disposition:
+        try:
+            return self._site.dispositions[code]
+        except KeyError:
+            raise UserFault(
+                f"there is no result {code}", where="dispositions.yaml", fix="Add it there, or use another"
+            ) from None
+
+
+def _check(name: str, stands: str, change: Change) -> None:
+    if stands not in (change.was, change.now):
+        raise Conflict(f"{name} was changed by somebody else meanwhile")
+
+
+def _value(record: Record, name: str) -> str:
+    if name in WRITABLE:
+        return str(getattr(record, name) or "")
+    return str(record.fields.get(name) or "")

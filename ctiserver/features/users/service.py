@@ -1,0 +1,184 @@
+"""Use cases of accounts: add one, prove who you are, change a password; and sessions kept in the database."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from ctiserver.clock import Clock
+from ctiserver.errors import UserFault
+from ctiserver.features.users.passwords import Attempts, Passwords
+from ctiserver.model.ids import AgentId, Interface, UserId, new_ulid
+from ctiserver.model.person import Agent, Role, Session, User
+from ctiserver.store.database import Database
+from ctiserver.store.unit_of_work import UnitOfWork
+from ctiserver.web.access import Person
+from ctiserver.web.problems import WrongLogin
+from ctiserver.web.sessions import SessionStore
+
+_LOGIN = re.compile(r"[a-z][a-z0-9._-]{0,39}")
+#: What may stand in an AMI value and in a dialplan without a second thought.
+_INTERFACE = re.compile(r"(PJSIP|SIP|IAX2|Local)/[A-Za-z0-9_.@/-]{1,100}")
+LANGUAGES = ("zh-CN", "en")
+
+
+class Users:
+    """Accounts and log-ins."""
+
+    def __init__(self, database: Database, clock: Clock, passwords: Passwords | None = None) -> None:
+        self._database = database
+        self._clock = clock
+        self._passwords = passwords or Passwords()
+        self._attempts = Attempts(clock)
+
+    async def add(
+        self,
+        login: str,
+        *,
+        name: str,
+        role: Role,
+        password: str,
+        language: str = "zh-CN",
+        skills: tuple[str, ...] = (),
+        regions: tuple[str, ...] = (),
+        extension: str | None = None,
+        interface: str | None = None,
+    ) -> User:
+        """Add an account; with an ``extension`` it is an agent, whose id is the log-in name and whose phone is
+        ``interface`` (``PJSIP/<login>`` unless said otherwise).
+
+        Raises UserFault for a name that is taken or can't be used, and for a password that is too short.
+        """
+        if not _LOGIN.fullmatch(login):
+            raise UserFault(
+                f"{login!r} can't be a log-in name",
+                fix="Write small letters, digits, dot, dash, underscore; a letter first",
+            )
+        if language not in LANGUAGES:
+            raise UserFault(f"{language!r} is no language of the console", fix=f"Write {' or '.join(LANGUAGES)}")
+        phone = interface or f"PJSIP/{login}"
+        if extension is not None and not (re.fullmatch(r"[0-9]{2,6}", extension) and _INTERFACE.fullmatch(phone)):
+            raise UserFault(
+                f"extension {extension!r} with phone {phone!r} can't be used",
+                fix="Write two to six digits, and a phone as Asterisk names it, such as PJSIP/agent1",
+            )
+        user = User(
+            id=UserId(new_ulid(self._clock.now())),
+            login=login,
+            name=name or login,
+            password_hash=await self._passwords.hash(password),
+            role=role,
+            language=language,
+            skills=skills,
+            regions=regions,
+            created_at=self._clock.now(),
+        )
+        async with self._database.unit_of_work() as uow:
+            if await uow.users.by_login(login) is not None:
+                raise UserFault(f"there is an account {login} already", fix="Choose another name, or use user passwd")
+            await uow.users.add(user)
+            if extension is not None:
+                await self._add_agent(uow, user, extension, Interface(phone))
+        return user
+
+    async def _add_agent(self, uow: UnitOfWork, user: User, extension: str, interface: Interface) -> None:
+        holder = await uow.agents.by_extension(extension) or await uow.agents.by_interface(interface)
+        if holder is not None:
+            raise UserFault(
+                f"extension {holder.extension} on {holder.interface} belongs to {holder.id}", fix="Choose another"
+            )
+        await uow.agents.add(
+            Agent(
+                id=AgentId(user.login),
+                user_id=user.id,
+                name=user.name,
+                extension=extension,
+                interface=interface,
+                skills=user.skills,
+            )
+        )
+
+    async def log_in(self, login: str, password: str, peer: str) -> Person:
+        """Prove who you are. ``peer`` is the address that asks, for counting failures.
+
+        Raises WrongLogin, whichever of the two is wrong; TooMany after too many failures.
+        """
+        login = login.strip().lower()
+        who = (f"{login}@{peer}", peer)
+        self._attempts.check(*who)
+        async with self._database.reading() as uow:
+            user = await uow.users.by_login(login)
+        right = await self._passwords.matches(user.password_hash if user and user.active else None, password)
+        if user is None or not right:
+            self._attempts.failed(*who)
+            raise WrongLogin("the name or the password is wrong")
+        self._attempts.succeeded(*who)
+        async with self._database.reading() as uow:
+            return await _person(uow, user)
+
+    async def set_password(self, login: str, password: str) -> None:
+        """Give an account a new password and end its sessions. Raises UserFault."""
+        stored = await self._passwords.hash(password)
+        async with self._database.unit_of_work() as uow:
+            user = await uow.users.by_login(login)
+            if user is None:
+                raise UserFault(f"there is no account {login}", fix="`ctiserver user list` shows them")
+            await uow.users.update(replace(user, password_hash=stored))
+            await uow.sessions.remove_of(user.id)
+
+    async def set_language(self, user_id: UserId, language: str) -> None:
+        """What the console speaks to this person. Raises UserFault for a language it does not speak."""
+        if language not in LANGUAGES:
+            raise UserFault(f"{language!r} is no language of the console", fix=f"Write {' or '.join(LANGUAGES)}")
+        async with self._database.unit_of_work() as uow:
+            user = await uow.users.lock(user_id)
+            await uow.users.update(replace(user, language=language))
+
+    async def everybody(self) -> list[tuple[User, Agent | None]]:
+        """Every account, by log-in name, and the agent it is."""
+        async with self._database.reading() as uow:
+            agents = {agent.user_id: agent for agent in await uow.agents.everybody()}
+            return [(user, agents.get(user.id)) for user in await uow.users.everybody()]
+
+    def session_store(self) -> SessionStore:
+        """Sessions kept in the database."""
+
+        async def find(token_hash: str) -> tuple[Session, Person] | None:
+            async with self._database.reading() as uow:
+                session = await uow.sessions.find(token_hash)
+                user = None if session is None else await uow.users.find(session.user_id)
+                if session is None or user is None or not user.active:
+                    return None
+                return session, await _person(uow, user)
+
+        async def add(session: Session) -> None:
+            async with self._database.unit_of_work() as uow:
+                await uow.sessions.remove_expired(self._clock.now())
+                await uow.sessions.add(session)
+
+        async def replace_(old: Session, new: Session) -> bool:
+            async with self._database.unit_of_work() as uow:
+                found = await uow.sessions.find(old.token_hash)
+                if found is None or found.expires_at <= old.expires_at:
+                    return False
+                await uow.sessions.touch(old.token_hash, old.seen_at, old.expires_at)
+                await uow.sessions.add(new)
+                return True
+
+        async def remove(token_hash: str) -> None:
+            async with self._database.unit_of_work() as uow:
+                await uow.sessions.remove(token_hash)
+
+        return SessionStore(find=find, add=add, replace=replace_, remove=remove)
+
+
+async def _person(uow: UnitOfWork, user: User) -> Person:
+    agent = await uow.agents.by_user(user.id)
+    return Person(
+        user_id=user.id,
+        login=user.login,
+        name=user.name,
+        role=user.role,
+        language=user.language,
+        agent_id=agent.id if agent is not None and agent.active else None,
+    )

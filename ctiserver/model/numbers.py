@@ -1,0 +1,48 @@
+"""Telephone numbers as they are stored and compared: E.164 where that can be told, else as dialled."""
+
+from __future__ import annotations
+
+import re
+
+import phonenumbers
+
+_WITHHELD = re.compile(
+    r"(anonymous|unknown|unavailable|private|restricted|withheld|asterisk|<unknown>|0*|)", re.IGNORECASE
+)
+_PUNCTUATION = re.compile(r"[\s().\-/]")
+
+
+def withheld(ani: str) -> bool:
+    """Does this caller ID name nobody? True for empty, all zeros, and the words that networks send instead."""
+    return _WITHHELD.fullmatch(_PUNCTUATION.sub("", ani.strip().lstrip("+"))) is not None
+
+
+def normal(number: str, region: str) -> str | None:
+    """The number as contacts are found by it, read as somebody in ``region`` (ISO 3166) would dial it.
+
+    A valid number becomes E.164 (``+8613800000001``). An extension, a short code, or what no numbering plan knows
+    stays as dialled without punctuation. None if it is withheld, or no number at all.
+    """
+    if withheld(number):
+        return None
+    try:
+        parsed = phonenumbers.parse(number, region)
+    except phonenumbers.NumberParseException:
+        parsed = None
+    if parsed is not None and phonenumbers.is_valid_number(parsed):
+        return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+    dialled = _PUNCTUATION.sub("", number.strip())
+    return dialled if re.fullmatch(r"\+?[0-9*#]{2,32}", dialled) else None
+
+
+def shown(number: str, region: str) -> str:
+    """The number as people in ``region`` read it: national if it is theirs, else international."""
+    try:
+        parsed = phonenumbers.parse(number, region)
+    except phonenumbers.NumberParseException:
+        return number
+    if not phonenumbers.is_valid_number(parsed):
+        return number
+    home = phonenumbers.region_code_for_number(parsed) == region
+    style = phonenumbers.PhoneNumberFormat.NATIONAL if home else phonenumbers.PhoneNumberFormat.INTERNATIONAL
+    return phonenumbers.format_number(parsed, style)
