@@ -1,0 +1,54 @@
+"""Accounts, and the agents among them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, get_args
+
+from ctiserver.model.ids import AgentId, Interface, UserId
+
+Role = Literal["agent", "supervisor", "technician", "dispatcher", "storekeeper", "cashier", "admin"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A log-in account. Skills and regions are those of field work."""
+
+    id: UserId
+    login: str
+    name: str
+    password_hash: str  #: argon2id, with its parameters
+    role: Role
+    language: str = "en"
+    skills: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    active: bool = True
+    created_at: datetime
+    revision: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A log-in under way; the token itself is never stored."""
+
+    token_hash: str
+    user_id: UserId
+    created_at: datetime
+    seen_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """A person who takes calls."""
+
+    id: AgentId
+    user_id: UserId | None
+    name: str
+    extension: str
+    interface: Interface  #: the phone as app_queue names it
+    skills: tuple[str, ...] = ()  #: what the queues ask for
+    active: bool = True
+    revision: int = 1

@@ -1,0 +1,84 @@
+"""The call log, and the path each call took through its flow."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from ctiserver.model.call_entry import CallEntry, PathStep
+from ctiserver.model.ids import AgentId, CallId, ContactId
+from ctiserver.store import rows, tables
+from ctiserver.store.repository import Repository
+
+
+class CallLog(Repository[CallEntry, CallId]):
+    """Every call, one entry each."""
+
+    table = tables.calls
+    kind = CallEntry
+
+    async def save(self, entry: CallEntry) -> None:
+        """Write the entry, over an earlier one of the same call."""
+        await self._connection.execute(
+            rows.insert_or_replace(self._connection, self.table, **rows.values(self.table, entry))
+        )
+
+    async def page(
+        self, limit: int = 50, *, before: CallId | None = None, agent: AgentId | None = None
+    ) -> list[CallEntry]:
+        """The newest first, from the one after ``before``; of one agent, or of all. Ids sort by the call's second."""
+        statement = sa.select(self.table).order_by(self.table.c.id.desc()).limit(limit)
+        if before is not None:
+            statement = statement.where(self.table.c.id < before)
+        return await self._all(statement if agent is None else statement.where(self.table.c.agent_id == agent))
+
+    async def of_contact(self, contact: ContactId, limit: int = 50) -> list[CallEntry]:
+        """The newest first."""
+        return await self._all(
+            sa.select(self.table)
+            .where(self.table.c.contact_id == contact)
+            .order_by(self.table.c.started_at.desc())
+            .limit(limit)
+        )
+
+    async def incomplete(self) -> list[CallEntry]:
+        """Calls whose end has not been seen, the oldest first."""
+        return await self._all(
+            sa.select(self.table).where(self.table.c.complete.is_(False)).order_by(self.table.c.started_at)
+        )
+
+    async def unaccounted(self, limit: int = 100) -> list[CallEntry]:
+        """Ended calls that have neither a record nor a reason for none."""
+        linked = sa.select(tables.record_calls.c.call_id)
+        return await self._all(
+            sa.select(self.table)
+            .where(
+                self.table.c.complete.is_(True),
+                self.table.c.no_record_reason.is_(None),
+                self.table.c.id.not_in(linked),
+            )
+            .order_by(self.table.c.started_at)
+            .limit(limit)
+        )
+
+    async def count_from(self, ani: str, since: datetime) -> int:
+        """How many calls came from this number since then."""
+        counted = await self._connection.execute(
+            sa.select(sa.func.count())
+            .select_from(self.table)
+            .where(self.table.c.ani == ani, self.table.c.started_at >= since)
+        )
+        return counted.scalar_one()
+
+    async def add_step(self, step: PathStep) -> None:
+        """Keep one step of a call's path; the same ``seq`` again replaces it."""
+        await self._connection.execute(
+            rows.insert_or_replace(self._connection, tables.call_path, **rows.values(tables.call_path, step))
+        )
+
+    async def path(self, call: CallId) -> list[PathStep]:
+        found = await self._connection.execute(
+            sa.select(tables.call_path).where(tables.call_path.c.call_id == call).order_by(tables.call_path.c.seq)
+        )
+        return [rows.build(PathStep, row) for row in found]

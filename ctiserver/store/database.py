@@ -1,0 +1,291 @@
+"""The database: opened once, closed once, and asked for units of work in between."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from ctiserver.errors import UserFault
+from ctiserver.store import schema
+from ctiserver.store.faults import StoreUnavailable, translated
+from ctiserver.store.unit_of_work import UnitOfWork
+
+_SETTING = "database.url"
+#: How long a writer of one process waits for a writer of another, and any unit of work for a free connection.
+_BUSY_S = 15
+#: Larger files (64 MiB at SQLite's page size) are not read through at start; SQLite tells of damage when it meets it.
+_CHECKED_PAGES = 16_384
+
+_open_unit: ContextVar[UnitOfWork | None] = ContextVar("_open_unit", default=None)
+
+
+class Database:
+    """Units of work on one database. Made by :meth:`open`."""
+
+    def __init__(self, writing: AsyncEngine, reading: AsyncEngine) -> None:
+        self._writing = writing
+        self._reading = reading
+        self._listeners: list[Callable[[], None]] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str, *, upgrade: bool = False, readers: int = 4) -> AsyncIterator[Database]:
+        """Open ``sqlite:///file`` or ``postgresql://user:secret@host/name`` for the length of the block.
+
+        With ``upgrade`` the schema is brought to the newest first. ``readers`` is how many may read at once; on
+        SQLite one writes at a time, on PostgreSQL as many as read.
+
+        Raises UserFault: the file is broken or can't be opened, the server can't be reached, the schema is newer
+        than this ctiserver, or (without ``upgrade``) older.
+        """
+        parsed = parse_url(url)
+        engines = (
+            _sqlite_engines(parsed, readers) if parsed.get_backend_name() == "sqlite" else _postgres(parsed, readers)
+        )
+        database = cls(*engines)
+        try:
+            await database._prepare(parsed, upgrade)
+            yield database
+        finally:
+            await database._reading.dispose()
+            await database._writing.dispose()
+
+    @property
+    def dialect(self) -> str:
+        """``sqlite`` or ``postgresql``."""
+        return self._writing.dialect.name
+
+    def on_outbox(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` after every commit that left rows in the outbox; it must not wait."""
+        self._listeners.append(listener)
+
+    @asynccontextmanager
+    async def unit_of_work(self) -> AsyncIterator[UnitOfWork]:
+        """One writing transaction: kept whole at a clean end of the block, gone whole otherwise.
+
+        Nothing in the block may wait for a PBX, HTTP or a person, nor open another unit.
+
+        Raises Conflict, Duplicate, StoreUnavailable.
+        """
+        outer = _open_unit.get()
+        if outer is not None and outer.is_open:
+            raise RuntimeError("a unit of work is open already; pass it on instead of opening another")
+        with translated():
+            async with _connected(self._writing) as connection:
+                unit = UnitOfWork(connection)
+                token = _open_unit.set(unit)
+                try:
+                    await connection.begin()
+                    yield unit
+                    await _to_the_end(connection.commit())
+                finally:
+                    unit.is_open = False
+                    _open_unit.reset(token)
+                    if connection.in_transaction():
+                        await _to_the_end(connection.rollback())
+                    elif unit.outbox.added:
+                        for listener in self._listeners:
+                            listener()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[UnitOfWork]:
+        """One consistent look at the database; a write in it is refused by the database itself.
+
+        Raises StoreUnavailable.
+        """
+        with translated():
+            async with _connected(self._reading) as connection, connection.begin():
+                unit = UnitOfWork(connection)
+                try:
+                    yield unit
+                finally:
+                    unit.is_open = False
+
+    async def schema_version(self) -> str | None:
+        """The schema that the database has; None if it is empty."""
+        with translated():
+            async with _connected(self._reading) as connection, connection.begin():
+                return await connection.run_sync(schema.current)
+
+    async def upgrade(self) -> tuple[str | None, str]:
+        """Bring the schema to the newest; returns the versions before and after."""
+        with translated():
+            async with _connected(self._writing) as connection, connection.begin():
+                return await connection.run_sync(schema.upgrade)
+
+    async def _prepare(self, url: sa.URL, upgrade: bool) -> None:
+        try:
+            if url.get_backend_name() == "sqlite":
+                await self._check_file()
+            if upgrade:
+                async with self._writing.begin() as connection:
+                    await connection.run_sync(schema.upgrade)
+                return
+            async with self._reading.connect() as connection, connection.begin():
+                found = await connection.run_sync(schema.current)
+        except (exc.DBAPIError, exc.TimeoutError, OSError, sqlite3.Error) as error:
+            cause = error.orig if isinstance(error, exc.DBAPIError) else error
+            raise _unusable(url, cause) from error
+        if found != schema.head():
+            raise UserFault(
+                f"the database's schema is {found or 'empty'}, this ctiserver needs {schema.head()}",
+                where=_SETTING,
+                fix="Run: ctiserver db upgrade",
+            )
+
+    async def _check_file(self) -> None:
+        async with self._writing.connect() as connection:
+            pages = (await connection.exec_driver_sql("PRAGMA page_count")).scalar_one()
+            if pages > _CHECKED_PAGES:
+                return
+            verdict = (await connection.exec_driver_sql("PRAGMA quick_check(1)")).scalar_one()
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(verdict)
+
+
+def parse_url(url: str) -> sa.URL:
+    """The URL with our driver in it.
+
+    Raises UserFault if it is none of a SQLite file or a PostgreSQL server.
+    """
+    fix = "Write sqlite:///path/to/file.sqlite, or postgresql://user:secret@host:5432/name"
+    try:
+        parsed = sa.make_url(url)
+    except exc.ArgumentError:
+        raise UserFault("this is no database address", where=_SETTING, fix=fix) from None
+    backend = parsed.drivername.partition("+")[0]
+    if backend == "sqlite":
+        if parsed.database in (None, "", ":memory:"):
+            raise UserFault("a database in memory would lose every record at a restart", where=_SETTING, fix=fix)
+        return parsed.set(drivername="sqlite+aiosqlite")
+    if backend in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+asyncpg")
+    raise UserFault(f"{backend} is no database that ctiserver can use", where=_SETTING, fix=fix)
+
+
+def _unusable(url: sa.URL, cause: BaseException | None) -> UserFault:
+    if url.get_backend_name() == "sqlite":
+        text = " ".join(str(cause).split())
+        if "not a database" in text or "malformed" in text or "corrupt" in text or text.startswith("***"):
+            return UserFault(
+                f"{url.database} is broken or no SQLite database ({text})",
+                where=_SETTING,
+                fix="Put back a backup, or move the file away to begin with an empty one; nothing was changed in it",
+            )
+        if "locked" in text:
+            return UserFault(
+                f"{url.database} is locked by another program", where=_SETTING, fix="End that program, then try again"
+            )
+        return UserFault(
+            f"{url.database} can't be opened ({text})", where=_SETTING, fix="Check the path, its rights and free space"
+        )
+    return UserFault(
+        f"the PostgreSQL database at {url.render_as_string(hide_password=True)} can't be used ({cause})",
+        where=_SETTING,
+        fix="Check that it runs, and the host, port, name, user and secret",
+    )
+
+
+def _sqlite_engines(url: sa.URL, readers: int) -> tuple[AsyncEngine, AsyncEngine]:
+    path = Path(url.database or "")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(url, error) from error
+
+    def engine(size: int, begin: str, pragmas: tuple[str, ...]) -> AsyncEngine:
+        made = create_async_engine(
+            url,
+            poolclass=AsyncAdaptedQueuePool,
+            pool_size=size,
+            max_overflow=0,
+            pool_timeout=_BUSY_S,
+            connect_args={"timeout": _BUSY_S},
+        )
+
+        @event.listens_for(made.sync_engine, "connect")
+        def connected(connection: Any, _record: object) -> None:
+            # The driver's own way of beginning transactions is turned off; BEGIN is ours, below.
+            connection.isolation_level = None
+            cursor = connection.cursor()
+            for pragma in (
+                f"busy_timeout={_BUSY_S * 1000}",
+                "journal_mode=WAL",
+                "synchronous=FULL",
+                "foreign_keys=ON",
+                *pragmas,
+            ):
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+
+        @event.listens_for(made.sync_engine, "begin")
+        def begun(connection: sa.Connection) -> None:
+            # A deferred transaction that reads and then writes can't be made safe by waiting: SQLite must refuse
+            # its write when another wrote in between. So a writer takes the lock first.
+            connection.exec_driver_sql(begin)
+
+        return made
+
+    return engine(1, "BEGIN IMMEDIATE", ()), engine(readers, "BEGIN", ("query_only=ON",))
+
+
+def _postgres(url: sa.URL, readers: int) -> tuple[AsyncEngine, AsyncEngine]:
+    def engine(**execution_options: Any) -> AsyncEngine:
+        return create_async_engine(
+            url,
+            pool_size=readers,
+            max_overflow=0,
+            pool_timeout=_BUSY_S,
+            pool_pre_ping=True,
+            connect_args={
+                "timeout": _BUSY_S,
+                "server_settings": {
+                    "statement_timeout": str(_BUSY_S * 1000),
+                    # A unit of work never waits for anything but the database; one that does was cut off from us.
+                    "idle_in_transaction_session_timeout": str(_BUSY_S * 2000),
+                },
+            },
+            execution_options=execution_options,
+        )
+
+    return engine(), engine(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+@asynccontextmanager
+async def _connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    try:
+        connection = await engine.connect()
+    except OSError as error:  # the server is not there, or did not answer in time
+        raise StoreUnavailable(f"the database can't be reached: {error}") from error
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _to_the_end(work: Awaitable[None]) -> None:
+    """See a commit or rollback through even when cancelled, since half of one can't be handed back to the pool."""
+    task = asyncio.ensure_future(work)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise
+            cancelled = True
+        except Exception:  # noqa: BLE001 - the task keeps it, and result() raises it below
+            break
+    task.result()
+    if cancelled:
+        raise asyncio.CancelledError

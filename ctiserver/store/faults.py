@@ -1,0 +1,38 @@
+"""What can go wrong between a use case and the database, in words that need no SQLAlchemy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import exc
+
+from ctiserver.errors import CtiError
+
+
+class Conflict(CtiError):
+    """Somebody else changed this row since it was read; read it again and decide anew."""
+
+
+class Duplicate(CtiError):
+    """A row with this key stands already, or one that this row points to does not exist."""
+
+
+class NotFound(CtiError):
+    """There is no such row."""
+
+
+class StoreUnavailable(CtiError):
+    """The database did not answer, or not in time; nothing of the unit of work was kept."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the database library's errors into the ones above; the library's text stays as the cause."""
+    try:
+        yield
+    except exc.IntegrityError as error:
+        raise Duplicate(str(error.orig)) from error
+    except (exc.DBAPIError, exc.TimeoutError) as error:
+        cause = error.orig if isinstance(error, exc.DBAPIError) and error.orig is not None else error
+        raise StoreUnavailable(f"the database failed: {cause}") from error

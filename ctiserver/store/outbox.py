@@ -1,0 +1,83 @@
+"""The outbox: what a unit of work wants done elsewhere, committed together with why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ctiserver.model.ids import new_ulid
+from ctiserver.model.json_value import JsonObject
+from ctiserver.store import rows, tables
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxRow:
+    """One thing to be handed on, once its unit of work is committed."""
+
+    id: str  #: ULID, also the id by which the far side knows a second copy
+    topic: str
+    key: str  #: unique for the effect: adding it twice keeps the first
+    payload: JsonObject
+    created_at: datetime
+    due_at: datetime | None = None  #: not to take effect before
+    handed_at: datetime | None = None
+
+
+class Outbox:
+    """Rows to be handed on by a relay."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+        self.added = False
+
+    async def add(
+        self, topic: str, key: str, payload: JsonObject, now: datetime, *, due_at: datetime | None = None
+    ) -> bool:
+        """Leave a row; False if one with this key was left before, which is then the one that counts."""
+        done = await self._connection.execute(
+            rows.insert_or_leave(
+                self._connection,
+                tables.outbox,
+                id=new_ulid(now),
+                topic=topic,
+                key=key,
+                payload=dict(payload),
+                created_at=now,
+                due_at=due_at,
+            )
+        )
+        self.added = True
+        return done.rowcount == 1
+
+    async def waiting(self, topics: Sequence[str], limit: int = 100) -> list[OutboxRow]:
+        """Rows not yet handed on, the oldest first."""
+        table = tables.outbox
+        found = await self._connection.execute(
+            sa.select(table)
+            .where(table.c.handed_at.is_(None), table.c.topic.in_(topics))
+            .order_by(table.c.id)
+            .limit(limit)
+        )
+        return [rows.build(OutboxRow, row) for row in found]
+
+    async def by_key(self, key: str) -> OutboxRow | None:
+        found = await self._connection.execute(sa.select(tables.outbox).where(tables.outbox.c.key == key))
+        row = found.one_or_none()
+        return None if row is None else rows.build(OutboxRow, row)
+
+    async def handed(self, ids: Sequence[str], now: datetime) -> None:
+        """Note that the far side has these."""
+        await self._connection.execute(
+            sa.update(tables.outbox)
+            .where(tables.outbox.c.id.in_(ids), tables.outbox.c.handed_at.is_(None))
+            .values(handed_at=now)
+        )
+
+    async def purge(self, before: datetime) -> int:
+        """Remove rows handed on before then; how many they were."""
+        done = await self._connection.execute(sa.delete(tables.outbox).where(tables.outbox.c.handed_at < before))
+        return done.rowcount

@@ -1,0 +1,83 @@
+"""Accounts, log-ins and agents."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ctiserver.model.ids import AgentId, Interface, UserId
+from ctiserver.model.person import Agent, Role, Session, User
+from ctiserver.store import rows, tables
+from ctiserver.store.repository import RevisedRepository
+
+
+class Users(RevisedRepository[User, UserId]):
+    """Log-in accounts."""
+
+    table = tables.users
+    kind = User
+
+    async def by_login(self, login: str) -> User | None:
+        return await self._one(sa.select(self.table).where(self.table.c.login == login))
+
+    async def everybody(self, role: Role | None = None) -> list[User]:
+        """Everybody, or those of one role, by log-in."""
+        statement = sa.select(self.table).order_by(self.table.c.login)
+        return await self._all(statement if role is None else statement.where(self.table.c.role == role))
+
+
+class Agents(RevisedRepository[Agent, AgentId]):
+    """Those who take calls."""
+
+    table = tables.agents
+    kind = Agent
+
+    async def by_user(self, user: UserId) -> Agent | None:
+        return await self._one(sa.select(self.table).where(self.table.c.user_id == user))
+
+    async def by_interface(self, interface: Interface) -> Agent | None:
+        return await self._one(sa.select(self.table).where(self.table.c.interface == interface))
+
+    async def by_extension(self, extension: str) -> Agent | None:
+        return await self._one(sa.select(self.table).where(self.table.c.extension == extension).limit(1))
+
+    async def everybody(self) -> list[Agent]:
+        return await self._all(sa.select(self.table).order_by(self.table.c.id))
+
+
+class Sessions:
+    """Log-ins under way, by the hash of their token."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add(self, session: Session) -> None:
+        await self._connection.execute(sa.insert(tables.sessions).values(**rows.values(tables.sessions, session)))
+
+    async def find(self, token_hash: str) -> Session | None:
+        found = await self._connection.execute(
+            sa.select(tables.sessions).where(tables.sessions.c.token_hash == token_hash)
+        )
+        row = found.one_or_none()
+        return None if row is None else rows.build(Session, row)
+
+    async def touch(self, token_hash: str, seen_at: datetime, expires_at: datetime) -> None:
+        await self._connection.execute(
+            sa.update(tables.sessions)
+            .where(tables.sessions.c.token_hash == token_hash)
+            .values(seen_at=seen_at, expires_at=expires_at)
+        )
+
+    async def remove(self, token_hash: str) -> None:
+        await self._connection.execute(sa.delete(tables.sessions).where(tables.sessions.c.token_hash == token_hash))
+
+    async def remove_of(self, user: UserId) -> None:
+        """End every log-in of one account."""
+        await self._connection.execute(sa.delete(tables.sessions).where(tables.sessions.c.user_id == user))
+
+    async def remove_expired(self, now: datetime) -> int:
+        """Returns how many were removed."""
+        done = await self._connection.execute(sa.delete(tables.sessions).where(tables.sessions.c.expires_at <= now))
+        return done.rowcount

@@ -1,0 +1,94 @@
+"""Service records, the calls they are linked to, and their timelines."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ctiserver.model.ids import AgentId, CallId, ContactId, RecordId
+from ctiserver.model.record import Record, TimelineEntry
+from ctiserver.store import rows, tables
+from ctiserver.store.repository import RevisedRepository
+
+
+async def next_number(connection: AsyncConnection, prefix: str, day: date) -> str:
+    """The next number of a kind on a day: ``R20261121-0001``, without gaps."""
+    key = f"{prefix}{day:%Y%m%d}"
+    return f"{key}-{await rows.count_up(connection, tables.counters, key):04d}"
+
+
+class Records(RevisedRepository[Record, RecordId]):
+    """Service records."""
+
+    table = tables.records
+    kind = Record
+
+    async def next_number(self, day: date, prefix: str = "R") -> str:
+        """The number for a new record; ``day`` is the site's own date. One opener at a time gets past here."""
+        return await next_number(self._connection, prefix, day)
+
+    async def by_number(self, number: str) -> Record | None:
+        return await self._one(sa.select(self.table).where(self.table.c.number == number))
+
+    async def open_of_contact(self, contact: ContactId, type_: str | None = None) -> list[Record]:
+        """Open records of a contact, of one type or any; the newest first."""
+        statement = (
+            sa.select(self.table)
+            .where(self.table.c.contact_id == contact, self.table.c.status == "open")
+            .order_by(self.table.c.opened_at.desc(), self.table.c.id.desc())
+        )
+        return await self._all(statement if type_ is None else statement.where(self.table.c.type == type_))
+
+    async def open_of_owner(self, owner: AgentId) -> list[Record]:
+        """Open records that one agent answers for, urgent ones first."""
+        return await self._all(
+            sa.select(self.table)
+            .where(self.table.c.owner == owner, self.table.c.status == "open")
+            .order_by(self.table.c.priority.desc(), self.table.c.opened_at)
+        )
+
+    async def of_call(self, call: CallId) -> list[Record]:
+        """Records that a call is linked to, in the order they were opened."""
+        links = tables.record_calls
+        return await self._all(
+            sa.select(self.table)
+            .join(links, links.c.record_id == self.table.c.id)
+            .where(links.c.call_id == call)
+            .order_by(self.table.c.id)
+        )
+
+    async def recent(self, limit: int = 50) -> list[Record]:
+        """The newest first."""
+        return await self._all(
+            sa.select(self.table).order_by(self.table.c.opened_at.desc(), self.table.c.id.desc()).limit(limit)
+        )
+
+    async def link_call(self, record: RecordId, call: CallId) -> bool:
+        """Link a call; False if it was linked already."""
+        done = await self._connection.execute(
+            rows.insert_or_leave(self._connection, tables.record_calls, record_id=record, call_id=call)
+        )
+        return done.rowcount == 1
+
+    async def calls(self, record: RecordId) -> list[CallId]:
+        """Calls linked to a record, in the order they began."""
+        links = tables.record_calls
+        found = await self._connection.execute(
+            sa.select(links.c.call_id).where(links.c.record_id == record).order_by(links.c.call_id)
+        )
+        return [CallId(key) for key in found.scalars()]
+
+    async def note(self, entry: TimelineEntry) -> None:
+        """Put an entry on a record's timeline."""
+        await self._connection.execute(
+            sa.insert(tables.record_timeline).values(**rows.values(tables.record_timeline, entry))
+        )
+
+    async def timeline(self, record: RecordId) -> list[TimelineEntry]:
+        table = tables.record_timeline
+        found = await self._connection.execute(
+            sa.select(table).where(table.c.record_id == record).order_by(table.c.at, table.c.id)
+        )
+        return [rows.build(TimelineEntry, row) for row in found]

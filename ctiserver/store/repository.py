@@ -1,0 +1,59 @@
+"""What the repositories of single tables with an id have alike."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ctiserver.store import rows
+from ctiserver.store.faults import NotFound
+
+T = TypeVar("T")
+Id = TypeVar("Id", bound=str)
+
+
+class Repository(Generic[T, Id]):
+    """Rows of one table as frozen items of the model."""
+
+    table: sa.Table
+    kind: type[T]
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add(self, item: T) -> None:
+        """Keep a new item. Raises Duplicate at the latest at the end of the unit of work."""
+        await self._connection.execute(sa.insert(self.table).values(**rows.values(self.table, item)))
+
+    async def find(self, key: Id) -> T | None:
+        return await self._one(sa.select(self.table).where(self.table.c.id == key))
+
+    async def get(self, key: Id) -> T:
+        """Raises NotFound."""
+        return self._must(await self.find(key), key)
+
+    async def lock(self, key: Id) -> T:
+        """The item, which nobody else changes until this unit of work ends. Raises NotFound."""
+        return self._must(await self._one(sa.select(self.table).where(self.table.c.id == key).with_for_update()), key)
+
+    async def _one(self, statement: sa.Select[Any]) -> T | None:
+        row = (await self._connection.execute(statement)).one_or_none()
+        return None if row is None else rows.build(self.kind, row)
+
+    async def _all(self, statement: sa.Select[Any]) -> list[T]:
+        return [rows.build(self.kind, row) for row in await self._connection.execute(statement)]
+
+    def _must(self, item: T | None, key: str) -> T:
+        if item is None:
+            raise NotFound(f"there is no {self.kind.__name__.lower()} {key}")
+        return item
+
+
+class RevisedRepository(Repository[T, Id]):
+    """Items that carry a revision."""
+
+    async def update(self, item: T) -> None:
+        """Write ``item`` over what it was read from. Raises Conflict if that changed meanwhile."""
+        await rows.update_checked(self._connection, self.table, item)

@@ -1,0 +1,38 @@
+"""One transaction, and the repositories that work inside it."""
+
+from __future__ import annotations
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ctiserver.store.call_log import CallLog
+from ctiserver.store.contacts import Contacts
+from ctiserver.store.flow_states import FlowStates
+from ctiserver.store.outbox import Outbox
+from ctiserver.store.people import Agents, Sessions, Users
+from ctiserver.store.pops import Pops
+from ctiserver.store.processes import Processes, Timers
+from ctiserver.store.records import Records
+from ctiserver.store.work_orders import WorkOrders
+
+
+class UnitOfWork:
+    """What one use case reads and writes together. Made by :class:`~ctiserver.store.database.Database`.
+
+    ``get`` reads a row or raises NotFound; in a writing unit ``lock`` reads it and keeps others from changing it until
+    the end, so that what follows need not fear a Conflict. ``update`` checks the revision that the item was read with.
+    """
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.is_open = True
+        self.users = Users(connection)
+        self.sessions = Sessions(connection)
+        self.agents = Agents(connection)
+        self.contacts = Contacts(connection)
+        self.calls = CallLog(connection)
+        self.flow_states = FlowStates(connection)
+        self.pops = Pops(connection)
+        self.records = Records(connection)
+        self.processes = Processes(connection)
+        self.work_orders = WorkOrders(connection)
+        self.timers = Timers(connection)
+        self.outbox = Outbox(connection)

@@ -1,0 +1,63 @@
+"""Work orders."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import sqlalchemy as sa
+
+from ctiserver.model.ids import RecordId, UserId, WorkOrderId
+from ctiserver.model.work_order import NUMBER_PREFIX, OPEN_STATES, OrderKind, WorkOrder
+from ctiserver.store import rows, tables
+from ctiserver.store.records import next_number
+from ctiserver.store.repository import RevisedRepository
+
+
+class WorkOrders(RevisedRepository[WorkOrder, WorkOrderId]):
+    """Work orders."""
+
+    table = tables.work_orders
+    kind = WorkOrder
+
+    async def next_number(self, kind: OrderKind, day: date) -> str:
+        """The number for a new order; ``day`` is the site's own date."""
+        return await next_number(self._connection, NUMBER_PREFIX[kind], day)
+
+    async def add_once(self, order: WorkOrder) -> bool:
+        """Keep the order unless one with its key stands already; whether it was kept."""
+        done = await self._connection.execute(
+            rows.insert_or_leave(self._connection, self.table, **rows.values(self.table, order))
+        )
+        return done.rowcount == 1
+
+    async def by_key(self, key: str) -> WorkOrder | None:
+        return await self._one(sa.select(self.table).where(self.table.c.key == key))
+
+    async def of_record(self, record: RecordId) -> list[WorkOrder]:
+        """In the order they were made."""
+        return await self._all(sa.select(self.table).where(self.table.c.record_id == record).order_by(self.table.c.id))
+
+    async def of_process(self, process: str) -> list[WorkOrder]:
+        """In the order they were made."""
+        return await self._all(
+            sa.select(self.table).where(self.table.c.process_id == process).order_by(self.table.c.id)
+        )
+
+    async def inbox(self, user: UserId, role: str, *, open_only: bool = True, limit: int = 200) -> list[WorkOrder]:
+        """What a person has to do: what is assigned to them, and what anybody of their role may take; due first."""
+        table = self.table
+        mine = (table.c.assignee == user) | (table.c.assignee.is_(None) & (table.c.role == role))
+        statement = sa.select(table).where(mine)
+        if open_only:
+            statement = statement.where(table.c.state.in_(OPEN_STATES))
+        return await self._all(statement.order_by(table.c.due_at.is_(None), table.c.due_at, table.c.id).limit(limit))
+
+    async def load(self, users: list[UserId]) -> dict[UserId, int]:
+        """How many open orders each of these people has."""
+        table = self.table
+        counted = await self._connection.execute(
+            sa.select(table.c.assignee, sa.func.count())
+            .where(table.c.assignee.in_(users), table.c.state.in_(OPEN_STATES))
+            .group_by(table.c.assignee)
+        )
+        return dict.fromkeys(users, 0) | {UserId(user): count for user, count in counted}
