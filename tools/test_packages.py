@@ -1,7 +1,7 @@
 """Get the Debian packages that the tests use and that pip can't: Chromium and PostgreSQL.
 
-Asterisk, baresip and SIPp need no installation: the tests unpack them into a cache. With root (or passwordless sudo) the
-missing packages are installed by apt-get; without, this prints what will be skipped. In CI a skip is a failure.
+Asterisk, baresip and SIPp need no installation: the tests unpack them into a cache. With root (or passwordless sudo)
+what is missing is installed by apt-get; without, this prints what will be skipped. In CI a skip is a failure.
 """
 
 from __future__ import annotations
