@@ -11,7 +11,7 @@ from ctiserver.model.call_entry import CallEntry, PathStep
 from ctiserver.model.ids import CallId
 from ctiserver.model.json_value import JsonObject
 from ctiserver.store.database import Database
-from ctiserver.web.access import DESK, SUPERVISORS, Intent, Person, Rule, agent_of, person_of
+from ctiserver.web.access import DESK, SUPERVISORS, Intent, Person, agent_of, person_of
 from ctiserver.web.routes import Body, Route, json_answer, nothing, read_body
 
 _PAGE = 50
@@ -61,47 +61,48 @@ def _step(step: PathStep) -> JsonObject:
     }
 
 
-def access_rule(database: Database) -> Rule:
-    """Agents see the calls they talked in; supervisors see all."""
+class CallsHttp:
+    """Routes over the call log."""
 
-    async def may_reach(person: Person, call: str, _: Intent) -> bool:
-        async with database.reading() as uow:
+    def __init__(self, database: Database, calls: CallLogService) -> None:
+        self._database = database
+        self._calls = calls
+
+    def routes(self) -> list[Route]:
+        """The routes; path parameter ``call_id`` is guarded by :meth:`may_reach`."""
+        return [
+            Route(method="GET", path="/api/v1/calls", handler=self._page, roles=DESK),
+            Route(method="GET", path="/api/v1/calls/{call_id}", handler=self._show, roles=DESK),
+            Route(method="POST", path="/api/v1/calls/{call_id}/reason", handler=self._reason, roles=DESK),
+        ]
+
+    async def may_reach(self, person: Person, call: str, _: Intent) -> bool:
+        """Agents reach the calls they talked in; supervisors all."""
+        async with self._database.reading() as uow:
             entry = await uow.calls.find(CallId(call))
         if entry is None:
             return False
         return person.role in SUPERVISORS or entry.agent_id == person.agent_id
 
-    return may_reach
-
-
-def routes(database: Database, calls: CallLogService) -> list[Route]:
-    """What the call log offers over HTTP; path parameter ``call_id`` needs :func:`access_rule`."""
-
-    async def page(request: web.Request) -> web.Response:
+    async def _page(self, request: web.Request) -> web.Response:
         before = request.query.get("before")
         person = person_of(request)
         own = None if person.role in SUPERVISORS else agent_of(request)
-        async with database.reading() as uow:
+        async with self._database.reading() as uow:
             entries = await uow.calls.page(_PAGE, before=None if before is None else CallId(before), agent=own)
         following = entries[-1].id if len(entries) == _PAGE else None
         return json_answer({"calls": [_entry(entry) for entry in entries], "before": following})
 
-    async def show(request: web.Request) -> web.Response:
+    async def _show(self, request: web.Request) -> web.Response:
         call = CallId(request.match_info["call_id"])
-        async with database.reading() as uow:
+        async with self._database.reading() as uow:
             entry = await uow.calls.get(call)
             path = await uow.calls.path(call)
             records = await uow.records.of_call(call)
         linked = [{"id": record.id, "number": record.number} for record in records]
         return json_answer({**_entry(entry), "path": [_step(step) for step in path], "records": linked})
 
-    async def reason(request: web.Request) -> web.Response:
+    async def _reason(self, request: web.Request) -> web.Response:
         body = await read_body(request, Reason)
-        await calls.state_reason(CallId(request.match_info["call_id"]), body.reason)
+        await self._calls.state_reason(CallId(request.match_info["call_id"]), body.reason)
         return nothing()
-
-    return [
-        Route(method="GET", path="/api/v1/calls", handler=page, roles=DESK),
-        Route(method="GET", path="/api/v1/calls/{call_id}", handler=show, roles=DESK),
-        Route(method="POST", path="/api/v1/calls/{call_id}/reason", handler=reason, roles=DESK),
-    ]
