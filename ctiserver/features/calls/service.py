@@ -198,7 +198,7 @@ def reason_for_none(summary: CallSummary, ended: str) -> str | None:
         "no_answer": "left_unserved",
         "busy": "left_unserved",
         "failed": "failed",
-    }.get(summary.outcome)
+    }.get(summary.outcome or "")
 
 
 def _length_ms(begin: datetime | None, end: datetime | None) -> int:
