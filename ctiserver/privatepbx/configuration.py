@@ -1,0 +1,267 @@
+"""The configuration of a private Asterisk, written from ``dialplan/`` and a site's ``config/``.
+
+Whatever ends up in a .conf file is checked first: a name, host or path that could end a line, start a comment or a
+section is refused, never escaped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from ctiserver.errors import UserFault
+from ctiserver.privatepbx.modules import MODULES
+from ctiserver.privatepbx.tree import Programs
+from ctiserver.resources import shipped
+from ctiserver.site import STRATEGIES, Phone, QueueConfig, Site, Trunk
+
+AMI_USER = "ctiserver"
+DIALPLAN = ("cti.conf", "fallback.conf")
+#: app_queue's own wrap-up is only the floor while the server is down; the server's pauses are the real one, and an
+#: agent who is done early must not wait for app_queue.
+WRAP_UP_FLOOR_S = 5
+
+_SAFE = re.compile(r"[A-Za-z0-9_.:/@+~-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where a private Asterisk listens, on 127.0.0.1."""
+
+    sip: int  #: UDP and TCP
+    ami: int
+    http: int  #: WebSocket for phones in browsers
+    rtp_first: int
+    rtp_last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where a private Asterisk keeps what is its own."""
+
+    state: Path
+    run: Path  #: its control socket; a path of its own, since a socket's path has room for 107 bytes
+
+    @property
+    def etc(self) -> Path:
+        return self.state / "etc"
+
+    @property
+    def log(self) -> Path:
+        return self.state / "log"
+
+    @property
+    def voicemail(self) -> Path:
+        return self.state / "voicemail"
+
+    @property
+    def recordings(self) -> Path:
+        return self.state / "recordings"
+
+    @property
+    def sounds(self) -> Path:
+        return self.state / "sounds"
+
+    def make(self) -> None:
+        """Make the folders, for the owner alone."""
+        for path in (self.state, self.run):
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for path in (self.etc, self.log, self.voicemail, self.recordings, self.sounds):
+            path.mkdir(exist_ok=True, mode=0o700)
+        for name in ("var", "spool", "agi-bin", "log/cdr-custom", "var/keys"):
+            (self.state / name).mkdir(exist_ok=True, mode=0o700)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that decides what is written."""
+
+    layout: Layout
+    programs: Programs
+    ports: Ports
+    agi: str  #: host:port where ctiserver answers FastAGI
+    ami_secret: str
+    phone_secrets: Mapping[str, str]  #: by the phone's name
+    site: Site
+
+
+def write(plan: Plan) -> None:
+    """Write every .conf file. Raises UserFault for a value that has no place in one."""
+    plan.layout.make()
+    for name, text in files(plan).items():
+        path = plan.layout.etc / name
+        path.touch(mode=0o600)
+        path.write_text(text, encoding="utf-8")
+
+
+def files(plan: Plan) -> dict[str, str]:
+    """The text of every .conf file, by its name."""
+    written = {
+        "asterisk.conf": _asterisk(plan),
+        "modules.conf": "[modules]\nautoload = no\n" + "".join(f"load = {name}.so\n" for name in MODULES),
+        "logger.conf": _LOGGER,
+        "manager.conf": _manager(plan),
+        "http.conf": f"[general]\nenabled = yes\nbindaddr = 127.0.0.1\nbindport = {plan.ports.http}\n",
+        "rtp.conf": f"[general]\nrtpstart = {plan.ports.rtp_first}\nrtpend = {plan.ports.rtp_last}\nstrictrtp = yes\n",
+        "pjsip.conf": _pjsip(plan),
+        "queues.conf": _queues(plan.site.queues),
+        "extensions.conf": _extensions(plan),
+        "musiconhold.conf": f"[default]\nmode = files\ndirectory = {plan.programs.asterisk_data / 'moh'}\n",
+        "indications.conf": _INDICATIONS,
+        "cdr.conf": "[general]\nenable = yes\nunanswered = yes\n",
+        "cdr_custom.conf": _CDR,
+        # Read by modules that are loaded; empty is their default.
+        **dict.fromkeys(("ccss.conf", "confbridge.conf", "features.conf", "udptl.conf", "acl.conf", "cel.conf"), ""),
+        **dict.fromkeys(("stasis.conf", "sorcery.conf", "codecs.conf", "res_parking.conf", "pjproject.conf"), ""),
+        "pjsip_notify.conf": "",
+    }
+    for name in DIALPLAN:
+        written[name] = shipped("dialplan", name).read_text(encoding="utf-8")
+    return written
+
+
+def _safe(value: str, what: str) -> str:
+    if not _SAFE.fullmatch(value):
+        raise UserFault(
+            f"{what} {value!r} can't stand in Asterisk's configuration",
+            fix="Use letters, digits and . _ : / @ + ~ - only",
+        )
+    return value
+
+
+def _asterisk(plan: Plan) -> str:
+    layout, programs = plan.layout, plan.programs
+    paths = {
+        "astetcdir": layout.etc,
+        "astmoddir": programs.asterisk_modules,
+        "astvarlibdir": layout.state / "var",
+        "astdbdir": layout.state / "var",
+        "astkeydir": layout.state / "var",
+        "astdatadir": programs.asterisk_data,
+        "astagidir": layout.state / "agi-bin",
+        "astspooldir": layout.state / "spool",
+        "astrundir": layout.run,
+        "astlogdir": layout.log,
+    }
+    lines = "".join(f"{name} => {_safe(str(path), 'the path')}\n" for name, path in paths.items())
+    return f"[directories]\n{lines}[options]\nnocolor = yes\nverbose = 3\n"
+
+
+def _manager(plan: Plan) -> str:
+    text = shipped("config", "manager.conf").read_text(encoding="utf-8")
+    for key, value in (("port", str(plan.ports.ami)), ("secret", _safe(plan.ami_secret, "the AMI secret"))):
+        text, replaced = re.subn(rf"(?m)^{key} = .*$", f"{key} = {value}", text)
+        if replaced != 1:
+            raise UserFault(
+                f"has no single line `{key} = …`", where="config/manager.conf", fix="Restore the shipped one"
+            )
+    return text
+
+
+def _pjsip(plan: Plan) -> str:
+    port = plan.ports.sip
+    parts = [
+        # Phones and trunk share 127.0.0.1 here: a phone is told by its user name, whatever is left by its address.
+        "[global]\ntype = global\nuser_agent = ctiserver\nendpoint_identifier_order = username,ip\n",
+        f"[udp]\ntype = transport\nprotocol = udp\nbind = 127.0.0.1:{port}\n",
+        f"[tcp]\ntype = transport\nprotocol = tcp\nbind = 127.0.0.1:{port}\n",
+        "[ws]\ntype = transport\nprotocol = ws\nbind = 127.0.0.1\n",
+        *(_trunk(trunk) for trunk in plan.site.trunks),
+        *(_phone(phone, plan.phone_secrets[phone.name]) for phone in plan.site.phones),
+    ]
+    return "\n".join(parts)
+
+
+def _trunk(trunk: Trunk) -> str:
+    name, host = _safe(trunk.name, "the trunk"), _safe(trunk.host, "the trunk's host")
+    return (
+        f"[{name}]\ntype = endpoint\ncontext = cti-inbound\ndisallow = all\nallow = {','.join(trunk.codecs)}\n"
+        "dtmf_mode = rfc4733\ndirect_media = no\nlanguage = en\n"
+        f"aors = {name}\n[{name}]\ntype = aor\ncontact = sip:{host}\n"
+        f"[{name}]\ntype = identify\nendpoint = {name}\nmatch = {host}\n"
+    )
+
+
+def _phone(phone: Phone, secret: str) -> str:
+    name, extension = _safe(phone.name, "the phone"), _safe(phone.extension, "the extension")
+    media = "webrtc = yes\nallow = opus,ulaw\n" if phone.webrtc else "allow = ulaw,alaw\ndirect_media = no\n"
+    return (
+        f"[{name}]\ntype = endpoint\ncontext = cti-agents\ndisallow = all\n{media}dtmf_mode = rfc4733\n"
+        f'aors = {name}\nauth = {name}\ncallerid = "{name}" <{extension}>\n'
+        f"[{name}]\ntype = auth\nauth_type = digest\nusername = {name}\npassword = {_safe(secret, 'the password')}\n"
+        f"[{name}]\ntype = aor\nmax_contacts = 1\nremove_existing = yes\n"
+    )
+
+
+def _queues(queues: Mapping[str, QueueConfig]) -> str:
+    parts = [
+        "[general]\npersistentmembers = yes\nautofill = yes\nshared_lastcall = yes\nlog_membername_as_agent = yes\n"
+    ]
+    for name, queue in queues.items():
+        announce = queue.announce_position_every
+        parts.append(
+            f"[{_safe(name, 'the queue')}]\nstrategy = {STRATEGIES[queue.strategy]}\n"
+            f"timeout = {_seconds(queue.ring)}\nretry = {_seconds(queue.retry)}\n"
+            f"wrapuptime = {min(_seconds(queue.wrap_up.limit), WRAP_UP_FLOOR_S)}\n"
+            f"maxlen = {queue.max_length}\nservicelevel = {_seconds(queue.service_level.answered_within)}\n"
+            f"announce-frequency = {_seconds(announce) if announce else 0}\nannounce-holdtime = no\n"
+            "musicclass = default\nringinuse = no\nautopause = no\ntimeoutpriority = conf\n"
+            # Nobody reachable: do not let a caller wait. Paused and talking agents count as reachable.
+            "joinempty = unavailable,invalid,unknown\nleavewhenempty = unavailable,invalid,unknown\n"
+        )
+    return "\n".join(parts)
+
+
+def _seconds(duration: timedelta) -> int:
+    return max(1, round(duration.total_seconds()))
+
+
+def _extensions(plan: Plan) -> str:
+    first = next(iter(plan.site.queues), "")
+    phones = "".join(
+        f"exten => {_safe(phone.extension, 'the extension')},hint,PJSIP/{_safe(phone.name, 'the phone')}\n"
+        f"exten => {phone.extension},1,Dial(PJSIP/{phone.name},30)\n same => n,Hangup()\n"
+        for phone in plan.site.phones
+    )
+    return (
+        "[general]\nstatic = yes\nwriteprotect = yes\nclearglobalvars = yes\n"
+        f"[globals]\nCTI_AGI = agi://{_safe(plan.agi, 'the AGI address')}\nCTI_DEADMAN_S = 1\n"
+        f"CTI_QUEUE_FIRST = {first and _safe(first, 'the queue')}\n"
+        f"CTI_VM_DIR = {_safe(str(plan.layout.voicemail), 'the path')}\n"
+        f"CTI_SOUNDS = {_safe(str(plan.layout.sounds), 'the path')}\n"
+        + "".join(f"#include {name}\n" for name in DIALPLAN)
+        + f"[cti-phones]\n{phones}"
+    )
+
+
+_LOGGER = """[general]
+dateformat = %F %T.%3q
+queue_log = yes
+[logfiles]
+full => notice,warning,error,verbose(3)
+"""
+
+_INDICATIONS = """[general]
+country = cn
+[cn]
+description = China
+ringcadence = 1000,4000
+dial = 450
+busy = 450/350,0/350
+ring = 450/1000,0/4000
+congestion = 450/700,0/700
+callwaiting = 450/400,0/4000
+dialrecall = 450
+record = 950/400,0/10000
+info = 450/100,0/100,450/100,0/100,450/100,0/100,450/400,0/400
+stutter = 450+425
+"""
+
+_CDR = """[mappings]
+Master.csv => ${CSV_QUOTE(${CDR(uniqueid)})},${CSV_QUOTE(${CDR(linkedid)})},${CSV_QUOTE(${CDR(src)})},\
+${CSV_QUOTE(${CDR(dst)})},${CSV_QUOTE(${CDR(channel)})},${CSV_QUOTE(${CDR(dstchannel)})},${CSV_QUOTE(${CDR(start)})},\
+${CSV_QUOTE(${CDR(answer)})},${CSV_QUOTE(${CDR(end)})},${CDR(duration)},${CDR(billsec)},${CDR(disposition)}
+""".replace("\\\n", "")

@@ -1,0 +1,382 @@
+"""A private Asterisk's life: start, wait until booted, ask, restart, end. See :class:`PrivatePbx`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from ctiserver.errors import PeerLost, UserFault
+from ctiserver.privatepbx import ami
+from ctiserver.privatepbx.announcements import render
+from ctiserver.privatepbx.configuration import AMI_USER, Layout, Plan, Ports, write
+from ctiserver.privatepbx.debian import Progress
+from ctiserver.privatepbx.ports import free_port, wanted_port
+from ctiserver.privatepbx.process import Process
+from ctiserver.privatepbx.tree import Programs, find_programs
+from ctiserver.resources import shipped
+from ctiserver.site import Site, load_site
+
+DEFAULT_AGI = "127.0.0.1:4573"
+BOOT_TIMEOUT_S = 30.0
+CLI_TIMEOUT_S = 10.0
+STOP_PATIENCE_S = 5.0
+#: Security advisories closed before these are open in anything older; by major version.
+OLDEST = {20: (20, 18, 2), 22: (22, 8, 2)}
+
+_BOOT_POLL_S = 0.02
+_RTP_PORTS = 400
+_SOCKET_PATH_ROOM = 107
+_VERSION = re.compile(r"Asterisk (?:certified[/-])?(\d+)\.(\d+)\.(\d+)")
+
+
+def silent(_what: str, _done: float) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What ``pbx.json`` in the state directory says of a PBX, so that another process can find it."""
+
+    pid: int
+    started: int
+    run: str
+    version: str
+    agi: str
+    ports: Ports
+    command: tuple[str, ...]
+
+
+class PrivatePbx:
+    """One private Asterisk on 127.0.0.1, with its accounts: :meth:`start`, :meth:`launch` or :meth:`attach` give one."""
+
+    ami_host = "127.0.0.1"
+    ami_username = AMI_USER
+
+    def __init__(self, layout: Layout, state: State, accounts: dict[str, str]) -> None:
+        self._layout = layout
+        self._state = state
+        self._process = Process(state.pid, state.started)
+        self.ami_secret = accounts["ami"]
+        self.phone_secrets = {
+            name.removeprefix("phone:"): secret for name, secret in accounts.items() if name.startswith("phone:")
+        }
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def start(
+        cls,
+        state_dir: Path,
+        *,
+        site: Site | None = None,
+        agi: str = DEFAULT_AGI,
+        ports: Ports | None = None,
+        programs: Programs | None = None,
+        progress: Progress = silent,
+    ) -> AsyncIterator[PrivatePbx]:
+        """A booted Asterisk for as long as the block lasts. Its logs and messages stay in ``state_dir``.
+
+        ``site`` is the shipped configuration unless given; ``agi`` is host:port of the server's FastAGI.
+
+        Raises UserFault where no Asterisk can be had, it is too old, a port is in use, or it does not boot.
+        """
+        pbx = await cls.launch(state_dir, site=site, agi=agi, ports=ports, programs=programs, progress=progress)
+        try:
+            yield pbx
+        finally:
+            await pbx.stop()
+
+    @classmethod
+    async def launch(
+        cls,
+        state_dir: Path,
+        *,
+        site: Site | None = None,
+        agi: str = DEFAULT_AGI,
+        ports: Ports | None = None,
+        programs: Programs | None = None,
+        progress: Progress = silent,
+    ) -> PrivatePbx:
+        """Start one that outlives us; :meth:`attach` finds it again. Otherwise as :meth:`start`."""
+        state_dir = absolute(state_dir)
+        if running(state_dir) is not None:
+            raise UserFault("a private PBX already runs here", where=str(state_dir), fix="`ctiserver pbx down` ends it")
+        programs = programs or await find_programs(progress)
+        version = await asterisk_version(programs)
+        progress("starting Asterisk", 1.0)
+        try:
+            layout = Layout(state_dir, _run_dir(state_dir))
+            accounts = _accounts(layout, site := site or load_site(shipped("config")))
+            plan = Plan(
+                layout=layout,
+                programs=programs,
+                ports=ports or choose_ports(),
+                agi=agi,
+                ami_secret=accounts["ami"],
+                phone_secrets={phone.name: accounts[f"phone:{phone.name}"] for phone in site.phones},
+                site=site,
+            )
+            write(plan)
+        except OSError as error:
+            raise UserFault(
+                f"the PBX's files can't be written ({error.strerror})",
+                where=str(error.filename or state_dir),
+                fix="Name a folder that is yours with --state",
+            ) from error
+        await render(programs, layout.sounds)
+        command = (*programs.command("asterisk"), "-C", str(layout.etc / "asterisk.conf"))
+        state = State(0, 0, str(layout.run), version, agi, plan.ports, command)
+        pbx = cls(layout, state, accounts)
+        await pbx._boot()
+        return pbx
+
+    @classmethod
+    def attach(cls, state_dir: Path) -> PrivatePbx:
+        """The one that runs in ``state_dir``. Raises UserFault if none does."""
+        state_dir = absolute(state_dir)
+        state = running(state_dir)
+        if state is None:
+            raise UserFault("no private PBX runs here", where=str(state_dir), fix="`ctiserver pbx up` starts one")
+        layout = Layout(state_dir, Path(state.run))
+        return cls(layout, state, _read_accounts(layout))
+
+    @property
+    def ami_port(self) -> int:
+        return self._state.ports.ami
+
+    @property
+    def sip_port(self) -> int:
+        return self._state.ports.sip
+
+    @property
+    def http_port(self) -> int:
+        return self._state.ports.http
+
+    @property
+    def agi(self) -> str:
+        """host:port where its dialplan looks for the server's FastAGI."""
+        return self._state.agi
+
+    @property
+    def version(self) -> str:
+        return self._state.version
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def ports(self) -> Ports:
+        return self._state.ports
+
+    @property
+    def log_path(self) -> Path:
+        return self._layout.log / "full"
+
+    @property
+    def queue_log_path(self) -> Path:
+        return self._layout.log / "queue_log"
+
+    @property
+    def cdr_path(self) -> Path:
+        """The call detail records, one CSV line a leg; columns as ``cdr_custom.conf`` there says."""
+        return self._layout.log / "cdr-custom/Master.csv"
+
+    @property
+    def voicemail_dir(self) -> Path:
+        return self._layout.voicemail
+
+    @property
+    def alive(self) -> bool:
+        return self._process.alive
+
+    async def cli(self, command: str) -> str:
+        """What Asterisk's console answers to ``command``. Raises PeerLost when it is not there to answer."""
+        try:
+            async with asyncio.timeout(CLI_TIMEOUT_S):
+                status, output = await _output([*self._state.command, "-rx", command])
+        except TimeoutError:
+            raise PeerLost(f"Asterisk did not answer {command!r} within {CLI_TIMEOUT_S:.0f} s") from None
+        if status or output.startswith("Unable to connect"):
+            raise PeerLost(f"Asterisk is not there to answer: {output.strip()}")
+        return output
+
+    async def stop(self) -> None:
+        """End it and nothing else. Calls end with it."""
+        await self._process.stop(STOP_PATIENCE_S)
+        self._forget()
+
+    async def kill(self) -> None:
+        """SIGKILL, as a power cut would: no event, no clean end."""
+        await self._process.kill()
+
+    async def restart(self) -> None:
+        """End it if it still runs, and boot it anew on the same ports with the same accounts and database."""
+        await self._process.stop(STOP_PATIENCE_S)
+        await self._boot()
+
+    async def _boot(self) -> None:
+        output = self._layout.log / "output"
+        with contextlib.suppress(FileNotFoundError):
+            self.log_path.rename(self.log_path.with_suffix(".old"))
+        try:
+            self._process = Process.spawn([*self._state.command, "-f"], output)
+        except OSError as error:
+            raise UserFault(
+                f"Asterisk can't be started ({error.strerror})", where=self._state.command[0], fix="Fetch it anew"
+            ) from error
+        self._state = replace(self._state, pid=self._process.pid, started=self._process.started)
+        try:
+            _write_privately(self._layout.state / "pbx.json", json.dumps(asdict(self._state)))
+            async with asyncio.timeout(BOOT_TIMEOUT_S):
+                await self._booted()
+        except BaseException as error:
+            await self._process.kill()
+            self._forget()
+            if isinstance(error, TimeoutError):
+                raise UserFault(
+                    f"Asterisk did not boot within {BOOT_TIMEOUT_S:.0f} s", where=str(self.log_path), fix="See its log"
+                ) from error
+            raise
+
+    async def _booted(self) -> None:
+        while True:
+            if not self._process.alive:
+                raise UserFault(
+                    f"Asterisk ended while it booted: {self._last_error()}",
+                    where=str(self.log_path),
+                    fix="See its log, and the file `output` beside it",
+                )
+            try:
+                await ami.wait_booted(self.ami_host, self.ami_port, AMI_USER, self.ami_secret)
+                break
+            except (OSError, PeerLost):
+                await asyncio.sleep(_BOOT_POLL_S)
+        # Asterisk boots on without a SIP port that somebody else was quicker to take.
+        transports = await self.cli("pjsip show transports")
+        if f"127.0.0.1:{self.sip_port}" not in transports:
+            raise UserFault(
+                f"SIP port {self.sip_port} on 127.0.0.1 is in use", where="--sip-port", fix="Choose another"
+            )
+
+    def _last_error(self) -> str:
+        for path in (self.log_path, self._layout.log / "output"):
+            with contextlib.suppress(OSError):
+                lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+                errors = [line for line in lines if "ERROR" in line] or lines
+                if errors:
+                    return errors[-1]
+        return "it said nothing"
+
+    def _forget(self) -> None:
+        (self._layout.state / "pbx.json").unlink(missing_ok=True)
+        if self._layout.run.parent != self._layout.state:
+            shutil.rmtree(self._layout.run, ignore_errors=True)
+
+
+def absolute(path: Path) -> Path:
+    """``path`` from the root on, without following links."""
+    return Path(os.path.abspath(path))
+
+
+def running(state_dir: Path) -> State | None:
+    """What runs in ``state_dir``; None if nothing does (any more)."""
+    try:
+        data = json.loads((state_dir / "pbx.json").read_text(encoding="utf-8"))
+        state = State(**{**data, "ports": Ports(**data["ports"]), "command": tuple(data["command"])})
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserFault(
+            f"can't be read ({error})", where=str(state_dir / "pbx.json"), fix="Remove the file if no PBX runs there"
+        ) from error
+    return state if Process(state.pid, state.started).alive else None
+
+
+def choose_ports(sip: int = 0, ami: int = 0, http: int = 0) -> Ports:
+    """Ports that are free now; those that are given must be. Raises UserFault naming the option of one that is not."""
+    taken = frozenset(port for port in (sip, ami, http) if port)
+    chosen = dict.fromkeys(("sip", "ami", "http"), 0)
+    for name, port in (("sip", sip), ("ami", ami), ("http", http)):
+        chosen[name] = wanted_port(port, f"--{name}-port") if port else free_port(taken | frozenset(chosen.values()))
+    # Asterisk passes over single RTP ports that are in use.
+    rtp_first = free_port(taken | frozenset(chosen.values()))
+    return Ports(**chosen, rtp_first=rtp_first, rtp_last=rtp_first + _RTP_PORTS - 1)
+
+
+async def asterisk_version(programs: Programs) -> str:
+    """The version of ``programs``' Asterisk. Raises UserFault if it is older than the oldest supported."""
+    command = programs.command("asterisk")
+    try:
+        _, output = await _output([*command, "-V"])
+    except OSError as error:
+        raise UserFault(f"Asterisk can't be started ({error.strerror})", where=command[0], fix="Install it") from error
+    found = _VERSION.search(output)
+    if found is None:
+        raise UserFault(f"no Asterisk: it says {output.strip()[:80]!r} of itself", where=command[0], fix="Install one")
+    version = (int(found[1]), int(found[2]), int(found[3]))
+    if version < OLDEST.get(version[0], (max(OLDEST), 0, 0)):
+        raise UserFault(
+            f"Asterisk {'.'.join(map(str, version))} is too old: its security advisories are open",
+            where=command[-1],
+            fix="Install 22.8.2 or later (or 20.18.2 or later of version 20)",
+        )
+    return ".".join(map(str, version))
+
+
+async def _output(command: list[str]) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode is not None
+    return process.returncode, output.decode("utf-8", "replace")
+
+
+def _run_dir(state_dir: Path) -> Path:
+    own = state_dir / "run"
+    if len(str(own / "asterisk.ctl")) <= _SOCKET_PATH_ROOM:
+        return own
+    return Path(tempfile.mkdtemp(prefix="ctiserver-pbx-"))
+
+
+def _accounts(layout: Layout, site: Site) -> dict[str, str]:
+    """The secrets, by what they are for; those that this state directory has already are kept."""
+    layout.make()
+    accounts = _read_accounts(layout) if (layout.state / "secrets.json").exists() else {}
+    for name in ("ami", *(f"phone:{phone.name}" for phone in site.phones)):
+        accounts.setdefault(name, secrets.token_hex(16))
+    _write_privately(layout.state / "secrets.json", json.dumps(accounts))
+    return accounts
+
+
+def _read_accounts(layout: Layout) -> dict[str, str]:
+    path = layout.state / "secrets.json"
+    try:
+        accounts = json.loads(path.read_text(encoding="utf-8"))
+        return {str(name): str(secret) for name, secret in accounts.items()}
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserFault(f"can't be read ({error})", where=str(path), fix="Remove it, and start the PBX anew") from error
+
+
+def _write_privately(path: Path, text: str) -> None:
+    fresh = path.with_suffix(".new")
+    fresh.touch(mode=0o600)
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)

@@ -1,0 +1,103 @@
+"""A process that may outlive us: known by pid and start time, so that a pid used again is never signalled."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process of this machine. ``started`` is the kernel's start time, in clock ticks since boot."""
+
+    pid: int
+    started: int
+
+    @classmethod
+    def spawn(cls, command: Sequence[str], output: Path) -> Process:
+        """Start ``command`` in a session of its own, so that neither our terminal nor our end reaches it.
+
+        Raises OSError where it can't be started.
+        """
+        pid = os.posix_spawn(
+            command[0],
+            list(command),
+            os.environ,
+            setsid=True,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(output), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsigmask=(),
+            setsigdef=(signal.SIGINT, signal.SIGTERM, signal.SIGPIPE),
+        )
+        return cls(pid, _start_time(pid) or 0)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs; one that ended and only waits to be collected does not."""
+        return _start_time(self.pid) == self.started
+
+    def send(self, number: signal.Signals) -> None:
+        """Signal it, and nobody else. One that ended is no error."""
+        try:
+            handle = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return
+        try:
+            if self.alive:  # looked at after the handle was taken: the handle is this process's or useless
+                signal.pidfd_send_signal(handle, number)
+        except ProcessLookupError:
+            pass
+        finally:
+            os.close(handle)
+
+    async def ended(self) -> None:
+        """Wait until it has ended, and collect it if it was our child."""
+        while self.alive:
+            try:
+                handle = os.pidfd_open(self.pid)
+            except ProcessLookupError:
+                break
+            loop = asyncio.get_running_loop()
+            readable = asyncio.Event()
+            loop.add_reader(handle, readable.set)
+            try:
+                if self.alive:
+                    await readable.wait()
+            finally:
+                loop.remove_reader(handle)
+                os.close(handle)
+        try:
+            os.waitpid(self.pid, os.WNOHANG)  # noqa: ASYNC222 - does not wait
+        except ChildProcessError:
+            pass  # not our child: whoever started it collects it
+
+    async def stop(self, patience_s: float) -> None:
+        """Ask it to end; after ``patience_s`` make it."""
+        self.send(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(patience_s):
+                await self.ended()
+        except TimeoutError:
+            await self.kill()
+
+    async def kill(self) -> None:
+        """End it at once."""
+        self.send(signal.SIGKILL)
+        await self.ended()
+
+
+def _start_time(pid: int) -> int | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    # "pid (name) state …": the name may hold blanks and brackets.
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else int(fields[19])
