@@ -45,7 +45,9 @@ class AgentsHttp:
         return json_answer({"agents": team_json(self._agents)})
 
     async def _me(self, request: web.Request) -> web.Response:
-        return self._answer(self._agents.presence(agent_of(request)))
+        agent_id = agent_of(request)
+        await self._agents.load()  # an account that was added while the server runs is seen from here on
+        return self._answer(self._agents.presence(agent_id))
 
     async def _log_in(self, request: web.Request) -> web.Response:
         return self._answer(await self._agents.log_in(agent_of(request)))

@@ -1,0 +1,25 @@
+"""The topic ``record:<id>``: says that a record changed, so that whoever has it open reads it anew."""
+
+from __future__ import annotations
+
+from ctiserver.model.ids import RecordId
+from ctiserver.model.json_value import Json
+from ctiserver.store.database import Database
+from ctiserver.web.access import DESK
+from ctiserver.web.hub import Hub, Topic
+
+
+def topics(database: Database) -> list[Topic]:
+    """What browsers can follow of records; the desk sees every record."""
+
+    async def revision(key: str) -> Json:
+        async with database.reading() as uow:
+            record = await uow.records.find(RecordId(key))
+        return {"revision": None if record is None else record.revision}
+
+    return [Topic(kind="record", roles=DESK, may=lambda person, key: True, snapshot=revision)]
+
+
+def publish(hub: Hub, record_id: RecordId, revision: int | None = None) -> None:
+    """Tell that a record changed, or something around it: an order, its timeline (``revision`` is None then)."""
+    hub.publish("record", record_id, "changed", {"revision": revision})

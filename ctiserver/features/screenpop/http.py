@@ -1,0 +1,71 @@
+"""Routes of screen-pops: painted, done with, and why there was one or none."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from ctiserver.features.screenpop.push import shown_json
+from ctiserver.features.screenpop.service import ScreenPops
+from ctiserver.model.ids import CallId
+from ctiserver.store.database import Database
+from ctiserver.web.access import DESK, Intent, Person, agent_of
+from ctiserver.web.routes import Route, json_answer, nothing
+
+
+class ScreenPopHttp:
+    """Routes over screen-pops."""
+
+    def __init__(self, database: Database, pops: ScreenPops) -> None:
+        self._database = database
+        self._pops = pops
+
+    def routes(self) -> list[Route]:
+        return [
+            Route(method="GET", path="/api/v1/pops/mine", handler=self._mine, roles=DESK),
+            Route(method="POST", path="/api/v1/pops/mine/refresh", handler=self._refresh, roles=DESK),
+            Route(method="POST", path="/api/v1/pops/mine/dismiss", handler=self._dismiss, roles=DESK),
+            Route(method="POST", path="/api/v1/pops/{pop_id}/painted", handler=self._painted, roles=DESK),
+            Route(method="GET", path="/api/v1/calls/{call_id}/pops", handler=self._of_call, roles=DESK),
+        ]
+
+    async def may_reach(self, person: Person, pop_id: str, intent: Intent) -> bool:
+        """A pop is its agent's own."""
+        shown = None if person.agent_id is None else self._pops.shown_to(person.agent_id)
+        if shown is not None and shown.pop_id == pop_id:
+            return True
+        async with self._database.reading() as uow:
+            pop = await uow.pops.find(pop_id)
+        return pop is not None and pop.agent_id == person.agent_id
+
+    async def _mine(self, request: web.Request) -> web.Response:
+        return json_answer({"pop": shown_json(self._pops.shown_to(agent_of(request)))})
+
+    async def _refresh(self, request: web.Request) -> web.Response:
+        return json_answer({"pop": shown_json(await self._pops.refresh(agent_of(request)))})
+
+    async def _dismiss(self, request: web.Request) -> web.Response:
+        self._pops.dismiss(agent_of(request))
+        return nothing()
+
+    async def _painted(self, request: web.Request) -> web.Response:
+        await self._pops.painted(request.match_info["pop_id"], agent_of(request))
+        return nothing()
+
+    async def _of_call(self, request: web.Request) -> web.Response:
+        pops = await self._pops.of_call(CallId(request.match_info["call_id"]))
+        return json_answer(
+            {
+                "pops": [
+                    {
+                        "id": pop.id,
+                        "agent_id": pop.agent_id,
+                        "contact_id": pop.contact_id,
+                        "record_id": pop.record_id,
+                        "sent_at": pop.sent_at.isoformat(),
+                        "painted_at": None if pop.painted_at is None else pop.painted_at.isoformat(),
+                        "reason": pop.reason,
+                    }
+                    for pop in pops
+                ]
+            }
+        )

@@ -1,0 +1,294 @@
+"""Who is shown what while a phone rings, and when it was painted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+import structlog
+
+from ctiserver.bus import Bus, Lagged
+from ctiserver.clock import Clock
+from ctiserver.model import numbers
+from ctiserver.model.call_entry import CallEntry, PathStep, Pop
+from ctiserver.model.contact import Contact, Device
+from ctiserver.model.events import (
+    AgentConnected,
+    AgentDisconnected,
+    AgentRingEnded,
+    AgentRinging,
+    CallEnded,
+    CallEvent,
+    CallsMerged,
+    CallStarted,
+)
+from ctiserver.model.ids import AgentId, CallId, Interface, QueueName, new_ulid
+from ctiserver.model.record import Record
+from ctiserver.store.database import Database
+from ctiserver.store.faults import StoreUnavailable
+
+log = structlog.get_logger(__name__)
+
+Phase = Literal["ringing", "talking", "ended"]
+#: Callers whose numbers are kept for pops of calls that the call log has not written down yet.
+_RECENT_CALLERS = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What one agent's desk shows of a call."""
+
+    pop_id: str
+    agent_id: AgentId
+    call_id: CallId
+    phase: Phase
+    since: datetime  #: of the phase
+    ani: str
+    caller_name: str
+    dnis: str
+    queue: QueueName | None
+    called_at: datetime | None
+    contacts: tuple[Contact, ...]  #: several when the number is shared: the agent chooses
+    devices: tuple[Device, ...]
+    records: tuple[Record, ...]  #: of this call
+    open_records: tuple[Record, ...]  #: of the contact, but not of this call
+    last_calls: tuple[CallEntry, ...]
+    path: tuple[PathStep, ...]  #: how the caller came through the menus
+
+
+class ScreenPops:
+    """The desk's view of each agent's call."""
+
+    def __init__(
+        self,
+        database: Database,
+        bus: Bus,
+        clock: Clock,
+        *,
+        region: str,
+        agent_at: Callable[[Interface], AgentId | None],
+        changed: Callable[[AgentId, Shown | None], int],
+    ) -> None:
+        """``changed`` pushes what an agent's desk shall show to that agent alone, at once, and says to how many
+        browsers; it must not wait."""
+        self._database = database
+        self._bus = bus
+        self._clock = clock
+        self._region = region
+        self._agent_at = agent_at
+        self._changed = changed
+        self._shown: dict[AgentId, Shown] = {}
+        self._callers: dict[CallId, CallStarted] = {}
+        self._unsaved: dict[str, datetime | None] = {}  #: pops under way to the disk, and when they were painted
+
+    async def run(self) -> None:
+        """Follow the calls until the bus closes. Pops are made one after another, so that none comes after its end."""
+        with self._bus.subscribe(CallEvent) as events:
+            while True:
+                try:
+                    async for event in events:
+                        try:
+                            await self.heard(event)
+                        except StoreUnavailable as error:
+                            log.error("pop_failed", call_id=event.call_id, error=str(error))
+                    return
+                except Lagged as lagged:
+                    log.error("pops_lagged", missed=str(lagged))
+
+    def shown_to(self, agent_id: AgentId) -> Shown | None:
+        """What this agent's desk shows now."""
+        return self._shown.get(agent_id)
+
+    async def heard(self, event: CallEvent) -> None:
+        """Take in one event of a call."""
+        match event:
+            case CallStarted():
+                self._callers[event.call_id] = event
+                if len(self._callers) > _RECENT_CALLERS:
+                    self._callers.pop(next(iter(self._callers)))
+            case AgentRinging():
+                agent_id = self._agent_at(event.interface)
+                if agent_id is not None:
+                    await self._pop(agent_id, event)
+            case AgentConnected():
+                await self._connected(event)
+            case AgentRingEnded():
+                shown = self._of(event.interface, event.call_id)
+                if shown is not None and shown.phase == "ringing" and event.outcome != "answered":
+                    self._show(shown.agent_id, None)
+            case AgentDisconnected():
+                self._ended(self._of(event.interface, event.call_id))
+            case CallsMerged():
+                for shown in self._all_of(event.absorbed):
+                    self._show(shown.agent_id, replace(shown, call_id=event.call_id))
+            case CallEnded():
+                self._callers.pop(event.call_id, None)
+                for shown in self._all_of(event.call_id):
+                    if shown.phase == "ringing":
+                        self._show(shown.agent_id, None)
+                    else:
+                        self._ended(shown)
+            case _:
+                pass
+
+    async def painted(self, pop_id: str, agent_id: AgentId) -> bool:
+        """The agent's browser has drawn the pop; False if it is none of theirs, or was told before."""
+        at = self._clock.now()
+        if self._unsaved.get(pop_id, at) is None:
+            self._unsaved[pop_id] = at  # the browser was quicker than the disk
+            return True
+        async with self._database.unit_of_work() as uow:
+            first = await uow.pops.painted(pop_id, agent_id, at)
+        if first:
+            log.info("pop_painted", pop=pop_id, agent=agent_id)
+        return first
+
+    async def refresh(self, agent_id: AgentId) -> Shown | None:
+        """Read the call's records and contact anew, after one was opened or linked by hand."""
+        shown = self._shown.get(agent_id)
+        if shown is None:
+            return None
+        fresh = await self._gather(shown)
+        if self._shown.get(agent_id) is shown:
+            self._show(agent_id, fresh)
+        return fresh
+
+    def dismiss(self, agent_id: AgentId) -> None:
+        """The agent is done with a call that has ended: clear the desk."""
+        shown = self._shown.get(agent_id)
+        if shown is not None and shown.phase == "ended":
+            self._show(agent_id, None)
+
+    async def of_call(self, call_id: CallId) -> list[Pop]:
+        """To whom a call was shown, when, and when it was painted."""
+        async with self._database.reading() as uow:
+            return await uow.pops.of_call(call_id)
+
+    async def _pop(self, agent_id: AgentId, event: AgentRinging) -> None:
+        started = self._callers.get(event.call_id)
+        shown = await self._gather(
+            Shown(
+                pop_id=new_ulid(self._clock.now()),
+                agent_id=agent_id,
+                call_id=event.call_id,
+                phase="ringing",
+                since=event.at,
+                ani=started.ani if started else "",
+                caller_name=started.caller_name if started else "",
+                dnis=started.dnis if started else "",
+                queue=event.queue,
+                called_at=started.at if started else None,
+                contacts=(),
+                devices=(),
+                records=(),
+                open_records=(),
+                last_calls=(),
+                path=(),
+            )
+        )
+        self._unsaved[shown.pop_id] = None
+        reached = self._show(agent_id, shown)
+        pop = Pop(
+            id=shown.pop_id,
+            call_id=shown.call_id,
+            agent_id=agent_id,
+            contact_id=shown.contacts[0].id if len(shown.contacts) == 1 else None,
+            record_id=shown.records[-1].id if shown.records else None,
+            sent_at=self._clock.now(),
+            reason=self._reason(shown, reached),
+        )
+        # After the push: what is kept about a pop must not delay it.
+        try:
+            async with self._database.unit_of_work() as uow:
+                await uow.pops.add(pop)
+        finally:
+            painted_at = self._unsaved.pop(pop.id)
+        if painted_at is not None:
+            async with self._database.unit_of_work() as uow:
+                await uow.pops.painted(pop.id, agent_id, painted_at)
+        log.info("pop_sent", call_id=shown.call_id, agent=agent_id, browsers=reached, reason=pop.reason)
+
+    def _reason(self, shown: Shown, reached: int) -> str | None:
+        if not reached:
+            return "no_browser"
+        if shown.contacts or shown.records:
+            return None
+        return "withheld" if numbers.withheld(shown.ani) else "unknown_number"
+
+    async def _gather(self, shown: Shown) -> Shown:
+        number = numbers.normal(shown.ani, self._region)
+        async with self._database.reading() as uow:
+            entry = await uow.calls.find(shown.call_id)
+            if entry is not None:
+                number = number or numbers.normal(entry.ani, self._region)
+                shown = replace(
+                    shown,
+                    ani=shown.ani or entry.ani,
+                    caller_name=shown.caller_name or entry.caller_name,
+                    dnis=shown.dnis or entry.dnis,
+                    called_at=shown.called_at or entry.started_at,
+                )
+            records = await uow.records.of_call(shown.call_id)
+            linked = [record.contact_id for record in records if record.contact_id is not None]
+            if linked:
+                contacts = [contact for key in dict.fromkeys(linked) if (contact := await uow.contacts.find(key))]
+            else:
+                contacts = await uow.contacts.by_number(number) if number is not None else []
+            one = contacts[0].id if len(contacts) == 1 else None
+            return replace(
+                shown,
+                contacts=tuple(contacts),
+                devices=tuple(await uow.contacts.devices(one)) if one else (),
+                records=tuple(records),
+                open_records=tuple(
+                    record
+                    for record in (await uow.records.open_of_contact(one) if one else ())
+                    if record not in records
+                ),
+                last_calls=tuple(
+                    call for call in (await uow.calls.of_contact(one, 6) if one else ()) if call.id != shown.call_id
+                )[:5],
+                path=tuple(await uow.calls.path(shown.call_id)),
+            )
+
+    async def _connected(self, event: AgentConnected) -> None:
+        agent_id = self._agent_at(event.interface)
+        if agent_id is None:
+            return
+        shown = self._of(event.interface, event.call_id)
+        if shown is None:
+            # Picked up, transferred, or rung while we were away: the desk shows it all the same, late.
+            await self._pop(
+                agent_id,
+                AgentRinging(
+                    pbx=event.pbx,
+                    at=event.at,
+                    call_id=event.call_id,
+                    linkedid=event.linkedid,
+                    interface=event.interface,
+                    queue=event.queue,
+                ),
+            )
+            shown = self._shown[agent_id]
+        self._show(agent_id, replace(shown, phase="talking", since=event.at))
+
+    def _ended(self, shown: Shown | None) -> None:
+        if shown is not None and shown.phase == "talking":
+            self._show(shown.agent_id, replace(shown, phase="ended", since=self._clock.now()))
+
+    def _of(self, interface: Interface, call_id: CallId) -> Shown | None:
+        agent_id = self._agent_at(interface)
+        shown = None if agent_id is None else self._shown.get(agent_id)
+        return shown if shown is not None and shown.call_id == call_id else None
+
+    def _all_of(self, call_id: CallId) -> list[Shown]:
+        return [shown for shown in self._shown.values() if shown.call_id == call_id]
+
+    def _show(self, agent_id: AgentId, shown: Shown | None) -> int:
+        if shown is None:
+            self._shown.pop(agent_id, None)
+        else:
+            self._shown[agent_id] = shown
+        return self._changed(agent_id, shown)
