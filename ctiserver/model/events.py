@@ -87,10 +87,15 @@ class CallerLeftQueue(CallEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentRinging(CallEvent):
-    """A phone is being rung for this call: by a queue, else by a dial (``queue`` is None)."""
+    """A phone is being rung for this call: by a queue, else by a dial (``queue`` is None).
+
+    Here and below ``interface`` is the real phone, ``member`` what app_queue calls it; they differ for members behind
+    a Local channel (``PJSIP/101`` and ``Local/101@from-queue/n``). An agent is known by either.
+    """
 
     interface: Interface
     queue: QueueName | None
+    member: Interface | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +106,7 @@ class AgentRingEnded(CallEvent):
     queue: QueueName | None
     outcome: RingOutcome
     ring_ms: int | None
+    member: Interface | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +115,7 @@ class AgentConnected(CallEvent):
 
     interface: Interface
     queue: QueueName | None
+    member: Interface | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +125,7 @@ class AgentDisconnected(CallEvent):
     interface: Interface
     queue: QueueName | None
     talk_ms: int | None
+    member: Interface | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +196,7 @@ class CallSummary:
     started_at: datetime | None
     answered_at: datetime | None  #: the first person
     ended_at: datetime | None
-    outcome: CallOutcome
+    outcome: CallOutcome | None  #: None while the call goes on and nothing is decided
     answered_by: tuple[Interface, ...]  #: in order; the real phones, never a Local half
     queue_visits: tuple[QueueVisit, ...]
     transfers: tuple[Transfer, ...]

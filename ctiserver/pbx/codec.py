@@ -1,0 +1,202 @@
+"""AMI's bytes, without any I/O: ``feed(data)`` gives messages, ``encode_action`` gives bytes or refuses.
+
+AMI is lines ``Key: value`` ended by CR LF, a message ended by an empty line; after connecting one line greets. Keys may
+repeat (``ChanVariable``, ``Output``). Asterisk passes through whatever bytes a caller's name holds, so text that is not
+UTF-8 is read as Latin-1, line by line. Whatever comes in, :meth:`AmiDecoder.feed` never raises: what can't be read
+is counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from ctiserver.errors import UnsafeValue
+
+GREETING = b"Asterisk Call Manager/"
+_END = b"\r\n\r\n"
+_UNSAFE = ("\r", "\n", "\0")
+
+#: Which events to parse: name → bytes that the event must hold (none: ``b""``).
+Wanted = Mapping[bytes, bytes]
+
+
+class _Needles(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        needle = self[key] = f"\r\n{key}: "
+        return needle
+
+
+_NEEDLES = _Needles()  #: keys come from our own source, so this stays small
+
+
+class Message:
+    """One AMI event or response. ``name`` is the event's name, empty for a response.
+
+    A value is looked up in the text when it is asked for: of some thirty headers an event has, we read ten.
+    """
+
+    __slots__ = ("_text", "name")
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self._text = f"\r\n{text}\r\n"
+
+    def get(self, key: str, default: str = "") -> str:
+        """The first value of ``key``."""
+        text = self._text
+        needle = _NEEDLES[key]
+        start = text.find(needle)
+        if start < 0:
+            return default
+        start += len(needle)
+        return text[start : text.find("\r\n", start)]
+
+    def all(self, key: str) -> list[str]:
+        """All values of ``key``, in order."""
+        return [value for name, value in self.items() if name == key]
+
+    def items(self) -> Iterator[tuple[str, str]]:
+        """Every header, in order; keys may repeat. Lines that are no header are left out."""
+        for line in self._text.split("\r\n"):
+            key, colon, value = line.partition(":")
+            if colon and key:
+                yield key, value.removeprefix(" ")
+
+    def __repr__(self) -> str:
+        return f"Message({self._text.strip()!r})"
+
+
+class AmiDecoder:
+    """Bytes in, messages out. One per connection.
+
+    ``wanted`` names the events to parse; others are only counted in ``unwanted``. None parses everything. Responses are
+    always parsed. A message longer than ``longest`` bytes is dropped and counted in ``unparsable``.
+    """
+
+    def __init__(self, wanted: Wanted | None = None, longest: int = 1 << 20) -> None:
+        self.wanted = wanted
+        self.longest = longest
+        self.greeting: str | None = None
+        self.unparsable = 0
+        self.unwanted: Counter[bytes] = Counter()
+        self._rest = bytearray()
+        self._skipping = False
+        self._greeted = False
+
+    def feed(self, data: bytes) -> list[Message]:
+        """The messages that ``data`` completes."""
+        rest = self._rest
+        searched = max(0, len(rest) - len(_END) + 1)
+        rest += data
+        if not self._greeted and not self._take_greeting():
+            return []
+        if rest.find(_END, min(searched, len(rest))) < 0:
+            if len(rest) > self.longest:
+                # Keep the tail: it may hold the first bytes of the empty line that ends this message.
+                del rest[: -len(_END) + 1]
+                self._skip()
+            return []
+        blocks = bytes(rest).split(_END)
+        rest[:] = blocks.pop()
+        if self._skipping:
+            self._skipping = False
+            del blocks[0]
+        if len(rest) > self.longest:
+            del rest[: -len(_END) + 1]
+            self._skip()
+        return self._read(blocks)
+
+    def close(self) -> None:
+        """The stream ended: a message that began and did not end is counted as unparsable."""
+        if self._rest.strip() and not self._skipping:
+            self.unparsable += 1
+        self._rest.clear()
+
+    def _skip(self) -> None:
+        if not self._skipping:
+            self._skipping = True
+            self.unparsable += 1
+
+    def _take_greeting(self) -> bool:
+        """Cut the greeting off, if this stream has one; False while that can't be told yet."""
+        rest = self._rest
+        if len(rest) < len(GREETING) and GREETING.startswith(rest):
+            return False
+        if rest.startswith(GREETING):
+            end = rest.find(b"\n")
+            if end < 0:
+                if len(rest) < 200:
+                    return False
+            else:
+                self.greeting = rest[len(GREETING) : end].decode("ascii", "replace").strip()
+                del rest[: end + 1]
+        self._greeted = True
+        return True
+
+    def _read(self, blocks: Iterable[bytes]) -> list[Message]:
+        messages: list[Message] = []
+        wanted, unwanted, parse = self.wanted, self.unwanted, self._parse
+        for block in blocks:
+            if block.startswith(b"\r\n"):  # TestEvent ends in two empty lines
+                block = block.lstrip(b"\r\n")
+            if wanted is not None and block.startswith(b"Event: "):
+                end = block.find(b"\r", 7)
+                name = block[7:end] if end > 0 else block[7:]
+                needle = wanted.get(name)
+                if needle is None or needle not in block:
+                    unwanted[name] += 1
+                    continue
+            message = parse(block)
+            if message is not None:
+                messages.append(message)
+        return messages
+
+    def _parse(self, block: bytes) -> Message | None:
+        try:
+            text = block.decode()
+        except UnicodeDecodeError:
+            text = "\r\n".join(map(_text, block.split(b"\r\n")))
+        lines = text.count("\r\n") + 1
+        if text.count(": ") < lines:
+            self.unparsable += sum(":" not in line for line in text.split("\r\n") if line.strip())
+        if text.startswith("Event: "):
+            end = text.find("\r", 7)
+            return Message(text[7:end] if end > 0 else text[7:], text)
+        message = Message("", text)
+        if not text.startswith("Response: "):
+            message.name = message.get("Event")
+            if not message.name and not message.get("Response"):
+                self.unparsable += ":" in text
+                return None
+        return message
+
+
+def _text(line: bytes) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return line.decode("latin-1")
+
+
+def refuse_unsafe(name: str, value: str) -> str:
+    """``value`` itself.
+
+    Raises UnsafeValue if it holds CR, LF or NUL: it could forge further headers, such as a variable or an account code.
+    """
+    if any(character in value for character in _UNSAFE):
+        raise UnsafeValue(f"{name} holds a line break or NUL; it was not sent to the PBX")
+    return value
+
+
+def encode_action(fields: Iterable[tuple[str, str]]) -> bytes:
+    """An action as AMI reads it; ``fields`` starts with ``Action``.
+
+    Raises UnsafeValue for a key or value with CR, LF or NUL, and for a key with a colon.
+    """
+    lines = []
+    for key, value in fields:
+        if ":" in key:
+            raise UnsafeValue(f"{key!r} is no AMI key")
+        lines.append(f"{refuse_unsafe('an AMI key', key)}: {refuse_unsafe(key, value)}\r\n")
+    return ("".join(lines) + "\r\n").encode()

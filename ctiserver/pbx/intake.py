@@ -1,0 +1,63 @@
+"""One PBX's messages become domain events: the one way, for a live link and for a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from ctiserver.model.call import moment
+from ctiserver.model.events import PbxEvent
+from ctiserver.model.ids import PbxName
+from ctiserver.model.seats import Seats
+from ctiserver.model.signals import MemberSeen
+from ctiserver.model.tracker import LONG_AGO, CallTracker, Sides
+from ctiserver.pbx.codec import Message
+from ctiserver.pbx.translate import translate
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Intake:
+    """Calls and queue members of one PBX, kept by its messages.
+
+    ``now`` gives the time, in seconds since 1970, of messages without a time of their own; a recording has none.
+    """
+
+    pbx: PbxName
+    sides: Sides = field(default_factory=Sides)
+    midstream: bool = True
+    now: Callable[[], float] | None = None
+    broken: int = 0  #: messages that could not be taken in
+    tracker: CallTracker = field(init=False)
+    seats: Seats = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tracker = CallTracker(self.pbx, self.sides, self.midstream)
+        self.seats = Seats(self.pbx)
+
+    def take(self, message: Message) -> list[PbxEvent]:
+        """The domain events that follow from one message.
+
+        A message that breaks our code is logged whole, counted and dropped: one bad event must not end a link.
+        """
+        try:
+            return self._take(message)
+        except Exception:
+            self.broken += 1
+            log.exception("ami_event_failed", pbx=self.pbx, message=repr(message))
+            return []
+
+    def _take(self, message: Message) -> list[PbxEvent]:
+        signal = translate(message)
+        if signal is None:
+            return []
+        if signal.at is None and self.now is not None:
+            signal = signal._replace(at=self.now())
+        if not isinstance(signal, MemberSeen):
+            return [*self.tracker.apply(signal)]
+        self.tracker.learn_phone(signal.interface)
+        change = self.seats.see(signal, moment(signal.at) or LONG_AGO)
+        return [] if change is None else [change]
