@@ -56,7 +56,7 @@ class State:
 
 
 class PrivatePbx:
-    """One private Asterisk on 127.0.0.1, with its accounts: :meth:`start`, :meth:`launch` or :meth:`attach` give one."""
+    """One private Asterisk on 127.0.0.1, with its accounts; from :meth:`start`, :meth:`launch` or :meth:`attach`."""
 
     ami_host = "127.0.0.1"
     ami_username = AMI_USER

@@ -1,0 +1,413 @@
+"""A SIP phone with audio and keys, for the demo and for tests: baresip, one process a phone.
+
+An agent's phone registers; a caller's phone does not, and rings the trunk from whatever number it likes::
+
+    async with SipPhone.agent(programs, pbx, "agent1") as agent, SipPhone.caller(programs, pbx, "139…") as caller:
+        await caller.dial("4008001234")
+        await agent.ringing()
+        await agent.answer()
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import contextlib
+import json
+import re
+import shutil
+import sys
+import tempfile
+import wave
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from ctiserver.errors import CtiError, PeerLost, UserFault
+from ctiserver.privatepbx.lifecycle import PrivatePbx
+from ctiserver.privatepbx.ports import free_port
+from ctiserver.privatepbx.process import Process
+from ctiserver.privatepbx.tree import Programs
+
+START_TIMEOUT_S = 10.0
+COMMAND_TIMEOUT_S = 5.0
+
+_USER = re.compile(r"[A-Za-z0-9+_.-]{1,64}")
+_NAME = re.compile(r'[^"<>\\\x00-\x1f\x7f]{0,64}')
+_KEYS = re.compile(r"[0-9*#A-D]+")
+_RTP_PORTS = 40
+_STARTS = 3
+_CONNECT_POLL_S = 0.02
+_STOP_PATIENCE_S = 3.0
+#: Heard audio counts as sound from this mean level on, of 32767; a line with nobody on it stays far below.
+SOUND_LEVEL = 200.0
+_SOURCE_RATE_HZ = 48_000  # the one rate that the tone source has
+_HEARD_RATE_HZ = 8_000
+_WAV_HEADER_BYTES = 44
+# A key as RFC 4733 sends it lasts 160 ms here; a person's next press comes no sooner.
+_KEY_GAP_S = 0.25
+
+
+class CallFailed(CtiError):
+    """The call that was waited for ended or was refused."""
+
+
+class SipPhone:
+    """One phone. Make it with :meth:`agent` or :meth:`caller`. Every wait has a deadline and raises TimeoutError."""
+
+    def __init__(self, control: _Control, folder: Path, sip_server: str, process: Process) -> None:
+        self._control = control
+        self._folder = folder
+        self._server = sip_server
+        self._process = process
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def agent(cls, programs: Programs, pbx: PrivatePbx, name: str) -> AsyncIterator[SipPhone]:
+        """The phone ``name`` of the PBX's phones.yaml, registered.
+
+        Raises UserFault where the PBX has no such phone or refuses it.
+        """
+        if name not in pbx.phone_secrets:
+            raise UserFault(f"the PBX has no phone {name!r}", where="phones.yaml", fix="Add it, and start the PBX anew")
+        server = f"127.0.0.1:{pbx.sip_port}"
+        account = (
+            f"<sip:{name}@{server};transport=udp>;auth_user={name};auth_pass={pbx.phone_secrets[name]}"
+            ";answermode=manual;regint=60;audio_codecs=PCMU/8000/1,PCMA/8000/1;ptime=20"
+        )
+        async with cls._started(programs, server, account) as phone:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await phone._control.until(lambda seen: seen.registered is not None)
+            if not phone._control.registered:
+                raise UserFault(f"the PBX refused the phone {name}", where="phones.yaml", fix="Start the PBX anew")
+            yield phone
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def caller(
+        cls, programs: Programs, pbx: PrivatePbx, number: str, *, name: str = ""
+    ) -> AsyncIterator[SipPhone]:
+        """A phone outside that calls in by the trunk, with ``number`` as its own and ``name`` as its display name."""
+        if not _USER.fullmatch(number) or not _NAME.fullmatch(name):
+            raise UserFault(
+                f"{number!r} {name!r} is no caller", fix="Use digits for the number, and no quotes in the name"
+            )
+        server = f"127.0.0.1:{pbx.sip_port}"
+        account = (
+            f'"{name}" <sip:{number}@{server};transport=udp>;regint=0;audio_codecs=PCMA/8000/1,PCMU/8000/1;ptime=20'
+        )
+        async with cls._started(programs, server, account) as phone:
+            yield phone
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def _started(cls, programs: Programs, server: str, account: str) -> AsyncIterator[SipPhone]:
+        folder = Path(tempfile.mkdtemp(prefix="ctiserver-phone-"))
+        process: Process | None = None
+        control: _Control | None = None
+        try:
+            for attempt in range(_STARTS):
+                port = _write(folder, programs)
+                process = Process.spawn([*programs.command("baresip"), "-f", str(folder)], folder / "output")
+                try:
+                    async with asyncio.timeout(START_TIMEOUT_S):
+                        control = await _connect(port, process)
+                    break
+                except (PeerLost, TimeoutError) as error:
+                    await process.kill()
+                    if attempt == _STARTS - 1:
+                        raise UserFault(
+                            f"the phone did not start: {_last_words(folder)}", where="baresip", fix="See docs/how-to"
+                        ) from error
+            assert process is not None
+            assert control is not None
+            # Not by the accounts file: it would have registered before anybody listened for whether it did.
+            await control.ask("uanew", account)
+            yield cls(control, folder, server, process)
+        finally:
+            if control is not None:
+                control.close()
+            if process is not None:
+                await process.stop(_STOP_PATIENCE_S)
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def talking(self) -> bool:
+        return bool(self._control.established)
+
+    @property
+    def keys_heard(self) -> str:
+        """The keys that the other side has pressed, oldest first."""
+        return self._control.keys
+
+    async def dial(self, number: str) -> None:
+        """Call ``number`` at the PBX; returns at once. Wait with :meth:`answered`."""
+        if not _USER.fullmatch(number.replace("*", "").replace("#", "") or "0"):
+            raise UserFault(f"{number!r} can't be dialled", fix="Use digits, * and #")
+        await self._control.ask("dial", f"sip:{number.replace('#', '%23')}@{self._server}")
+
+    async def answered(self, timeout_s: float = 10.0) -> None:
+        """Wait until the call that was dialled is answered. Raises CallFailed if it ends instead."""
+        ended = self._control.ended
+        async with asyncio.timeout(timeout_s):
+            await self._control.until(lambda seen: bool(seen.established) or seen.ended > ended)
+        if not self._control.established:
+            raise CallFailed(f"the call was not answered: {self._control.reason}")
+
+    async def ringing(self, timeout_s: float = 20.0) -> str:
+        """Wait until the phone rings; returns who calls, as the user part of their address."""
+        async with asyncio.timeout(timeout_s):
+            await self._control.until(lambda seen: bool(seen.ringing))
+        caller = next(iter(self._control.ringing.values()))
+        return caller.removeprefix("sip:").partition("@")[0]
+
+    async def stopped_ringing(self, timeout_s: float = 30.0) -> None:
+        """Wait until the phone does not ring (any more)."""
+        async with asyncio.timeout(timeout_s):
+            await self._control.until(lambda seen: not seen.ringing)
+
+    async def answer(self, timeout_s: float = 5.0) -> None:
+        """Answer the call that rings, and wait until it stands."""
+        await self._control.ask("accept")
+        async with asyncio.timeout(timeout_s):
+            await self._control.until(lambda seen: bool(seen.established))
+
+    async def decline(self) -> None:
+        """Refuse the call that rings."""
+        await self._control.ask("hangup")
+
+    async def hang_up(self) -> None:
+        """End the call."""
+        await self._control.ask("hangup")
+        await self.ended()
+
+    async def ended(self, timeout_s: float = 10.0) -> str:
+        """Wait until no call is left; returns why the last one ended."""
+        async with asyncio.timeout(timeout_s):
+            await self._control.until(lambda seen: not seen.calls)
+        return self._control.reason
+
+    async def press(self, keys: str) -> None:
+        """Press keys one after the other, as RFC 4733 events in the voice's stream."""
+        if not _KEYS.fullmatch(keys):
+            raise UserFault(f"{keys!r} are no keys", fix="Use 0-9 * # A-D")
+        for key in keys:
+            await self._control.ask("sndcode", key)
+            await asyncio.sleep(_KEY_GAP_S)
+
+    async def hold(self) -> None:
+        """Put the other side on hold."""
+        await self._control.ask("hold")
+
+    async def resume(self) -> None:
+        """Take it back."""
+        await self._control.ask("resume")
+
+    async def transfer(self, number: str) -> None:
+        """Blind transfer by REFER."""
+        if not _USER.fullmatch(number):
+            raise UserFault(f"{number!r} can't be dialled", fix="Use digits")
+        await self._control.ask("transfer", f"sip:{number}@{self._server}")
+
+    async def say(self, speech: Path) -> None:
+        """Speak a mono 16-bit WAV file into the call instead of the phone's tone; returns when it is said.
+
+        Raises UserFault for another kind of file.
+        """
+        padded = self._folder / "speech.wav"
+        duration_s = _for_source(speech, padded)
+        await self._control.ask("ausrc", f"aufile,{padded}")
+        await asyncio.sleep(duration_s)
+        # Before the file's end: baresip ends the call when its source ends.
+        await self._control.ask("ausrc", "ausine,440")
+
+    def heard_s(self) -> float:
+        """How many seconds of sound, not silence, this call (or the last) has brought so far."""
+        frames = self._heard()
+        step = _HEARD_RATE_HZ // 10
+        tenths = (frames[start : start + step] for start in range(0, len(frames) - step + 1, step))
+        return sum(1 for part in tenths if sum(map(abs, part)) / step >= SOUND_LEVEL) / 10
+
+    def _heard(self) -> array.array[int]:
+        try:
+            # The header's length is right only after the call; the samples are there before.
+            data = (self._folder / "heard.wav").read_bytes()[_WAV_HEADER_BYTES:]
+        except FileNotFoundError:
+            return array.array("h")
+        samples = array.array("h", data[: len(data) // 2 * 2])
+        if sys.byteorder == "big":
+            samples.byteswap()
+        return samples
+
+
+class _Control(asyncio.Protocol):
+    """baresip's control socket: JSON in netstrings, and the state of its calls as its events tell it."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._data = b""
+        self._changed = asyncio.Event()
+        self._answers: dict[str, dict[str, Any]] = {}
+        self._asked = 0
+        self._lost = False
+        self.registered: bool | None = None
+        self.calls: set[str] = set()
+        self.ringing: dict[str, str] = {}  #: call → who calls
+        self.established: set[str] = set()
+        self.ended = 0
+        self.reason = ""
+        self.keys = ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        self._changed.set()
+
+    def data_received(self, data: bytes) -> None:
+        self._data += data
+        while True:
+            length, colon, rest = self._data.partition(b":")
+            if not colon or len(rest) <= int(length):
+                return
+            self._data = rest[int(length) + 1 :]
+            self._read(json.loads(rest[: int(length)], strict=False))
+
+    def _read(self, message: dict[str, Any]) -> None:
+        if message.get("response"):
+            self._answers[message.get("token", "")] = message
+        else:
+            self._event(message.get("type", ""), message.get("id", ""), message)
+        self._changed.set()
+
+    def _event(self, kind: str, call: str, message: dict[str, Any]) -> None:
+        match kind:
+            case "REGISTER_OK":
+                self.registered = True
+            case "REGISTER_FAIL":
+                self.registered = False
+            case "CALL_INCOMING":
+                self.calls.add(call)
+                self.ringing[call] = str(message.get("peeruri", ""))
+            case "CALL_ESTABLISHED":
+                self.calls.add(call)
+                self.ringing.pop(call, None)
+                self.established.add(call)
+            case "CALL_CLOSED":
+                self.calls.discard(call)
+                self.ringing.pop(call, None)
+                self.established.discard(call)
+                self.ended += 1
+                self.reason = str(message.get("param", ""))
+            case "CALL_DTMF_START":
+                self.keys += str(message.get("param", ""))
+            case _:
+                pass  # progress and statistics
+
+    async def until(self, true: Any) -> None:
+        """Wait until ``true(self)``. Raises PeerLost if the phone ends first."""
+        while not true(self):
+            if self._lost:
+                raise PeerLost("the phone ended")
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def ask(self, command: str, parameters: str = "") -> str:
+        """Have ``command`` done; returns what the phone says of it. Raises CallFailed where it refuses."""
+        self._asked += 1
+        token = str(self._asked)
+        body = json.dumps({"command": command, "params": parameters, "token": token}).encode()
+        assert self._transport is not None
+        self._transport.write(b"%d:%b," % (len(body), body))
+        async with asyncio.timeout(COMMAND_TIMEOUT_S):
+            await self.until(lambda seen: token in seen._answers)
+        answer = self._answers.pop(token)
+        text = str(answer.get("data", "")).strip()
+        if not answer.get("ok"):
+            raise CallFailed(f"the phone refused {command}: {text or 'no reason given'}")
+        if command == "dial" and text.startswith("call id: "):
+            self.calls.add(text.removeprefix("call id: "))
+        return text
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
+async def _connect(port: int, process: Process) -> _Control:
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            _, control = await loop.create_connection(_Control, "127.0.0.1", port)
+            return control
+        except OSError:
+            if not process.alive:
+                raise PeerLost("the phone ended while it started") from None
+            await asyncio.sleep(_CONNECT_POLL_S)
+
+
+def _write(folder: Path, programs: Programs) -> int:
+    """Write baresip's configuration; returns its control port."""
+    sip = free_port()
+    control = free_port(frozenset({sip}))
+    rtp = free_port(frozenset({sip, control}))
+    (folder / "accounts").touch(mode=0o600)
+    lines = [
+        "poll_method epoll",
+        f"sip_listen 127.0.0.1:{sip}",
+        "net_interface 127.0.0.1",
+        "call_max_calls 4",
+        "call_local_timeout 300",
+        f"rtp_ports {rtp}-{rtp + _RTP_PORTS}",
+        "statmode_default off",
+        "audio_source ausine,440",
+        f"audio_player aufile,{folder / 'heard.wav'}",
+        f"audio_alert aufile,{folder / 'alert.wav'}",
+        f"ausrc_srate {_SOURCE_RATE_HZ}",
+        f"auplay_srate {_HEARD_RATE_HZ}",
+        "ausrc_channels 1",
+        "auplay_channels 1",
+        "audio_txmode thread",
+        f"module_path {programs.baresip_modules}",
+        *(f"module {name}.so" for name in ("g711", "ausine", "aufile", "uuid")),
+        "module_tmp account.so",
+        *(f"module_app {name}.so" for name in ("menu", "ctrl_tcp")),
+        f"ctrl_tcp_listen 127.0.0.1:{control}",
+    ]
+    (folder / "config").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return control
+
+
+def _last_words(folder: Path) -> str:
+    with contextlib.suppress(OSError):
+        lines = (folder / "output").read_text(encoding="utf-8", errors="replace").split("\n")
+        words = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip() for line in lines]
+        return "; ".join([word for word in words if word][-3:]) or "it said nothing"
+    return "it said nothing"
+
+
+def _for_source(speech: Path, to: Path) -> float:
+    """Write ``speech`` at the source's rate with silence behind it; returns its seconds."""
+    try:
+        with wave.open(str(speech)) as source:
+            if source.getnchannels() != 1 or source.getsampwidth() != 2 or _SOURCE_RATE_HZ % source.getframerate():
+                raise UserFault("is not mono 16-bit at 8, 16, 24 or 48 kHz", where=str(speech), fix="Convert it")
+            samples = array.array("h", source.readframes(source.getnframes()))
+            rate = int(source.getframerate())
+    except (OSError, EOFError, wave.Error) as error:
+        raise UserFault(f"can't be read as WAV ({error})", where=str(speech), fix="Name a WAV file") from error
+    times = _SOURCE_RATE_HZ // rate
+    spread = array.array("h", bytes(2 * len(samples) * times))
+    for offset in range(times):
+        spread[offset::times] = samples
+    with wave.open(str(to), "wb") as target:
+        target.setparams((1, 2, _SOURCE_RATE_HZ, 0, "NONE", ""))
+        target.writeframes(spread.tobytes())
+        target.writeframes(bytes(2 * _SOURCE_RATE_HZ * 2))
+    return len(samples) / rate
