@@ -13,9 +13,8 @@ from rich.table import Table
 
 from ctiserver.model.events import CallSummary
 from ctiserver.model.ids import Interface, PbxName
-from ctiserver.model.tracker import Sides
+from ctiserver.model.tracking.book import Sides
 from ctiserver.pbx.recording import Replay, as_json, read_chunks
-
 
 _HEADINGS = ("started (UTC)", "seconds", "direction", "from", "to", "queues", "answered by", "outcome", "ended by")
 

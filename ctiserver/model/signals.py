@@ -208,12 +208,11 @@ class AttendedTransferred(NamedTuple):
     second_bridge: str
 
 
-class ApplicationBegan(NamedTuple):
-    """A channel runs an application that serves the caller: only VoiceMail is looked for."""
+class VoicemailBegan(NamedTuple):
+    """The caller leaves a message: VoiceMail() runs, or the dialplan says that it records one."""
 
     at: float | None
     who: Who
-    application: str
 
 
 class MemberSeen(NamedTuple):
@@ -284,6 +283,6 @@ CallSignal = (
     | LocalJoined
     | BlindTransferred
     | AttendedTransferred
-    | ApplicationBegan
+    | VoicemailBegan
 )
 Signal = CallSignal | MemberSeen

@@ -11,8 +11,9 @@ from ctiserver.model.call import moment
 from ctiserver.model.events import PbxEvent
 from ctiserver.model.ids import PbxName
 from ctiserver.model.seats import Seats
-from ctiserver.model.signals import MemberSeen
-from ctiserver.model.tracker import LONG_AGO, CallTracker, Sides
+from ctiserver.model.signals import MemberSeen, Snapshot
+from ctiserver.model.tracking.book import LONG_AGO, Sides
+from ctiserver.model.tracking.tracker import CallTracker
 from ctiserver.pbx.codec import Message
 from ctiserver.pbx.translate import translate
 
@@ -61,3 +62,10 @@ class Intake:
         self.tracker.learn_phone(signal.interface)
         change = self.seats.see(signal, moment(signal.at) or LONG_AGO)
         return [] if change is None else [change]
+
+    def reconcile(self, snapshot: Snapshot) -> list[PbxEvent]:
+        """Make what is known that of a snapshot; the domain events that follow."""
+        at = moment(snapshot.at) or LONG_AGO
+        for member in snapshot.members:
+            self.tracker.learn_phone(member.interface)
+        return [*self.seats.reconcile(snapshot.members, at), *self.tracker.reconcile(snapshot)]

@@ -13,7 +13,7 @@ from typing import IO, Any, cast
 from ctiserver.errors import UserFault
 from ctiserver.model.events import CallEnded, CallSummary, PbxEvent
 from ctiserver.model.ids import PbxName
-from ctiserver.model.tracker import Sides, incomplete
+from ctiserver.model.tracking.book import Sides
 from ctiserver.pbx.codec import AmiDecoder, Message
 from ctiserver.pbx.intake import Intake
 from ctiserver.pbx.translate import WANTED
@@ -43,7 +43,7 @@ class Replay:
         for event in self.events(chunks):
             if isinstance(event, CallEnded):
                 yield event.summary
-        for call in incomplete(self.intake.tracker):
+        for call in self.intake.tracker.going_on():
             yield call.summary(complete=False)
 
     def _messages(self, chunks: Iterator[bytes]) -> Iterator[Message]:

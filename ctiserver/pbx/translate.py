@@ -210,7 +210,7 @@ def _newexten(message: Message, at: float | None) -> s.Signal | None:
     who = _who(message)
     if who is None or message.get("Application") != "VoiceMail":
         return None
-    return s.ApplicationBegan(at, who, "VoiceMail")
+    return s.VoicemailBegan(at, who)
 
 
 def _var_set(message: Message, at: float | None) -> s.Signal | None:
@@ -218,6 +218,20 @@ def _var_set(message: Message, at: float | None) -> s.Signal | None:
     if who is None or message.get("Variable") != "QUEUESTATUS":
         return None
     return s.QueueResult(at, who, message.get("Value"))
+
+
+def _user_event(message: Message, at: float | None) -> s.Signal | None:
+    """What our own dialplan says (dialplan/cti.conf); without class ``dialplan`` there is no other way to know."""
+    who = _who(message)
+    if who is None:
+        return None
+    match message.get("UserEvent"):
+        case "CtiQueueLeft":
+            return s.QueueResult(at, who, message.get("Status"))
+        case "CtiVoicemailBegan":
+            return s.VoicemailBegan(at, who)
+        case _:
+            return None
 
 
 def _interface(message: Message) -> Interface:
@@ -270,6 +284,7 @@ _READERS: dict[str, Callable[[Message, float | None], s.Signal | None]] = {
     "AttendedTransfer": _attended_transfer,
     "Newexten": _newexten,
     "VarSet": _var_set,
+    "UserEvent": _user_event,
     "QueueMemberStatus": member_of,
     "QueueMemberAdded": member_of,
     "QueueMemberRemoved": member_of,
@@ -281,5 +296,6 @@ _READERS: dict[str, Callable[[Message, float | None], s.Signal | None]] = {
 #: For the codec: what to parse. Half of all events are VarSet, of which one variable in a thousand matters.
 WANTED: dict[bytes, bytes] = {name.encode(): b"" for name in _READERS} | {
     b"VarSet": b"\r\nVariable: QUEUESTATUS\r\n",
+    b"UserEvent": b"\r\nUserEvent: Cti",
     b"Newexten": b"\r\nApplication: VoiceMail\r\n",
 }

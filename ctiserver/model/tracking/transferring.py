@@ -1,0 +1,49 @@
+"""Transfers: blind, attended, and blonde (attended, but let go before the other answered)."""
+
+from __future__ import annotations
+
+from ctiserver.model import signals as s
+from ctiserver.model.call import Call, Leg
+from ctiserver.model.events import CallTransferred, Transfer, TransferKind
+from ctiserver.model.tracking.book import Book, older_first
+
+
+def blind_transferred(book: Book, signal: s.BlindTransferred) -> None:
+    leg = book.leg(signal.by, signal.at)
+    if leg is not None:
+        _transferred(book, leg.call, signal.at, Transfer(kind="blind", by=leg.interface, to=signal.exten))
+
+
+def attended_transferred(book: Book, signal: s.AttendedTransferred) -> None:
+    at = signal.at
+    by = book.leg(signal.by, at)
+    if by is None:
+        return
+    second = book.leg(signal.second, at)
+    target = book.leg(signal.target, at) if signal.target is not None else None
+    for other in (second, target):
+        if other is not None and other.call is not by.call:
+            book.merge(*older_first(by.call, other.call), at)
+    call = by.call
+    if second is not None and second.origin != call.call_id:
+        _was_consult(book, call, second, signal.second_bridge)
+    kind: TransferKind = "attended"
+    if target is None:
+        kind = "blonde"
+        target = next((leg for leg in reversed(call.legs) if leg.ringing and not leg.local), None)
+    to = target.interface if target is not None else signal.second.exten
+    _transferred(book, call, at, Transfer(kind=kind, by=by.interface, to=to))
+
+
+def _was_consult(book: Book, call: Call, second: Leg, bridge: str) -> None:
+    """The transferer's second call was no talk with the caller, but one about the caller."""
+    for leg in call.legs:
+        for span in leg.spans:
+            if leg is second or (leg.origin == second.origin and span.kind == "talk" and span.bridge == bridge):
+                span.kind = "consult"
+
+
+def _transferred(book: Book, call: Call, at: float | None, transfer: Transfer) -> None:
+    call.transfers.append(transfer)
+    call.hangup_by = None
+    book.emit(CallTransferred, call, at, kind=transfer.kind, by=transfer.by, to=transfer.to)

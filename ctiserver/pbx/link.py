@@ -1,0 +1,410 @@
+"""The link to one Asterisk: panoramisk carries the connection and its actions, our own protocol class the bytes.
+
+Only this module knows panoramisk, and uses of it what does not leak (docs/explanation/calls.md): one Manager per
+connection, no ``username``, never ``Manager.connect``, no reconnecting and no replaying by the library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import structlog
+from panoramisk.actions import Action
+from panoramisk.ami_protocol import AMIProtocol
+from panoramisk.manager import Manager
+from panoramisk.message import Message as Answer
+
+from ctiserver.bus import Bus
+from ctiserver.clock import Clock
+from ctiserver.errors import DeadlineExceeded, PeerLost, UnsafeValue, UserFault
+from ctiserver.model.events import CallSummary, MemberChanged, PbxDown, PbxUp
+from ctiserver.model.ids import Interface, PbxName, QueueName, Uniqueid
+from ctiserver.model.tracking.book import Sides
+from ctiserver.pbx.codec import AmiDecoder, Message, refuse_unsafe
+from ctiserver.pbx.intake import Intake
+from ctiserver.pbx.port import PbxRefused
+from ctiserver.pbx.resync import epoch_of, identify, take_snapshot
+from ctiserver.pbx.translate import WANTED
+from ctiserver.settings import PbxSettings
+
+log = structlog.get_logger(__name__)
+
+#: What the link itself wants to hear: that the PBX is up, and the rows of the lists it asks for.
+_WANTED = WANTED | dict.fromkeys(
+    (
+        b"FullyBooted",
+        b"CoreShowChannel",
+        b"CoreShowChannelsComplete",
+        b"QueueParams",
+        b"QueueEntry",
+        b"QueueStatusComplete",
+    ),
+    b"",
+)
+#: Events that may wait while a snapshot is taken; more means that we can't keep up, and the link starts anew.
+_LONGEST_BUFFER = 100_000
+
+
+class _AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
+    """Bytes through our codec; answers to their actions, everything else to ``heard``."""
+
+    def __init__(self, heard: Callable[[Message], None]) -> None:
+        self.decoder = AmiDecoder(_WANTED)
+        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._heard = heard
+        self._answers: dict[str, list[Message]] = {}
+
+    def data_received(self, data: bytes) -> None:
+        for message in self.decoder.feed(data):
+            action = self.responses.get(message.get("ActionID"))
+            if action is not None:
+                self._answered(action, message)
+            elif message.name:
+                self._heard(message)
+
+    def _answered(self, action: Any, message: Message) -> None:
+        answers = self._answers.setdefault(action.id, [])
+        answers.append(message)
+        headers = {key: message.get(key) for key in ("Event", "Response", "Message", "EventList")}
+        # panoramisk waits for ever for the list that follows a refused list action.
+        refused = len(answers) == 1 and headers["Response"] == "Error"
+        if action.add_message(Answer({key: value for key, value in headers.items() if value})) or refused:
+            self.forget(action)
+            if not action.future.done():
+                action.future.set_result(None)
+
+    def send(self, data: Any, as_list: bool = False) -> Any:
+        for key, value in data.items():
+            for one in value if isinstance(value, list) else [value]:
+                refuse_unsafe(key, str(one))
+        return super().send(data, as_list=as_list)
+
+    def answers(self, action: Any) -> list[Message]:
+        """What was answered to an action that is done."""
+        return self._answers.pop(action.id, [])
+
+    def forget(self, action: Any) -> None:
+        """No answer is awaited any more."""
+        self.responses.pop(action.id, None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        # Not panoramisk's: that one would put our actions aside, and send them again after a reconnect.
+        self.closed = True
+        reason = "the PBX closed the connection" if exc is None else f"the connection broke: {exc}"
+        for action in list(self.responses.values()):
+            if not action.future.done():
+                action.future.set_exception(PeerLost(reason))
+        self.responses.clear()
+        if not self.lost.done():
+            self.lost.set_result(reason)
+
+
+class PbxLink:
+    """One PBX: a supervised service that keeps the link, and the adapter of ``pbx.port.Pbx``.
+
+    Publishes PbxUp, PbxDown, every CallEvent and MemberChanged on the bus. After each connect it takes a snapshot and
+    reconciles what it knew with it before the events that came meanwhile: PbxUp says that this is done.
+    """
+
+    def __init__(self, name: PbxName, settings: PbxSettings, bus: Bus, clock: Clock) -> None:
+        self._name = name
+        self._settings = settings
+        self._bus = bus
+        self._clock = clock
+        trunks = frozenset(
+            Interface(f"{technology}/{trunk}")
+            for trunk in settings.trunks
+            for technology in ("PJSIP", "SIP", "IAX2", "DAHDI")
+        )
+        self._intake = Intake(name, Sides(trunks=trunks), midstream=False, now=self._now)
+        self._protocol: _AmiProtocol | None = None
+        self._manager: Any = None
+        self._buffer: deque[Message] | None = None
+        self._uptime: str | None = None
+        self._booted = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._started: str | None = None
+        self.version = ""
+
+    @property
+    def name(self) -> PbxName:
+        """Its name in ctiserver.yaml."""
+        return self._name
+
+    @property
+    def up(self) -> bool:
+        """Whether the link is up and what is known of the PBX is true."""
+        return self._ready.is_set()
+
+    async def ready(self) -> None:
+        """Wait until the link is up."""
+        await self._ready.wait()
+
+    def calls(self) -> list[CallSummary]:
+        """The calls that go on, oldest first, as far as they are known now."""
+        return [call.summary(complete=False) for call in self._intake.tracker.going_on()]
+
+    def members(self) -> list[MemberChanged]:
+        """Every seat in every queue, as app_queue has it now."""
+        return list(self._intake.seats.known.values())
+
+    def counters(self) -> Mapping[str, int]:
+        """For /metrics: what could not be read, what broke, what was about channels that are not known."""
+        protocol = self._protocol
+        return {
+            "unparsable": protocol.decoder.unparsable if protocol is not None else 0,
+            "broken": self._intake.broken,
+            "ignored": self._intake.tracker.ignored,
+        }
+
+    # -- the service --------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Keep the link, until cancelled.
+
+        Raises UserFault for what trying again does not mend: a refused log-in, a missing right, an Asterisk too old.
+        """
+        delay_s = self._settings.reconnect_first_s
+        while True:
+            try:
+                await self._connected()
+            except (OSError, PeerLost, DeadlineExceeded) as error:
+                reason = str(error) or type(error).__name__
+            except PbxRefused as error:
+                raise UserFault(
+                    f"the AMI account {self._settings.username} may not do what is needed: {error}",
+                    where=self._setting("username"),
+                    fix="Give it the classes of the shipped config/manager.conf",
+                ) from error
+            finally:
+                was_up = self.up
+                self._down()
+            if was_up:
+                delay_s = self._settings.reconnect_first_s
+                self._bus.publish(PbxDown(pbx=self._name, at=self._clock.now(), reason=reason))
+            wait_s = delay_s * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, not a secret
+            log.warning("pbx_link_down", pbx=self._name, reason=reason, retry_in_s=round(wait_s, 2))
+            await asyncio.sleep(wait_s)
+            delay_s = min(delay_s * 2, self._settings.reconnect_longest_s)
+
+    async def _connected(self) -> None:
+        """One connection, from connecting to its loss, which is raised."""
+        self._buffer = deque()
+        self._booted.clear()
+        protocol = await self._open()
+        try:
+            await self._log_in()
+            await self._synchronise()
+            log.info("pbx_link_up", pbx=self._name, version=self.version)
+            while True:
+                await asyncio.wait([protocol.lost], timeout=self._settings.ping_every_s)
+                if protocol.lost.done():
+                    raise PeerLost(protocol.lost.result())
+                await self._ask("Ping", timeout_s=self._settings.ping_timeout_s)
+        finally:
+            self._manager.close()
+
+    def _down(self) -> None:
+        self._ready.clear()
+        self._protocol = None
+        self._manager = None
+        self._buffer = None
+
+    async def _open(self) -> _AmiProtocol:
+        loop = asyncio.get_running_loop()
+        settings = self._settings
+        try:
+            async with asyncio.timeout(settings.connect_timeout_s):
+                connection = await loop.create_connection(
+                    lambda: _AmiProtocol(self._heard), settings.host, settings.port
+                )
+        except TimeoutError:
+            raise DeadlineExceeded(f"no connection to {settings.host}:{settings.port} in time") from None
+        self._manager = Manager(host=settings.host, port=settings.port, encoding="utf8", loop=loop)
+        finished = loop.create_future()
+        finished.set_result(connection)
+        self._manager.connection_made(finished)
+        self._manager.pinger.cancel()  # it would ping without looking for an answer
+        self._protocol = connection[1]
+        return connection[1]
+
+    async def _log_in(self) -> None:
+        secret = self._settings.secret.get_secret_value()
+        try:
+            await self._ask("Login", {"Username": self._settings.username, "Secret": secret, "Events": "on"})
+        except (PbxRefused, UnsafeValue) as refusal:
+            raise UserFault(
+                f"the PBX refused the AMI log-in of {self._settings.username}: {refusal}",
+                where=self._setting("secret_file"),
+                fix=f"Make secret and username those of manager.conf on {self._settings.host}",
+            ) from None
+        try:
+            async with asyncio.timeout(self._settings.connect_timeout_s):
+                await self._booted.wait()
+        except TimeoutError:
+            raise DeadlineExceeded("the PBX is still starting") from None
+
+    def _setting(self, key: str) -> str:
+        return f"ctiserver.yaml: pbxs.{self._name}.{key}"
+
+    async def _synchronise(self) -> None:
+        """Snapshot, reconcile, then what was said meanwhile."""
+        identity = await identify(self._ask, self._setting("host"))
+        restarted = self._started is not None and identity.started != self._started
+        snapshot = await take_snapshot(self._ask, self._now(), restarted=restarted)
+        now = self._clock.now()
+        self.version, self._started = identity.version, identity.started
+        for event in self._intake.reconcile(snapshot):
+            self._bus.publish(event)
+        waiting, self._buffer = self._buffer, None
+        for message in waiting or ():
+            self._heard(message)
+        self._ready.set()
+        epoch = epoch_of(now, self._uptime or "")
+        self._bus.publish(PbxUp(pbx=self._name, at=now, version=self.version, epoch=epoch))
+
+    def _heard(self, message: Message) -> None:
+        if message.name == "FullyBooted":
+            self._uptime = message.get("Uptime")
+            self._booted.set()
+        elif self._buffer is not None:
+            self._buffer.append(message)
+            if len(self._buffer) > _LONGEST_BUFFER and self._manager is not None:
+                log.error("pbx_buffer_full", pbx=self._name)
+                self._manager.close()
+        else:
+            for event in self._intake.take(message):
+                self._bus.publish(event)
+
+    def _now(self) -> float:
+        return self._clock.now().timestamp()
+
+    # -- actions ------------------------------------------------------------------------------------------------
+
+    async def _ask(
+        self,
+        action: str,
+        fields: Mapping[str, str | Sequence[str]] | None = None,
+        *,
+        as_list: bool = False,
+        timeout_s: float | None = None,
+    ) -> list[Message]:
+        """Send an action and wait for its answer: for a list all rows, else the response alone."""
+        protocol, manager = self._protocol, self._manager
+        if protocol is None or protocol.closed:
+            raise PeerLost(f"there is no link to the PBX {self._name}")
+        order = Action({"Action": action, **(fields or {})}, as_list=as_list)
+        limit_s = self._settings.action_timeout_s if timeout_s is None else timeout_s
+        future = manager.send_action(order, as_list=as_list)
+        try:
+            async with asyncio.timeout(limit_s):
+                await future
+        except TimeoutError:
+            raise DeadlineExceeded(f"the PBX {self._name} did not answer {action} within {limit_s:g} s") from None
+        finally:
+            protocol.forget(order)
+            answers = protocol.answers(order)
+        if answers[0].get("Response") == "Error":
+            raise PbxRefused(answers[0].get("Message") or f"{action} was refused")
+        return answers
+
+    async def _order(self, action: str, /, **fields: str | Sequence[str]) -> None:
+        """An action that the link must be up for, since it depends on what is known of the PBX."""
+        if not self.up:
+            raise PeerLost(f"there is no link to the PBX {self._name}")
+        await self._ask(action, fields)
+
+    async def queue_add(
+        self, queue: QueueName, interface: Interface, *, name: str, penalty: int, paused: bool = False, reason: str = ""
+    ) -> None:
+        """Seat a member in a queue; one that sits there already keeps its pause and gets the penalty."""
+        try:
+            await self._order(
+                "QueueAdd",
+                Queue=queue,
+                Interface=interface,
+                MemberName=name,
+                Penalty=str(penalty),
+                Paused="true" if paused else "false",
+                **({"Reason": reason} if reason else {}),
+            )
+        except PbxRefused as refusal:
+            if not str(refusal).endswith("Already there"):
+                raise
+            await self.queue_penalty(queue, interface, penalty)
+
+    async def queue_remove(self, queue: QueueName, interface: Interface) -> None:
+        """End a member's seat; its call goes on. One that does not sit there is no error."""
+        try:
+            await self._order("QueueRemove", Queue=queue, Interface=interface)
+        except PbxRefused as refusal:
+            if not str(refusal).endswith("Not there"):
+                raise
+
+    async def queue_pause(
+        self, interface: Interface, *, paused: bool, reason: str, queue: QueueName | None = None
+    ) -> None:
+        """Pause or unpause a member, in one queue or in all."""
+        where = {"Queue": queue} if queue else {}
+        why = {"Reason": reason} if reason else {}
+        await self._order("QueuePause", Interface=interface, Paused="true" if paused else "false", **where, **why)
+
+    async def queue_penalty(self, queue: QueueName, interface: Interface, penalty: int) -> None:
+        """Set a member's penalty."""
+        await self._order("QueuePenalty", Queue=queue, Interface=interface, Penalty=str(penalty))
+
+    async def originate(
+        self,
+        channel: str,
+        *,
+        channel_id: Uniqueid,
+        context: str,
+        exten: str,
+        caller_number: str = "",
+        caller_name: str = "",
+        timeout_s: float = 30.0,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        """Call ``channel``, and once it answers send it to ``exten`` in ``context``. See ``pbx.port``."""
+        shown = {"CallerID": f'"{caller_name}" <{caller_number}>'} if caller_number else {}
+        if '"' in caller_name or any(bracket in caller_number for bracket in "<>"):
+            raise UnsafeValue("a caller's name holds a quote, or a number a bracket; it was not sent to the PBX")
+        for variable in variables or {}:
+            if "=" in variable:
+                raise UnsafeValue(f"{variable!r} is no name of a channel variable")
+        await self._order(
+            "Originate",
+            Channel=channel,
+            ChannelId=channel_id,
+            Context=context,
+            Exten=exten,
+            Priority="1",
+            Async="true",
+            Timeout=str(round(timeout_s * 1000)),
+            Variable=[f"{key}={value}" for key, value in (variables or {}).items()],
+            **shown,
+        )
+
+    async def hangup(self, channel: str, *, cause: int = 16) -> None:
+        """End a channel, with a Q.850 cause. One that is gone is no error."""
+        try:
+            await self._order("Hangup", Channel=channel, Cause=str(cause))
+        except PbxRefused as refusal:
+            if str(refusal) != "No such channel":
+                raise
+
+    async def redirect(self, channel: str, *, context: str, exten: str) -> None:
+        """Send a channel to another extension: a blind transfer, or a caller out of a queue."""
+        await self._order("Redirect", Channel=channel, Context=context, Exten=exten, Priority="1")
+
+    async def attended_transfer(self, channel: str, *, context: str, exten: str) -> None:
+        """As if the person on ``channel`` had pressed the keys for an attended transfer to ``exten``."""
+        await self._order("Atxfer", Channel=channel, Context=context, Exten=exten)
+
+    async def set_variable(self, channel: str, variable: str, value: str) -> None:
+        """Set a variable of a channel."""
+        await self._order("Setvar", Channel=channel, Variable=variable, Value=value)

@@ -1,0 +1,123 @@
+"""A snapshot of a PBX: who it is, since when it runs, and all its channels, callers and members."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from ctiserver.errors import UserFault
+from ctiserver.model.ids import Linkedid, QueueName, Uniqueid
+from ctiserver.model.signals import ChannelRow, EntryRow, MemberSeen, Snapshot, Who
+from ctiserver.pbx.codec import Message
+from ctiserver.pbx.translate import member_of
+
+#: Asterisk's advisories: below these, known holes. Between the branches 21 gets no fixes any more.
+SUPPORTED = {20: (20, 18, 2), 22: (22, 8, 2)}
+
+Ask = Callable[..., Awaitable[list[Message]]]
+
+
+class Identity(NamedTuple):
+    """Which Asterisk process this is."""
+
+    version: str
+    started: str  #: as the PBX writes it, in its own time zone: only to tell one process from the next
+
+
+async def identify(ask: Ask, where: str) -> Identity:
+    """Ask the PBX who it is.
+
+    Raises UserFault for an Asterisk that is too old, PbxRefused if the account may not ask, PeerLost, DeadlineExceeded.
+    """
+    settings = (await ask("CoreSettings"))[0]
+    status = (await ask("CoreStatus"))[0]
+    version = settings.get("AsteriskVersion")
+    refuse_old(version, where)
+    return Identity(version, f"{status.get('CoreStartupDate')} {status.get('CoreStartupTime')}")
+
+
+def refuse_old(version: str, where: str) -> None:
+    """Raises UserFault for a version with known holes. One that can't be read (a build from git) passes."""
+    numbers = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", version)
+    if numbers is None:
+        return
+    found = tuple(int(number or 0) for number in numbers.groups())
+    newest = max(SUPPORTED)
+    if found[0] > newest or ("cert" in version and found[0] in SUPPORTED):
+        return
+    if found < SUPPORTED.get(found[0], (newest,)):
+        wanted = ", ".join(".".join(map(str, least)) for least in SUPPORTED.values())
+        raise UserFault(
+            f"Asterisk {version} is too old: it has known security holes",
+            where=where,
+            fix=f"Update it; the oldest supported ones are {wanted}",
+        )
+
+
+def epoch_of(now: datetime, uptime_s: str) -> datetime:
+    """When the Asterisk that is up for so many seconds started, to the second."""
+    started = now - timedelta(seconds=int(uptime_s) if uptime_s.isdigit() else 0)
+    return started.replace(microsecond=0)
+
+
+async def take_snapshot(ask: Ask, at: float, *, restarted: bool) -> Snapshot:
+    """All that the PBX has now. ``at`` is our time, in seconds since 1970.
+
+    Raises PbxRefused, PeerLost, DeadlineExceeded.
+    """
+    channels = await ask("CoreShowChannels", as_list=True)
+    queues = await ask("QueueStatus", as_list=True)
+    return Snapshot(
+        at,
+        tuple(_channel(row) for row in channels if row.name == "CoreShowChannel"),
+        tuple(_entry(row) for row in queues if row.name == "QueueEntry"),
+        tuple(_members(queues, at)),
+        restarted,
+    )
+
+
+def _members(rows: list[Message], at: float) -> list[MemberSeen]:
+    members = (member_of(row, at) for row in rows if row.name == "QueueMember")
+    return [member for member in members if member is not None]
+
+
+def _channel(row: Message) -> ChannelRow:
+    def known(key: str) -> str:
+        value = row.get(key)
+        return "" if value == "<unknown>" else value
+
+    who = Who(
+        Uniqueid(row.get("Uniqueid")),
+        Linkedid(row.get("Linkedid")),
+        row.get("Channel"),
+        known("CallerIDNum"),
+        known("CallerIDName"),
+        row.get("Context"),
+        row.get("Exten"),
+    )
+    return ChannelRow(
+        who, row.get("BridgeId"), _seconds(row.get("Duration")), row.get("ChannelState") == "6", row.get("Application")
+    )
+
+
+def _entry(row: Message) -> EntryRow:
+    position, wait = row.get("Position"), row.get("Wait")
+    return EntryRow(
+        Uniqueid(row.get("Uniqueid")),
+        QueueName(row.get("Queue")),
+        int(position) if position.isdigit() else 0,
+        float(wait) if wait.isdigit() else 0.0,
+    )
+
+
+def _seconds(clock: str) -> float:
+    """``01:02:03`` as seconds; 0 where it is not that."""
+    parts = clock.split(":")
+    if not all(part.isdigit() for part in parts):
+        return 0.0
+    total = 0
+    for part in parts:
+        total = total * 60 + int(part)
+    return float(total)
