@@ -178,6 +178,21 @@ class PrivatePbx:
         return self._state.ports
 
     @property
+    def console_command(self) -> list[str]:
+        """How Asterisk's own console is opened."""
+        return [*self._state.command, "-r"]
+
+    @property
+    def secrets_path(self) -> Path:
+        """All secrets, as JSON, by what they are for."""
+        return self._layout.state / "secrets.json"
+
+    @property
+    def ami_secret_path(self) -> Path:
+        """The AMI secret alone, for ctiserver.yaml's ``secret_file``."""
+        return self._layout.state / "ami.secret"
+
+    @property
     def log_path(self) -> Path:
         return self._layout.log / "full"
 
@@ -243,7 +258,9 @@ class PrivatePbx:
             self._forget()
             if isinstance(error, TimeoutError):
                 raise UserFault(
-                    f"Asterisk did not boot within {BOOT_TIMEOUT_S:.0f} s", where=str(self.log_path), fix="See its log"
+                    f"Asterisk did not boot within {BOOT_TIMEOUT_S:.0f} s: {self._last_error()}",
+                    where=str(self.log_path),
+                    fix="See its log",
                 ) from error
             raise
 
@@ -363,6 +380,7 @@ def _accounts(layout: Layout, site: Site) -> dict[str, str]:
     for name in ("ami", *(f"phone:{phone.name}" for phone in site.phones)):
         accounts.setdefault(name, secrets.token_hex(16))
     _write_privately(layout.state / "secrets.json", json.dumps(accounts))
+    _write_privately(layout.state / "ami.secret", accounts["ami"] + "\n")
     return accounts
 
 
@@ -376,7 +394,7 @@ def _read_accounts(layout: Layout) -> dict[str, str]:
 
 
 def _write_privately(path: Path, text: str) -> None:
-    fresh = path.with_suffix(".new")
+    fresh = path.with_name(f"{path.name}.new")
     fresh.touch(mode=0o600)
     fresh.write_text(text, encoding="utf-8")
     fresh.replace(path)

@@ -11,6 +11,8 @@ from ctiserver.errors import UserFault
 # between our look and the bind of the program that it is for.
 _FIRST, _LAST = 15_000, 32_000
 _TRIES = 200
+# Asterisk refuses a smaller one for AMI, root or not.
+_LOWEST, _HIGHEST = 1024, 65_535
 
 
 def is_free(port: int) -> bool:
@@ -36,9 +38,11 @@ def free_port(taken: frozenset[int] = frozenset()) -> int:
 
 
 def wanted_port(port: int, setting: str) -> int:
-    """``port`` if it is free; raises UserFault naming ``setting`` if not. 0 means any."""
-    if port == 0:
-        return free_port()
+    """``port`` if it is free; raises UserFault naming ``setting`` if not."""
+    if not _LOWEST <= port <= _HIGHEST:
+        raise UserFault(
+            f"{port} is no port that Asterisk takes", where=setting, fix=f"Choose {_LOWEST} to {_HIGHEST}, or 0 for any"
+        )
     if not is_free(port):
         raise UserFault(f"port {port} on 127.0.0.1 is in use", where=setting, fix="Choose another, or 0 for any")
     return port

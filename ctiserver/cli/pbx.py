@@ -1,0 +1,178 @@
+"""``ctiserver pbx``: a private Asterisk to try things on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ctiserver.cli._options import config_option, read_config
+from ctiserver.cli._progress import progress_shown
+from ctiserver.errors import UserFault
+from ctiserver.privatepbx import ami
+from ctiserver.privatepbx.lifecycle import PrivatePbx, absolute, choose_ports, running
+
+_FOLLOW_POLL_S = 0.2
+
+state_option = click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("run/pbx"),
+    show_default=True,
+    help="Where it keeps its files.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+
+
+@click.group("pbx")
+def command() -> None:
+    """A private Asterisk on 127.0.0.1, in seconds and without root."""
+
+
+@command.command("up")
+@state_option
+@config_option
+@json_option
+@click.option("--sip-port", type=int, default=0, help="UDP and TCP; 0: any that is free.")
+@click.option("--ami-port", type=int, default=0, help="0: any that is free.")
+@click.option("--http-port", type=int, default=0, help="WebSocket for phones in browsers; 0: any.")
+def up(  # noqa: PLR0917 - click passes them by name
+    state: Path, config: Path | None, as_json: bool, sip_port: int, ami_port: int, http_port: int
+) -> None:
+    """Start it in the background, with the queues, phones and trunks of the configuration."""
+    settings, site = read_config(config)
+    started = time.monotonic()
+    with progress_shown() as progress:
+        pbx = asyncio.run(
+            PrivatePbx.launch(
+                state,
+                site=site,
+                agi=f"{settings.agi.host}:{settings.agi.port}",
+                ports=choose_ports(sip_port, ami_port, http_port),
+                progress=progress,
+            )
+        )
+    seconds = round(time.monotonic() - started, 1)
+    if as_json:
+        click.echo(json.dumps({"state": "up", **_facts(pbx), "seconds": seconds}))
+        return
+    click.echo(f"Asterisk {pbx.version} is up after {seconds} s.")
+    _print_facts(pbx)
+
+
+@command.command("status")
+@state_option
+@json_option
+def status(state: Path, as_json: bool) -> None:
+    """Say whether it runs, and where. Exits with 1 if it does not."""
+    if running(absolute(state)) is None:
+        click.echo(json.dumps({"state": "down"}) if as_json else f"No private PBX runs in {state}.")
+        raise SystemExit(1)
+    pbx = PrivatePbx.attach(state)
+    calls = asyncio.run(_active_calls(pbx))
+    if as_json:
+        click.echo(json.dumps({"state": "up", **_facts(pbx), "calls": calls}))
+        return
+    click.echo(f"Asterisk {pbx.version} is up with {calls} call{'' if calls == 1 else 's'}.")
+    _print_facts(pbx)
+
+
+@command.command("down")
+@state_option
+def down(state: Path) -> None:
+    """End it; calls end with it. Its logs and messages stay."""
+    asyncio.run(PrivatePbx.attach(state).stop())
+    click.echo("Asterisk is down.")
+
+
+@command.command("cli")
+@state_option
+@click.argument("words", nargs=-1)
+def cli(state: Path, words: tuple[str, ...]) -> None:
+    """Ask Asterisk's console, or open it if nothing is asked."""
+    pbx = PrivatePbx.attach(state)
+    if words:
+        click.echo(asyncio.run(pbx.cli(" ".join(words))), nl=False)
+    else:
+        console = pbx.console_command
+        os.execv(console[0], console)  # noqa: S606 - the console takes our place
+
+
+@command.command("logs")
+@state_option
+@click.option("-f", "--follow", is_flag=True, help="Go on until Ctrl-C.")
+@click.option(
+    "-n", "--lines", type=click.IntRange(min=0), default=50, show_default=True, help="How many to begin with."
+)
+def logs(state: Path, follow: bool, lines: int) -> None:
+    """Show Asterisk's log, whether it runs or not."""
+    path = absolute(state) / "log" / "full"
+    try:
+        with path.open(encoding="utf-8", errors="replace") as log:
+            click.echo("".join(log.readlines()[-lines:] if lines else log.readlines()[:0]), nl=False)
+            while follow:
+                more = log.read()
+                if more:
+                    click.echo(more, nl=False)
+                else:
+                    time.sleep(_FOLLOW_POLL_S)
+    except OSError as error:
+        raise UserFault(
+            f"can't be read ({error.strerror})", where=str(path), fix="`ctiserver pbx up` makes it"
+        ) from None
+
+
+@command.command("capture")
+@state_option
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def capture(state: Path, file: Path) -> None:
+    """Record what it says by AMI into FILE, byte for byte, until Ctrl-C. `ctiserver replay` reads that."""
+    pbx = PrivatePbx.attach(state)
+    click.echo(f"Recording into {file}; Ctrl-C ends it.", err=True)
+    try:
+        asyncio.run(ami.capture(pbx.ami_host, pbx.ami_port, pbx.ami_username, pbx.ami_secret, file))
+        click.echo("The PBX closed the connection.", err=True)
+    except KeyboardInterrupt:
+        pass
+    except OSError as error:
+        raise UserFault(
+            f"can't be recorded ({error.strerror})", where=str(file), fix="Name a file that you may write"
+        ) from None
+    click.echo(f"{file.stat().st_size} bytes", err=True)
+
+
+async def _active_calls(pbx: PrivatePbx) -> int:
+    counted = next(line for line in (await pbx.cli("core show calls")).splitlines() if "active call" in line)
+    return int(counted.split()[0])
+
+
+def _facts(pbx: PrivatePbx) -> dict[str, Any]:
+    return {
+        "version": pbx.version,
+        "pid": pbx.pid,
+        "sip": f"{pbx.ami_host}:{pbx.sip_port}",
+        "ami": f"{pbx.ami_host}:{pbx.ami_port}",
+        "ami_username": pbx.ami_username,
+        "ami_secret_file": str(pbx.ami_secret_path),
+        "websocket": f"ws://{pbx.ami_host}:{pbx.http_port}/ws",
+        "agi": pbx.agi,
+        "phones": sorted(pbx.phone_secrets),
+        "log": str(pbx.log_path),
+    }
+
+
+def _print_facts(pbx: PrivatePbx) -> None:
+    facts = _facts(pbx)
+    rows = {
+        "SIP": f"{facts['sip']}; phones {', '.join(facts['phones'])}, passwords in {pbx.secrets_path}",
+        "AMI": f"{facts['ami']} as {facts['ami_username']}, secret in {facts['ami_secret_file']}",
+        "AGI": f"asks ctiserver at {facts['agi']}",
+        "log": facts["log"],
+    }
+    for name, value in rows.items():
+        click.echo(f"  {name}  {value}")
