@@ -38,6 +38,10 @@ class DeadlineExceeded(CtiError):
     """A peer did not answer within the deadline from settings."""
 
 
+class PbxRefused(CtiError):
+    """The PBX answered that it won't do this: no such channel, queue or member, or the account has no right to."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
     """A place in a file a person wrote; line and column count from 1."""

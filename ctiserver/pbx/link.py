@@ -20,13 +20,12 @@ from panoramisk.message import Message as Answer
 
 from ctiserver.bus import Bus
 from ctiserver.clock import Clock
-from ctiserver.errors import DeadlineExceeded, PeerLost, UnsafeValue, UserFault
+from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UnsafeValue, UserFault
 from ctiserver.model.events import CallSummary, MemberChanged, PbxDown, PbxUp
 from ctiserver.model.ids import Interface, PbxName, QueueName, Uniqueid
 from ctiserver.model.tracking.book import Sides
 from ctiserver.pbx.codec import AmiDecoder, Message, refuse_unsafe
 from ctiserver.pbx.intake import Intake
-from ctiserver.pbx.port import PbxRefused
 from ctiserver.pbx.resync import epoch_of, identify, take_snapshot
 from ctiserver.pbx.translate import WANTED
 from ctiserver.settings import PbxSettings
@@ -104,10 +103,14 @@ class _AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no type
 
 
 class PbxLink:
-    """One PBX: a supervised service that keeps the link, and the adapter of ``pbx.port.Pbx``.
+    """One PBX: a supervised service that keeps the link, and what features may ask of it.
 
     Publishes PbxUp, PbxDown, every CallEvent and MemberChanged on the bus. After each connect it takes a snapshot and
     reconciles what it knew with it before the events that came meanwhile: PbxUp says that this is done.
+
+    Every action raises PeerLost (no link, or it broke before the answer: whether the PBX acted is not known; nothing
+    is sent again by itself), DeadlineExceeded (no answer in ``action_timeout_s``), PbxRefused, and UnsafeValue for a
+    text with CR, LF or NUL, before anything is sent.
     """
 
     def __init__(self, name: PbxName, settings: PbxSettings, bus: Bus, clock: Clock) -> None:
@@ -369,7 +372,11 @@ class PbxLink:
         timeout_s: float = 30.0,
         variables: Mapping[str, str] | None = None,
     ) -> None:
-        """Call ``channel``, and once it answers send it to ``exten`` in ``context``. See ``pbx.port``."""
+        """Call ``channel``, and once it answers send it to ``exten`` in ``context``.
+
+        ``channel_id`` becomes the channel's uniqueid: asked twice with the same one, the PBX calls once. Returns when
+        the PBX has taken the order; how it ends comes as the call's events.
+        """
         shown = {"CallerID": f'"{caller_name}" <{caller_number}>'} if caller_number else {}
         if '"' in caller_name or any(bracket in caller_number for bracket in "<>"):
             raise UnsafeValue("a caller's name holds a quote, or a number a bracket; it was not sent to the PBX")

@@ -31,7 +31,7 @@ def dial_began(book: Book, signal: s.DialBegan) -> None:
             # The channel's own event shows the device's number; what the far side is shown comes with the dial.
             call.ani = signal.dest.number or call.ani
             call.caller_name = signal.dest.name or call.caller_name
-            if not call.dnis and "@" in signal.dial_string:
+            if not call.dnis and not dest.local and "@" in signal.dial_string:
                 call.dnis = signal.dial_string.partition("@")[0].rpartition("/")[2]
         ring(book, dest, at)
         return
