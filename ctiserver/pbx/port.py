@@ -1,0 +1,85 @@
+"""What features may ask of a PBX, and how it can fail. ``pbx.link`` is the real one; tests bring their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from ctiserver.errors import PbxRefused
+from ctiserver.model.ids import Interface, PbxName, QueueName, Uniqueid
+
+__all__ = ["Pbx", "PbxRefused"]
+
+
+class Pbx(Protocol):
+    """One PBX.
+
+    Every method raises PeerLost (no link, or it broke before the answer: whether the PBX acted is not known; nothing is
+    sent again by itself), DeadlineExceeded (no answer in ``action_timeout_s``), PbxRefused, and UnsafeValue for a
+    text with CR, LF or NUL, before anything is sent.
+    """
+
+    @property
+    def name(self) -> PbxName:
+        """Its name in ctiserver.yaml."""
+        ...
+
+    @property
+    def up(self) -> bool:
+        """Whether the link is up and what is known of the PBX is true."""
+        ...
+
+    async def queue_add(
+        self, queue: QueueName, interface: Interface, *, name: str, penalty: int, paused: bool = False, reason: str = ""
+    ) -> None:
+        """Seat a member in a queue; one that sits there already keeps its pause and gets the penalty."""
+        ...
+
+    async def queue_remove(self, queue: QueueName, interface: Interface) -> None:
+        """End a member's seat; its call goes on. One that does not sit there is no error."""
+        ...
+
+    async def queue_pause(
+        self, interface: Interface, *, paused: bool, reason: str, queue: QueueName | None = None
+    ) -> None:
+        """Pause or unpause a member, in one queue or in all."""
+        ...
+
+    async def queue_penalty(self, queue: QueueName, interface: Interface, penalty: int) -> None:
+        """Set a member's penalty."""
+        ...
+
+    async def originate(
+        self,
+        channel: str,
+        *,
+        channel_id: Uniqueid,
+        context: str,
+        exten: str,
+        caller_number: str = "",
+        caller_name: str = "",
+        timeout_s: float = 30.0,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        """Call ``channel``, and once it answers send it to ``exten`` in ``context``.
+
+        ``channel_id`` becomes the channel's uniqueid: asked twice with the same one, the PBX calls once. Returns when
+        the PBX has taken the order; how it ends comes as the call's events.
+        """
+        ...
+
+    async def hangup(self, channel: str, *, cause: int = 16) -> None:
+        """End a channel, with a Q.850 cause. One that is gone is no error."""
+        ...
+
+    async def redirect(self, channel: str, *, context: str, exten: str) -> None:
+        """Send a channel to another extension: a blind transfer, or a caller out of a queue."""
+        ...
+
+    async def attended_transfer(self, channel: str, *, context: str, exten: str) -> None:
+        """As if the person on ``channel`` had pressed the keys for an attended transfer to ``exten``."""
+        ...
+
+    async def set_variable(self, channel: str, variable: str, value: str) -> None:
+        """Set a variable of a channel."""
+        ...
