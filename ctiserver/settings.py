@@ -101,6 +101,13 @@ class PromptSettings(Written):
     timeout_s: Seconds = 30.0
 
 
+class HttpSettings(Written):
+    """Web services that flows may ask."""
+
+    allow_hosts: tuple[str, ...] = ()  #: ``name`` or ``name:port``; every other host is refused
+    timeout_s: Seconds = 10.0
+
+
 class LogSettings(Written):
     """Logs are events with ids, one a line."""
 
@@ -123,6 +130,7 @@ class Settings(Written):
     agi: AgiSettings = AgiSettings()
     web: WebSettings = WebSettings()
     prompts: PromptSettings = PromptSettings()
+    http: HttpSettings = HttpSettings()
     logs: LogSettings = LogSettings()
 
     @property

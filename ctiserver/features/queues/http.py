@@ -1,0 +1,23 @@
+"""``/api/v1/queues``: every queue as it stands."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from ctiserver.features.queues.push import state_json
+from ctiserver.features.queues.service import Queues
+from ctiserver.web.access import DESK
+from ctiserver.web.routes import Route, json_answer
+
+
+class QueuesHttp:
+    """Routes over the queues."""
+
+    def __init__(self, queues: Queues) -> None:
+        self._queues = queues
+
+    def routes(self) -> list[Route]:
+        return [Route(method="GET", path="/api/v1/queues", handler=self._list, roles=DESK)]
+
+    async def _list(self, _: web.Request) -> web.Response:
+        return json_answer({"queues": [state_json(state) for state in self._queues.states()]})

@@ -1,0 +1,122 @@
+"""How each queue stands now, from what the PBX says; for flows, the board and the API."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+
+from ctiserver.bus import Bus, Lagged
+from ctiserver.clock import Clock
+from ctiserver.model.events import (
+    CallEnded,
+    CallerEnteredQueue,
+    CallerLeftQueue,
+    CallsMerged,
+    MemberChanged,
+    PbxEvent,
+)
+from ctiserver.model.ids import CallId, Interface, PbxName, QueueName
+from ctiserver.site import Site
+
+log = structlog.get_logger(__name__)
+
+#: Answered waits that the expected wait is the mean of.
+_RECENT_WAITS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueState:
+    """One queue now."""
+
+    queue: QueueName
+    waiting: int
+    longest_since: datetime | None  #: since when the one who waits longest waits
+    members: int
+    agents_ready: int  #: members who are free, reachable and not paused
+    expected_wait_s: int  #: mean of the last answered waits; 0 while nobody waits and somebody is ready
+
+
+@dataclass(slots=True)
+class _Queue:
+    entered: dict[tuple[PbxName, CallId], datetime] = field(default_factory=dict)
+    members: dict[tuple[PbxName, Interface], MemberChanged] = field(default_factory=dict)
+    waits_ms: deque[int] = field(default_factory=lambda: deque(maxlen=_RECENT_WAITS))
+
+
+class Queues:
+    """Every queue of the site, and those of an adopted PBX."""
+
+    def __init__(self, bus: Bus, clock: Clock, site: Site, *, changed: Callable[[QueueState], None]) -> None:
+        """``changed`` is told of each new state, at once; it must not wait."""
+        self._bus = bus
+        self._clock = clock
+        self._changed = changed
+        self._queues: dict[QueueName, _Queue] = {QueueName(name): _Queue() for name in site.queues}
+
+    async def run(self) -> None:
+        """Follow the bus until it closes."""
+        with self._bus.subscribe(PbxEvent) as events:
+            while True:
+                try:
+                    async for event in events:
+                        self.heard(event)
+                    return
+                except Lagged as lagged:
+                    log.error("queues_lagged", missed=str(lagged))
+
+    def states(self) -> list[QueueState]:
+        """All queues, by name."""
+        return [self.state(name) for name in sorted(self._queues)]
+
+    def state(self, name: QueueName) -> QueueState:
+        """One queue; a queue that nothing is known of is empty."""
+        queue = self._queues.get(name, _Queue())
+        ready = sum(1 for member in queue.members.values() if member.status == "free" and not member.paused)
+        mean_ms = sum(queue.waits_ms) / len(queue.waits_ms) if queue.waits_ms else 0
+        return QueueState(
+            queue=name,
+            waiting=len(queue.entered),
+            longest_since=min(queue.entered.values(), default=None),
+            members=len(queue.members),
+            agents_ready=ready,
+            expected_wait_s=0 if ready > len(queue.entered) else round(mean_ms / 1000),
+        )
+
+    def heard(self, event: PbxEvent) -> None:
+        """Take in one event of a PBX."""
+        match event:
+            case CallerEnteredQueue():
+                self._of(event.queue).entered[event.pbx, event.call_id] = event.at
+                self._changed(self.state(event.queue))
+            case CallerLeftQueue():
+                queue = self._of(event.queue)
+                queue.entered.pop((event.pbx, event.call_id), None)
+                if event.outcome == "answered" and event.wait_ms is not None:
+                    queue.waits_ms.append(event.wait_ms)
+                self._changed(self.state(event.queue))
+            case CallEnded():
+                self._gone((event.pbx, event.call_id))
+            case CallsMerged():
+                self._gone((event.pbx, event.absorbed))
+            case MemberChanged():
+                queue = self._of(event.queue)
+                if event.present:
+                    queue.members[event.pbx, event.interface] = event
+                else:
+                    queue.members.pop((event.pbx, event.interface), None)
+                self._changed(self.state(event.queue))
+            case _:
+                pass
+
+    def _of(self, name: QueueName) -> _Queue:
+        return self._queues.setdefault(name, _Queue())
+
+    def _gone(self, caller: tuple[PbxName, CallId]) -> None:
+        """A call that ended waits nowhere, whatever message of it was lost."""
+        for name, queue in self._queues.items():
+            if queue.entered.pop(caller, None) is not None:
+                self._changed(self.state(name))

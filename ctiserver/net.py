@@ -1,0 +1,60 @@
+"""The one HTTP client: deadlines, size caps, and only hosts that an admin allowed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from ctiserver.errors import CtiError
+
+#: A larger answer is none that a flow or a webhook could use.
+MAX_ANSWER_BYTES = 256 * 1024
+
+
+class RequestFailed(CtiError):
+    """The web service could not be asked, answered with an error, or not within its limits."""
+
+
+class HttpClient:
+    """POST of JSON to allowed hosts. Made by :meth:`open`."""
+
+    def __init__(self, session: aiohttp.ClientSession, hosts: Collection[str]) -> None:
+        self._session = session
+        self._hosts = frozenset(hosts)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, hosts: Collection[str], *, timeout_s: float = 10.0) -> AsyncIterator[HttpClient]:
+        """A client for ``hosts`` (``name`` or ``name:port``); each request ends after ``timeout_s`` at the latest."""
+        timeout = aiohttp.ClientTimeout(total=timeout_s)
+        # Redirects are never followed: they could lead to a host that nobody allowed.
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            yield cls(session, hosts)
+
+    async def post_json(self, url: str, data: Mapping[str, Any]) -> Any | None:
+        """The JSON that the service answers; None for 404. Raises RequestFailed."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not ({parts.netloc, parts.hostname or ""} & self._hosts):
+            raise RequestFailed(f"{parts.netloc or url!r} is not among http.allow_hosts")
+        try:
+            async with self._session.post(url, json=dict(data), allow_redirects=False) as response:
+                if response.status == 404:
+                    return None
+                if response.status != 200:
+                    raise RequestFailed(f"{parts.netloc} answered {response.status}")
+                body = await response.content.read(MAX_ANSWER_BYTES + 1)
+                while len(body) <= MAX_ANSWER_BYTES and (more := await response.content.read(MAX_ANSWER_BYTES)):
+                    body += more
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise RequestFailed(f"{parts.netloc} can't be asked: {error or type(error).__name__}") from None
+        if len(body) > MAX_ANSWER_BYTES:
+            raise RequestFailed(f"{parts.netloc} answered with more than {MAX_ANSWER_BYTES} bytes")
+        try:
+            return json.loads(body)
+        except ValueError:
+            raise RequestFailed(f"{parts.netloc} did not answer with JSON") from None
