@@ -142,7 +142,7 @@ class RecordType(Written):
 class RecordTypesFile(Written):
     """record_types.yaml"""
 
-    numbering: str = "R{day}-{n:04d}"
+    messages_become: Name  #: the type of record that a voicemail or a wish to be called back opens
     record_types: dict[Name, RecordType]
 
 
@@ -211,7 +211,7 @@ class Site:
     numbers: dict[str, NumberConfig] = field(default_factory=dict)
     queues: dict[str, QueueConfig] = field(default_factory=dict)
     record_types: dict[str, RecordType] = field(default_factory=dict)
-    record_numbering: str = "R{day}-{n:04d}"
+    message_type: str = ""  #: the record type that voicemails open
     dispositions: dict[str, Disposition] = field(default_factory=dict)
     pause_reasons: dict[str, PauseReason] = field(default_factory=dict)
     phones: tuple[Phone, ...] = ()
@@ -251,6 +251,7 @@ def load_site(directory: Path) -> Site:
         raise FileFault(problems)
     problems.extend(_unknown_overflows(*queues))
     problems.extend(_unknown_types(*dispositions, types[1]))
+    problems.extend(_unknown_message_type(*types))
     if problems:
         raise FileFault(problems)
     return Site(
@@ -258,7 +259,7 @@ def load_site(directory: Path) -> Site:
         numbers=dict(numbers[1].numbers),
         queues=dict(queues[1].queues),
         record_types=dict(types[1].record_types),
-        record_numbering=types[1].numbering,
+        message_type=types[1].messages_become,
         dispositions=dict(dispositions[1].dispositions),
         pause_reasons=dict(pauses[1].pause_reasons),
         phones=phones[1].phones,
@@ -283,3 +284,10 @@ def _unknown_types(document: Document, file: DispositionsFile, types: RecordType
                 yield Problem(
                     place, "CT-008", f"no record type is named {wanted!r}", suggest(wanted, types.record_types)
                 )
+
+
+def _unknown_message_type(document: Document, file: RecordTypesFile) -> Iterator[Problem]:
+    wanted = file.messages_become
+    if wanted not in file.record_types:
+        place = document.place(("messages_become",))
+        yield Problem(place, "CT-008", f"no record type is named {wanted!r}", suggest(wanted, file.record_types))

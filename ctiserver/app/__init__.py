@@ -1,0 +1,1 @@
+"""The composition root: builds every object, joins the features, owns the one root TaskGroup."""

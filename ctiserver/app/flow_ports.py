@@ -1,0 +1,321 @@
+"""What flows need of the rest of the system, given by the features and the store: the real side of ``ivr.ports``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Literal
+
+import structlog
+
+from ctiserver.clock import Clock
+from ctiserver.errors import CtiError
+from ctiserver.features.agents.service import Agents
+from ctiserver.features.calls.service import CallLogService
+from ctiserver.features.contacts.service import Contacts
+from ctiserver.features.queues.service import Queues
+from ctiserver.features.records.service import Records
+from ctiserver.ivr.ports import CallerFacts, PortFailed
+from ctiserver.ivr.state import PathStep
+from ctiserver.model import call_entry
+from ctiserver.model.contact import Contact, Device
+from ctiserver.model.expression import Money, Value
+from ctiserver.model.ids import AgentId, CallId, ContactId, DeviceId, PbxName, QueueName, RecordId, new_ulid
+from ctiserver.model.json_value import Json
+from ctiserver.model.record import Record, TimelineEntry
+from ctiserver.net import HttpClient, RequestFailed
+from ctiserver.site import Site
+from ctiserver.store.database import Database
+from ctiserver.store.unit_of_work import UnitOfWork
+
+log = structlog.get_logger(__name__)
+
+Found = Sequence[Mapping[str, Value]]
+#: A flow tells none, one and several apart, no more.
+_SEVERAL = 2
+
+
+@contextmanager
+def _told_as_failure() -> Iterator[None]:
+    """Whatever went wrong below is one thing to a flow: what it asked for could not be done."""
+    try:
+        yield
+    except CtiError as error:
+        raise PortFailed(str(error)) from error
+
+
+class StoreFlowPorts:
+    """Flows' needs met by features and store. Every method raises PortFailed."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        site: Site,
+        *,
+        pbx: PbxName,
+        agents: Agents,
+        calls: CallLogService,
+        contacts: Contacts,
+        queues: Queues,
+        records: Records,
+        http: HttpClient,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._site = site
+        self._pbx = pbx
+        self._agents = agents
+        self._calls = calls
+        self._contacts = contacts
+        self._queues = queues
+        self._records = records
+        self._http = http
+
+    async def caller(self, call_id: CallId, ani: str, dnis: str) -> CallerFacts:
+        now = self._clock.now()
+        with _told_as_failure():
+            await self._calls.begin(
+                call_id, pbx=self._pbx, at=now, direction="inbound", ani=ani, caller_name="", dnis=dnis
+            )
+            found = await self._contacts.find(ani)
+            async with self._database.reading() as uow:
+                earlier = await uow.calls.count_from(ani, now - timedelta(hours=24)) - 1 if ani else 0
+                contact = found[0] if len(found) == 1 else None
+                open_records = [] if contact is None else await uow.records.open_of_contact(contact.id)
+                return CallerFacts(
+                    contact=None if contact is None else await _contact(uow, contact, len(open_records)),
+                    record=_record(open_records[0]) if open_records else None,
+                    visits_24h=max(0, earlier),
+                )
+
+    async def find(self, what: Literal["contact", "device", "record"], by: Mapping[str, Value]) -> Found:
+        with _told_as_failure():
+            async with self._database.reading() as uow:
+                match what:
+                    case "device":
+                        return [_device(device) for device in (await _devices(uow, by))[:_SEVERAL]]
+                    case "contact":
+                        return [await _contact(uow, contact, 0) for contact in (await self._people(uow, by))[:_SEVERAL]]
+                    case "record":
+                        record = await uow.records.by_number(str(by.get("number", "")))
+                        return [] if record is None else [_record(record)]
+
+    async def open_record(self, call_id: CallId, kind: str, fields: Mapping[str, Value]) -> Mapping[str, Value]:
+        with _told_as_failure():
+            async with self._database.reading() as uow:
+                entry = await uow.calls.get(call_id)
+            contacts = await self._contacts.find_or_create(entry.ani)
+            known = self._site.record_types[kind].fields if kind in self._site.record_types else {}
+            opened = await self._records.open(
+                kind,
+                actor=f"call:{call_id}",
+                call_id=call_id,
+                # several people share this number: the agent chooses, a menu must not guess
+                contact_id=contacts[0].id if len(contacts) == 1 else None,
+                caller_number=entry.ani,
+                fields={name: _json(value) for name, value in fields.items() if name in known},
+            )
+            await self._beside(opened.record, fields)
+            return _record(opened.record)
+
+    async def update_record(self, call_id: CallId, record_id: str, fields: Mapping[str, Value]) -> Mapping[str, Value]:
+        with _told_as_failure():
+            now = self._clock.now()
+            async with self._database.unit_of_work() as uow:
+                record = await uow.records.lock(RecordId(record_id))
+                kept = {**record.fields, **{name: _json(value) for name, value in fields.items()}}
+                await uow.records.update(replace(record, fields=kept, updated_at=now))
+            return _record(record)
+
+    async def queue_state(self, queue: str) -> Mapping[str, Value]:
+        state = self._queues.state(QueueName(queue))
+        return {"waiting": state.waiting, "agents_ready": state.agents_ready, "wait": state.expected_wait_s}
+
+    async def agent_interface(self, agent: str) -> str | None:
+        for known, presence in self._agents.everybody():
+            if known.id == AgentId(agent) and presence.logged_in:
+                return known.interface
+        return None
+
+    async def request_callback(self, call_id: CallId, number: str, queue: str) -> None:
+        with _told_as_failure():
+            record = await self._record_of(call_id)
+            async with self._database.unit_of_work() as uow:
+                await self._note(uow, record, call_id, "callback_requested", {"number": number, "queue": queue})
+                await uow.outbox.add(
+                    "process_start",
+                    f"process_start/{record.id}/callback",
+                    {"record_id": record.id, "process": "callback"},
+                    self._clock.now(),
+                )
+
+    async def tell(self, call_id: CallId, event: str, data: Mapping[str, Value]) -> None:
+        with _told_as_failure():
+            record = await self._record_of(call_id)
+            async with self._database.unit_of_work() as uow:
+                await self._note(uow, record, call_id, "flow_event", {"event": event, "data": _json(data)})
+
+    async def fetch(self, url: str, data: Mapping[str, Value]) -> Mapping[str, Value] | None:
+        try:
+            answer = await self._http.post_json(url, {name: _json(value) for name, value in data.items()})
+        except RequestFailed as error:
+            raise PortFailed(str(error)) from error
+        if answer is not None and not isinstance(answer, dict):
+            raise PortFailed(f"{url} did not answer with a JSON object")
+        return answer
+
+    async def control_audio(self, call_id: CallId, action: str) -> None:
+        raise PortFailed("this server does not record calls")
+
+    async def voicemail(self, call_id: CallId, file: str, language: str) -> None:
+        with _told_as_failure():
+            record = await self._record_of(call_id)
+            async with self._database.unit_of_work() as uow:
+                await self._note(uow, record, call_id, "message_left", {"file": file, "language": language})
+
+    async def add_path(self, call_id: CallId, steps: Sequence[PathStep]) -> None:
+        with _told_as_failure():
+            async with self._database.unit_of_work() as uow:
+                seq = len(await uow.calls.path(call_id))
+                for number, step in enumerate(steps, seq + 1):
+                    await uow.calls.add_step(
+                        call_entry.PathStep(
+                            call_id=call_id,
+                            seq=number,
+                            at=step.at,
+                            flow=step.flow,
+                            version=step.version,
+                            node=step.node,
+                            outcome=step.outcome,
+                            data={"kind": step.kind},
+                        )
+                    )
+
+    async def save_state(self, call_id: CallId, state: str) -> None:
+        with _told_as_failure():
+            async with self._database.unit_of_work() as uow:
+                await uow.flow_states.save(call_id, {"state": state}, self._clock.now())
+
+    async def load_state(self, call_id: CallId) -> str | None:
+        with _told_as_failure():
+            async with self._database.reading() as uow:
+                kept = await uow.flow_states.load(call_id)
+        return None if kept is None else str(kept["state"])
+
+    async def delete_state(self, call_id: CallId) -> None:
+        with _told_as_failure():
+            async with self._database.unit_of_work() as uow:
+                await uow.flow_states.remove(call_id)
+
+    async def _record_of(self, call_id: CallId) -> Record:
+        """The call's record; one is opened for a caller who has none yet, so that what they said is not lost."""
+        async with self._database.reading() as uow:
+            records = await uow.records.of_call(call_id)
+            entry = await uow.calls.get(call_id)
+        if records:
+            return records[-1]
+        contacts = await self._contacts.find_or_create(entry.ani)
+        opened = await self._records.open(
+            self._site.message_type,
+            actor=f"call:{call_id}",
+            call_id=call_id,
+            contact_id=contacts[0].id if len(contacts) == 1 else None,
+            caller_number=entry.ani,
+        )
+        return opened.record
+
+    async def _beside(self, record: Record, fields: Mapping[str, Value]) -> None:
+        """What a flow says of a record beyond its type's own fields: the device, who pays."""
+        device, payer = fields.get("device"), fields.get("payer")
+        if not isinstance(device, Mapping) and not payer:
+            return
+        async with self._database.unit_of_work() as uow:
+            kept = await uow.records.lock(record.id)
+            if isinstance(device, Mapping) and device.get("id"):
+                kept = replace(kept, device_id=DeviceId(str(device["id"])))
+            if isinstance(payer, str):
+                kept = replace(kept, payer=payer)
+            await uow.records.update(replace(kept, updated_at=self._clock.now()))
+
+    async def _note(
+        self, uow: UnitOfWork, record: Record, call_id: CallId, kind: str, data: Mapping[str, Json]
+    ) -> None:
+        now = self._clock.now()
+        await uow.records.note(
+            TimelineEntry(
+                id=new_ulid(now), record_id=record.id, at=now, actor=f"call:{call_id}", kind=kind, data=dict(data)
+            )
+        )
+
+    async def _people(self, uow: UnitOfWork, by: Mapping[str, Value]) -> list[Contact]:
+        if "id" in by:
+            contact = await uow.contacts.find(ContactId(str(by["id"])))
+            return [] if contact is None else [contact]
+        number = self._contacts.key(str(by.get("number", "")))
+        return [] if number is None else await uow.contacts.by_number(number)
+
+
+async def _devices(uow: UnitOfWork, by: Mapping[str, Value]) -> list[Device]:
+    wanted = str(by.get("serial") or by.get("serial_ends") or "")
+    if not wanted:
+        return []
+    found = await uow.contacts.devices_by_serial(wanted)
+    return [device for device in found if device.serial == wanted] if "serial" in by else found
+
+
+async def _contact(uow: UnitOfWork, contact: Contact, open_records: int) -> Mapping[str, Value]:
+    calls = await uow.calls.of_contact(contact.id, limit=10)
+    return {
+        "id": contact.id,
+        "name": contact.name,
+        "tier": contact.tier,
+        "language": contact.language,
+        "open_records": open_records,
+        "last_agent": next((call.agent_id for call in calls if call.agent_id), ""),
+        "do_not_call": contact.do_not_call,
+        "sites": tuple(site.name for site in await uow.contacts.sites(contact.id)),
+        "devices": tuple(device.serial for device in await uow.contacts.devices(contact.id)),
+    }
+
+
+def _record(record: Record) -> Mapping[str, Value]:
+    return {
+        "id": record.id,
+        "number": record.number,
+        "type": record.type,
+        "status": record.status,
+        "owner": record.owner or "",
+        "priority": record.priority,
+        "opened_at": record.opened_at,
+    }
+
+
+def _device(device: Device) -> Mapping[str, Value]:
+    return {
+        "id": device.id,
+        "serial": device.serial,
+        "model": device.model,
+        "bought_on": device.bought_on,
+        "warranty_until": device.warranty_until,
+        "contract": device.contract,
+    }
+
+
+def _json(value: Value) -> Json:
+    match value:
+        case Money(amount=amount):
+            return str(amount)
+        case Decimal():
+            return str(value)
+        case date() | datetime():
+            return value.isoformat()
+        case Mapping():
+            return {str(key): _json(item) for key, item in value.items()}
+        case None | bool() | int() | float() | str():
+            return value
+        case _:
+            return [_json(item) for item in value]
