@@ -12,7 +12,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Protocol
 
 import structlog
 
@@ -31,8 +30,9 @@ from ctiserver.model.events import (
     PbxEvent,
     PbxUp,
 )
-from ctiserver.model.ids import AgentId, Interface, PbxName, QueueName
+from ctiserver.model.ids import AgentId, Interface, QueueName
 from ctiserver.model.person import Agent
+from ctiserver.pbx.port import Pbx, PbxRefused
 from ctiserver.site import QueueConfig, Site, WrapUp
 from ctiserver.store.database import Database
 
@@ -43,14 +43,6 @@ WRAP_UP = "wrap_up"
 #: And the one for its time being up, where the queue's policy is to wait for the agent then.
 AFTER_WRAP_UP = "after_wrap_up"
 _NO_WRAP_UP = WrapUp(limit=timedelta(0))
-
-
-class Seats(Protocol):
-    """What agents need of a PBX. Each raises PeerLost or DeadlineExceeded."""
-
-    async def queue_add(self, queue: QueueName, interface: Interface, *, name: str, penalty: int) -> None: ...
-    async def queue_remove(self, queue: QueueName, interface: Interface) -> None: ...
-    async def queue_pause(self, interface: Interface, *, paused: bool, reason: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +62,7 @@ class Agents:
         clock: Clock,
         site: Site,
         *,
-        pbx: PbxName,
-        seats: Seats,
+        pbx: Pbx,
         changed: Callable[[Presence], None],
     ) -> None:
         """``changed`` is told of each new presence, at once; it must not wait."""
@@ -80,7 +71,6 @@ class Agents:
         self._clock = clock
         self._site = site
         self._pbx = pbx
-        self._seats_of_pbx = seats
         self._changed = changed
         self._agents: dict[AgentId, Agent] = {}
         self._by_interface: dict[Interface, AgentId] = {}
@@ -150,7 +140,7 @@ class Agents:
         return self._last_wrap_up.get(agent_id, _NO_WRAP_UP).extend_once
 
     async def log_in(self, agent_id: AgentId) -> Presence:
-        """Take seats in all queues that fit. Raises UserFault if none fits; PeerLost, DeadlineExceeded."""
+        """Take seats in all queues that fit. Raises UserFault if none fits; PeerLost, DeadlineExceeded, PbxRefused."""
         await self.load()
         self.presence(agent_id)
         agent = self._agents[agent_id]
@@ -162,15 +152,15 @@ class Agents:
                 fix="Name the agent or a skill under members there, or give the account a skill",
             )
         for queue, penalty in queues.items():
-            await self._seats_of_pbx.queue_add(queue, agent.interface, name=agent.name, penalty=penalty)
+            await self._pbx.queue_add(queue, agent.interface, name=agent.name, penalty=penalty)
         return self._step(agent_id, presence_of.LoggedIn())
 
     async def log_out(self, agent_id: AgentId) -> Presence:
-        """Leave all queues; a call under way goes on. Raises PeerLost, DeadlineExceeded."""
+        """Leave all queues; a call under way goes on. Raises PeerLost, DeadlineExceeded, PbxRefused."""
         self.presence(agent_id)
         interface = self._agents[agent_id].interface
         for queue in sorted({*self._seats.get(interface, {}), *self.queues_for(self._agents[agent_id])}):
-            await self._seats_of_pbx.queue_remove(queue, interface)
+            await self._pbx.queue_remove(queue, interface)
         return self._step(agent_id, presence_of.LoggedOut())
 
     async def pause(self, agent_id: AgentId, reason: str) -> Presence:
@@ -179,14 +169,14 @@ class Agents:
             raise UserFault(f"there is no pause reason {reason}", where="pause_reasons.yaml", fix="Add it there")
         if not self.presence(agent_id).logged_in:
             raise UserFault("log in to the queues first: who is logged out takes no calls anyway")
-        await self._seats_of_pbx.queue_pause(self._agents[agent_id].interface, paused=True, reason=reason)
+        await self._pbx.queue_pause(self._agents[agent_id].interface, paused=True, reason=reason)
         return self._step(agent_id, presence_of.WrapUpEnded(), presence_of.Paused(reason))
 
     async def ready(self, agent_id: AgentId) -> Presence:
         """Take calls again: ends a pause, and after-call work. Raises UserFault when logged out; PeerLost …"""
         if not self.presence(agent_id).logged_in:
             raise UserFault("log in to the queues first")
-        await self._seats_of_pbx.queue_pause(self._agents[agent_id].interface, paused=False, reason="")
+        await self._pbx.queue_pause(self._agents[agent_id].interface, paused=False, reason="")
         return self._step(agent_id, presence_of.WrapUpEnded(), presence_of.Unpaused())
 
     def extend_wrap_up(self, agent_id: AgentId) -> Presence:
@@ -199,7 +189,7 @@ class Agents:
 
     def heard(self, event: PbxEvent) -> None:
         """Take in one event of the PBX."""
-        if event.pbx != self._pbx:
+        if event.pbx != self._pbx.name:
             return
         match event:
             case PbxUp():
@@ -308,8 +298,8 @@ class Agents:
             if order.reason == WRAP_UP and self._presences[agent_id].wrap_up_until is None:
                 continue  # the agent was ready before the order was given
             try:
-                await self._seats_of_pbx.queue_pause(order.interface, paused=order.paused, reason=order.reason)
-            except (PeerLost, DeadlineExceeded) as error:
+                await self._pbx.queue_pause(order.interface, paused=order.paused, reason=order.reason)
+            except (PeerLost, DeadlineExceeded, PbxRefused) as error:
                 log.warning("pause_order_failed", interface=order.interface, error=str(error))
 
     async def _end_wrap_ups(self) -> None:

@@ -10,7 +10,7 @@ from pydantic import Field
 from ctiserver.features.users.passwords import LONGEST
 from ctiserver.features.users.service import Users
 from ctiserver.model.json_value import JsonObject
-from ctiserver.web.access import EVERYBODY, PUBLIC, Person, person_of
+from ctiserver.web.access import EVERYBODY, PERSON, PUBLIC, Person, person_of
 from ctiserver.web.hub import Hub
 from ctiserver.web.routes import Body, Route, json_answer, nothing, read_body
 from ctiserver.web.sessions import Sessions
@@ -46,6 +46,10 @@ def routes(users: Users, sessions: Sessions, hub: Hub) -> list[Route]:
         hub.log_out(person_of(request).user_id)
         return response
 
+    async def session(request: web.Request) -> web.Response:
+        """Who is logged in in this browser, if anybody: what a page asks first, so it is no error that nobody is."""
+        return json_answer({"me": _me(request[PERSON]) if PERSON in request else None})
+
     async def me(request: web.Request) -> web.Response:
         return json_answer(_me(person_of(request)))
 
@@ -56,6 +60,7 @@ def routes(users: Users, sessions: Sessions, hub: Hub) -> list[Route]:
 
     return [
         Route(method="POST", path="/api/v1/session", handler=log_in, roles=PUBLIC),
+        Route(method="GET", path="/api/v1/session", handler=session, roles=PUBLIC),
         Route(method="DELETE", path="/api/v1/session", handler=log_out, roles=EVERYBODY),
         Route(method="GET", path="/api/v1/me", handler=me, roles=EVERYBODY),
         Route(method="PATCH", path="/api/v1/me", handler=prefer, roles=EVERYBODY),

@@ -1,0 +1,121 @@
+"""``ctiserver user``: accounts, agents and their phones."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from ctiserver.cli._options import config_option, read_config
+from ctiserver.clock import SystemClock
+from ctiserver.features.users.service import LANGUAGES, Users
+from ctiserver.model.person import ROLES, Role
+from ctiserver.store.database import Database
+
+T = TypeVar("T")
+
+
+password_option = click.option(
+    "--password-stdin", is_flag=True, help="Read the password from standard input instead of asking."
+)
+
+
+@click.group(help="Accounts: who may log in, as what.")
+def command() -> None:
+    pass
+
+
+@command.command("add")
+@click.argument("login")
+@click.option("--role", type=click.Choice(ROLES), required=True)
+@click.option("--name", default="", help="As people read it; the log-in name if left out.")
+@click.option("--language", type=click.Choice(LANGUAGES), default="zh-CN", show_default=True)
+@click.option("--skill", "skills", multiple=True, help="What queues and work orders ask for; may be repeated.")
+@click.option("--region", "regions", multiple=True, help="Where field work is taken; may be repeated.")
+@click.option("--extension", help="Makes the account an agent: the digits that colleagues dial.")
+@click.option("--interface", help="The agent's phone as Asterisk names it; PJSIP/LOGIN if left out.")
+@password_option
+@config_option
+def add(
+    *,
+    config: Path | None,
+    login: str,
+    role: Role,
+    name: str,
+    language: str,
+    skills: tuple[str, ...],
+    regions: tuple[str, ...],
+    extension: str | None,
+    interface: str | None,
+    password_stdin: bool,
+) -> None:
+    """Add an account; with --extension it is an agent."""
+    password = _password(password_stdin)
+    _run(
+        config,
+        lambda users: users.add(
+            login,
+            name=name,
+            role=role,
+            password=password,
+            language=language,
+            skills=skills,
+            regions=regions,
+            extension=extension,
+            interface=interface,
+        ),
+    )
+    click.echo(f"{login} may log in now as {role}")
+
+
+@command.command("list")
+@config_option
+def show(config: Path | None) -> None:
+    """Show every account."""
+    table = Table("login", "name", "role", "language", "skills", "extension", "phone", "active")
+    for user, agent in _run(config, lambda users: users.everybody()):
+        table.add_row(
+            user.login,
+            user.name,
+            user.role,
+            user.language,
+            " ".join(user.skills),
+            agent.extension if agent else "",
+            agent.interface if agent else "",
+            "yes" if user.active else "no",
+        )
+    Console().print(table)
+
+
+@command.command("passwd")
+@click.argument("login")
+@password_option
+@config_option
+def passwd(config: Path | None, login: str, password_stdin: bool) -> None:
+    """Give an account a new password; its sessions end."""
+    password = _password(password_stdin)
+    _run(config, lambda users: users.set_password(login, password))
+    click.echo(f"{login} has a new password, and must log in anew")
+
+
+def _password(from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return password
+
+
+def _run(config: Path | None, use: Callable[[Users], Awaitable[T]]) -> T:
+    settings, _ = read_config(config)
+
+    async def go() -> T:
+        async with Database.open(settings.database_url, upgrade=True) as database:
+            return await use(Users(database, SystemClock()))
+
+    return asyncio.run(go())

@@ -1,0 +1,282 @@
+// The shell: who is logged in, which page is open, in which language, over one connection.
+import { LitElement, css, html, nothing } from "lit";
+import { api } from "./lib/api.js";
+import { Socket } from "./lib/socket.js";
+import { shared } from "./lib/styles.js";
+import { LANGUAGES, Worded, currentLanguage, setLanguage, t } from "./lib/words.js";
+import "./pages/desk.js";
+import "./pages/login.js";
+import "./pages/tasks.js";
+import "./pages/team.js";
+
+const DESK_ROLES = ["agent", "supervisor", "admin"];
+const PAGES = {
+  desk: { roles: DESK_ROLES, key: "Digit1" },
+  tasks: { roles: null, key: "Digit2" },
+  team: { roles: ["supervisor", "admin"], key: "Digit3" },
+};
+
+class App extends Worded(LitElement) {
+  #chosen = false; // the language was picked before log-in
+  static properties = {
+    _me: { state: true }, // undefined: not known yet; null: nobody
+    _page: { state: true },
+    _link: { state: true },
+  };
+
+  static styles = [
+    shared,
+    css`
+      header {
+        display: flex;
+        flex-wrap: wrap;
+        align-items: center;
+        gap: 0.4rem 1.2rem;
+        padding: 0.5rem clamp(0.8rem, 2.5vw, 1.8rem);
+        background: var(--card);
+        border-bottom: 1px solid var(--line);
+      }
+      .brand {
+        display: flex;
+        align-items: center;
+        gap: 0.55rem;
+        font-weight: 700;
+        letter-spacing: -0.01em;
+      }
+      .brand img {
+        width: 1.7rem;
+        height: 1.7rem;
+      }
+      nav {
+        display: flex;
+        gap: 0.2rem;
+        flex: 1;
+      }
+      nav a {
+        padding: 0.45rem 0.85rem;
+        border-radius: 9px;
+        color: var(--ink-soft);
+        text-decoration: none;
+        font-weight: 600;
+      }
+      nav a:hover {
+        background: var(--sunken);
+      }
+      nav a[aria-current] {
+        color: var(--accent-strong);
+        background: var(--accent-soft);
+      }
+      .who {
+        display: flex;
+        align-items: center;
+        gap: 0.6rem;
+      }
+      .who button {
+        min-height: 2.1rem;
+        padding: 0.2rem 0.6rem;
+      }
+      .languages {
+        display: inline-flex;
+        border: 1px solid var(--line);
+        border-radius: 9px;
+        overflow: hidden;
+      }
+      .languages button {
+        border: 0;
+        border-radius: 0;
+        min-height: 2rem;
+        font-size: 0.83rem;
+        color: var(--ink-soft);
+      }
+      .languages button[aria-pressed="true"] {
+        background: var(--accent-soft);
+        color: var(--accent-strong);
+      }
+      .dot {
+        width: 0.6rem;
+        height: 0.6rem;
+        border-radius: 50%;
+        background: var(--good);
+      }
+      .dot.waiting {
+        background: var(--bad);
+      }
+      .offline {
+        padding: 0.45rem clamp(0.8rem, 2.5vw, 1.8rem);
+        background: var(--bad-soft);
+        color: var(--bad);
+        font-weight: 600;
+      }
+      main {
+        padding: clamp(0.8rem, 2vw, 1.4rem) clamp(0.8rem, 2.5vw, 1.8rem) 3rem;
+        max-width: 92rem;
+        margin: 0 auto;
+      }
+      main:focus {
+        outline: none;
+      }
+      .skip {
+        position: absolute;
+        left: -99rem;
+      }
+      .skip:focus {
+        left: 0.5rem;
+        top: 0.4rem;
+        background: var(--card);
+        padding: 0.4rem 0.8rem;
+        z-index: 9;
+      }
+    `,
+  ];
+
+  constructor() {
+    super();
+    this._me = undefined;
+    this._page = "";
+    this._link = "stopped";
+    this.socket = new Socket();
+    this.socket.addEventListener("state", () => (this._link = this.socket.state));
+  }
+
+  connectedCallback() {
+    super.connectedCallback();
+    window.addEventListener("hashchange", this.#route);
+    window.addEventListener("cti-logged-out", this.#loggedOut);
+    window.addEventListener("keydown", this.#key);
+    this.#load();
+  }
+
+  disconnectedCallback() {
+    super.disconnectedCallback();
+    window.removeEventListener("hashchange", this.#route);
+    window.removeEventListener("cti-logged-out", this.#loggedOut);
+    window.removeEventListener("keydown", this.#key);
+  }
+
+  async #load() {
+    try {
+      const { me } = await api("GET", "session");
+      if (me) this.#enter(me);
+      else this._me = null;
+    } catch {
+      this._me = null;
+    }
+  }
+
+  #enter(me) {
+    this._me = me;
+    if (this.#chosen) api("PATCH", "me", { language: currentLanguage() }).catch(() => {});
+    else setLanguage(me.language);
+    this.socket.start();
+    this.#route();
+  }
+
+  #allowed(page) {
+    const { roles } = PAGES[page] ?? {};
+    return page in PAGES && (roles === null || roles.includes(this._me.role));
+  }
+
+  #route = () => {
+    if (!this._me) return;
+    const wanted = location.hash.replace(/^#\/?/, "").split("/")[0];
+    const page = this.#allowed(wanted) ? wanted : Object.keys(PAGES).find((name) => this.#allowed(name));
+    if (page !== wanted) history.replaceState(null, "", `#/${page}`);
+    this._page = page;
+    document.title = `${t(`nav.${page}`)} · ${t("app.name")}`;
+  };
+
+  #loggedOut = () => {
+    if (!this._me) return;
+    this.socket.stop();
+    this._me = null;
+    document.title = t("app.name");
+  };
+
+  #key = (event) => {
+    if (!this._me || !event.altKey || event.ctrlKey || event.metaKey) return;
+    const page = Object.keys(PAGES).find((name) => PAGES[name].key === event.code);
+    if (page && this.#allowed(page)) {
+      event.preventDefault();
+      location.hash = `#/${page}`;
+    }
+  };
+
+  async #logOut() {
+    try {
+      await api("DELETE", "session");
+    } finally {
+      this.#loggedOut();
+    }
+  }
+
+  #speak(tag) {
+    setLanguage(tag);
+    this.#route();
+    if (!this._me) this.#chosen = true; // whoever logs in here now wants this language
+    else {
+      this._me = { ...this._me, language: tag };
+      api("PATCH", "me", { language: tag }).catch(() => {}); // the choice stands in this browser either way
+    }
+  }
+
+  render() {
+    if (this._me === undefined) return nothing;
+    return html`
+      ${this._me ? html`<a class="skip" href="#main" @click=${this.#skip}>${t("app.skip")}</a>` : nothing}
+      <header>
+        <span class="brand"><img src="/static/icon.svg" alt="">${t("app.name")}</span>
+        ${this._me ? this.#nav() : html`<nav></nav>`}
+        <div class="who">
+          <div class="languages" role="group" aria-label=${t("app.language")}>
+            ${LANGUAGES.map(
+              (tag) =>
+                html`<button lang=${tag} aria-pressed=${tag === currentLanguage()} @click=${() => this.#speak(tag)}>
+                  ${t(`app.${tag}`)}
+                </button>`,
+            )}
+          </div>
+          ${this._me
+            ? html`<span class="dot ${this._link}" title=${this._link === "open" ? t("app.online") : t("app.offline")}></span>
+                <span>${this._me.name}</span>
+                <button class="quiet" @click=${this.#logOut}>${t("app.log_out")}</button>`
+            : nothing}
+        </div>
+      </header>
+      <div role="status">
+        ${this._me && this._link === "waiting" ? html`<p class="offline">${t("app.offline")}</p>` : nothing}
+      </div>
+      <main id="main" tabindex="-1">${this._me ? this.#content() : html`<cti-login @entered=${(e) => this.#enter(e.detail)}></cti-login>`}</main>
+    `;
+  }
+
+  #skip(event) {
+    event.preventDefault();
+    this.renderRoot.querySelector("main").focus();
+  }
+
+  #nav() {
+    return html`<nav aria-label=${t("app.nav")}>
+      ${Object.keys(PAGES)
+        .filter((page) => this.#allowed(page))
+        .map(
+          (page) =>
+            html`<a href="#/${page}" aria-current=${page === this._page ? "page" : nothing}>${t(`nav.${page}`)}</a>`,
+        )}
+    </nav>`;
+  }
+
+  #content() {
+    switch (this._page) {
+      case "desk":
+        return html`<cti-desk .me=${this._me} .socket=${this.socket}></cti-desk>`;
+      case "tasks":
+        return html`<cti-tasks .me=${this._me}></cti-tasks>`;
+      case "team":
+        return html`<cti-team .socket=${this.socket}></cti-team>`;
+      default:
+        return nothing;
+    }
+  }
+}
+
+customElements.define("cti-app", App);

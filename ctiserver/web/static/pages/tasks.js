@@ -1,0 +1,215 @@
+// My tasks: work orders by due time, one thumb wide. Accept, decline, report how it ended.
+import { LitElement, css, html, nothing, repeat } from "lit";
+import { api } from "../lib/api.js";
+import { shared } from "../lib/styles.js";
+import { Ticking } from "../lib/ticking.js";
+import { Worded, ago, dayTime, fault, t, title, word } from "../lib/words.js";
+
+const READ_EVERY_MS = 15_000;
+const OUTCOMES = {
+  dispatch: ["done", "not_home", "rescheduled", "parts_missing", "refused", "no_fault", "unsafe"],
+  follow_up: ["satisfied", "dissatisfied", "unreachable"],
+};
+
+class Tasks extends Worded(LitElement) {
+  static properties = {
+    me: { attribute: false },
+    _orders: { state: true },
+    _error: { state: true },
+    _reporting: { state: true }, // the order whose outcome is being told
+    _busy: { state: true },
+  };
+
+  static styles = [
+    shared,
+    css`
+      :host {
+        display: grid;
+        gap: 1rem;
+        max-width: 44rem;
+        margin: 0 auto;
+      }
+      h1 {
+        font-size: 1.3rem;
+      }
+      ul {
+        display: grid;
+        gap: 0.8rem;
+      }
+      .order {
+        display: grid;
+        gap: 0.7rem;
+        border-left: 5px solid var(--accent);
+      }
+      .order.late {
+        border-left-color: var(--bad);
+      }
+      .order.draft {
+        border-left-color: var(--line-strong);
+      }
+      h2 {
+        font-size: 1.1rem;
+      }
+      dl {
+        display: grid;
+        grid-template-columns: auto 1fr;
+        gap: 0.15rem 0.9rem;
+      }
+      dt {
+        color: var(--ink-soft);
+      }
+      dd {
+        overflow-wrap: anywhere;
+      }
+      .actions {
+        display: grid;
+        grid-template-columns: repeat(auto-fit, minmax(8rem, 1fr));
+        gap: 0.6rem;
+      }
+      .actions button,
+      .actions .button {
+        min-height: 3rem;
+        justify-content: center;
+      }
+      .empty {
+        text-align: center;
+        padding: 3rem 1rem;
+      }
+      form {
+        display: grid;
+        gap: 0.8rem;
+      }
+    `,
+  ];
+
+  #ticking = new Ticking(this);
+  #timer = 0;
+
+  connectedCallback() {
+    super.connectedCallback();
+    document.addEventListener("visibilitychange", this.#read);
+    this.#timer = setInterval(this.#read, READ_EVERY_MS);
+    this.#read();
+  }
+
+  disconnectedCallback() {
+    super.disconnectedCallback();
+    document.removeEventListener("visibilitychange", this.#read);
+    clearInterval(this.#timer);
+  }
+
+  #read = async () => {
+    if (document.hidden) return;
+    try {
+      this._orders = (await api("GET", "work-orders?assignee=me")).work_orders;
+      this._error = null;
+    } catch (error) {
+      this._error = error;
+    }
+  };
+
+  async #act(order, act, body = {}) {
+    this._busy = order.id;
+    this._error = null;
+    try {
+      await api("POST", `work-orders/${order.id}/${act}`, body);
+      this._reporting = null;
+      await this.#read();
+    } catch (error) {
+      this._error = error;
+    } finally {
+      this._busy = null;
+    }
+  }
+
+  #report(event, order) {
+    event.preventDefault();
+    const form = new FormData(event.target);
+    this.#act(order, "complete", { outcome: form.get("outcome"), report: form.get("report") });
+  }
+
+  render() {
+    return html`
+      <div class="row spread">
+        <h1>${t("tasks.title")}</h1>
+        <button class="quiet" @click=${this.#read}>${t("tasks.refresh")}</button>
+      </div>
+      <div role="alert" class="notice bad" ?hidden=${!this._error}>${this._error ? fault(this._error) : ""}</div>
+      ${this._orders?.length === 0
+        ? html`<div class="card empty"><h2>${t("tasks.empty")}</h2><p class="soft">${t("tasks.empty_hint")}</p></div>`
+        : nothing}
+      <ul aria-live="polite">
+        ${repeat(this._orders ?? [], (order) => order.id, (order) => html`<li>${this.#order(order)}</li>`)}
+      </ul>
+    `;
+  }
+
+  #order(order) {
+    const late = order.late || (order.due_at && new Date(order.due_at) < new Date());
+    return html`<article class="card order ${order.state} ${late ? "late" : ""}">
+      <div class="row spread">
+        <h2>${word("order", order.kind)} <span class="number soft small">${order.number}</span></h2>
+        <span class="row">
+          ${late ? html`<span class="chip bad">${t("tasks.late")}</span>` : nothing}
+          <span class="chip">${word("order_state", order.state)}</span>
+        </span>
+      </div>
+      <dl>
+        ${this.#time("due", order.due_at)}
+        ${order.state === "offered" ? this.#time("accept_by", order.accept_by) : nothing}
+        ${this.#time("planned", order.planned_at)}
+        ${this.#facts(order)}
+      </dl>
+      ${this._reporting === order.id ? this.#form(order) : this.#actions(order)}
+    </article>`;
+  }
+
+  #time(name, iso) {
+    if (!iso) return nothing;
+    return html`<dt>${t(`tasks.${name}`)}</dt>
+      <dd class="number">${dayTime(iso)} <span class="soft">(${ago(iso)})</span></dd>`;
+  }
+
+  #facts(order) {
+    const { record } = order;
+    if (!record) return nothing;
+    const rows = [[t("record.title"), `${record.number} ${record.subject}`]];
+    if (record.contact) rows.push([t("contact.name"), `${record.contact.name} ${record.contact.organisation}`]);
+    for (const field of record.fields) rows.push([title(field.title, field.name), field.value]);
+    if (record.notes) rows.push([t("record.notes"), record.notes]);
+    return rows.filter(([, value]) => value.trim()).map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`);
+  }
+
+  #actions(order) {
+    const number = order.record?.contact?.numbers[0] ?? order.record?.caller_number;
+    const busy = this._busy === order.id;
+    return html`<div class="actions">
+      ${order.state === "offered"
+        ? html`<button class="primary" ?disabled=${busy} @click=${() => this.#act(order, "accept")}>${t("tasks.accept")}</button>
+            <button ?disabled=${busy} @click=${() => this.#act(order, "decline")}>${t("tasks.decline")}</button>`
+        : nothing}
+      ${["accepted", "en_route", "started"].includes(order.state)
+        ? html`<button class="primary" @click=${() => (this._reporting = order.id)}>${t("tasks.complete")}</button>`
+        : nothing}
+      ${number ? html`<a class="button" href="tel:${number}">${t("tasks.call", { number })}</a>` : nothing}
+    </div>`;
+  }
+
+  #form(order) {
+    return html`<form @submit=${(event) => this.#report(event, order)}>
+      <label>
+        <span class="label">${t("tasks.outcome")}</span>
+        <select name="outcome" required>
+          ${(OUTCOMES[order.kind] ?? ["done"]).map((value) => html`<option value=${value}>${word("outcome", value)}</option>`)}
+        </select>
+      </label>
+      <label><span class="label">${t("tasks.report")}</span><textarea name="report" rows="3" maxlength="5000"></textarea></label>
+      <div class="actions">
+        <button class="primary" ?disabled=${this._busy === order.id}>${t("tasks.send")}</button>
+        <button type="button" @click=${() => (this._reporting = null)}>${t("tasks.back")}</button>
+      </div>
+    </form>`;
+  }
+}
+
+customElements.define("cti-tasks", Tasks);

@@ -1,0 +1,356 @@
+"""The desk as the server composes it, on a database of its own, with a bus to play the PBX on and a PBX that obeys."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+from aiohttp import ClientResponse, ClientSession, CookieJar
+from argon2 import PasswordHasher
+
+from ctiserver.bus import Bus
+from ctiserver.clock import SystemClock
+from ctiserver.features.agents import push as agents_push
+from ctiserver.features.agents.http import AgentsHttp
+from ctiserver.features.agents.service import Agents
+from ctiserver.features.calls.http import CallsHttp
+from ctiserver.features.calls.service import CallLogService
+from ctiserver.features.contacts.http import ContactsHttp
+from ctiserver.features.contacts.service import Contacts
+from ctiserver.features.records import push as records_push
+from ctiserver.features.records.http import RecordsHttp
+from ctiserver.features.records.service import Records
+from ctiserver.features.screenpop import push as pop_push
+from ctiserver.features.screenpop.http import ScreenPopHttp
+from ctiserver.features.screenpop.service import ScreenPops
+from ctiserver.features.users.http import routes as user_routes
+from ctiserver.features.users.passwords import Passwords
+from ctiserver.features.users.service import Users
+from ctiserver.model.events import (
+    AgentConnected,
+    AgentDisconnected,
+    AgentRingEnded,
+    AgentRinging,
+    CallEnded,
+    CallStarted,
+    CallSummary,
+    MemberChanged,
+    RingOutcome,
+)
+from ctiserver.model.ids import CallId, Interface, Linkedid, PbxName, QueueName, Uniqueid, call_id
+from ctiserver.model.person import Role
+from ctiserver.pbx.port import Pbx, PbxRefused
+from ctiserver.resources import shipped
+from ctiserver.settings import WebSettings
+from ctiserver.site import Site, load_site
+from ctiserver.store import faults
+from ctiserver.store.database import Database
+from ctiserver.web.access import Access
+from ctiserver.web.hub import Hub
+from ctiserver.web.problems import Away, Conflict, NotFound, Refusal
+from ctiserver.web.server import WebServer
+from ctiserver.web.sessions import Sessions
+
+PBX = PbxName("main")
+PASSWORD = "correct horse"
+REPAIR = QueueName("repair")
+
+
+@dataclass
+class ObedientPbx:
+    """app_queue as far as agents use it: it does what it is told and says so on the bus, like the real one."""
+
+    bus: Bus
+    name: PbxName = PBX
+    up: bool = True
+    seats: dict[tuple[QueueName, Interface], MemberChanged] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
+    broken: Exception | None = None
+
+    async def queue_add(
+        self, queue: QueueName, interface: Interface, *, name: str, penalty: int, paused: bool = False, reason: str = ""
+    ) -> None:
+        self._obey(f"add {queue} {interface} {penalty}")
+        self._say(queue, interface, name=name, penalty=penalty, paused=paused, reason=reason)
+
+    async def queue_remove(self, queue: QueueName, interface: Interface) -> None:
+        self._obey(f"remove {queue} {interface}")
+        if (queue, interface) in self.seats:
+            self._say(queue, interface, present=False)
+            del self.seats[queue, interface]
+
+    async def queue_pause(
+        self, interface: Interface, *, paused: bool, reason: str, queue: QueueName | None = None
+    ) -> None:
+        self._obey(f"{'pause' if paused else 'unpause'} {interface} {reason}".strip())
+        for seat in [key for key in self.seats if key[1] == interface and queue in (None, key[0])]:
+            self._say(*seat, paused=paused, reason=reason)
+
+    def _obey(self, order: str) -> None:
+        if self.broken is not None:
+            raise self.broken
+        self.told.append(order)
+
+    def _say(
+        self,
+        queue: QueueName,
+        interface: Interface,
+        *,
+        name: str = "",
+        penalty: int = 0,
+        paused: bool = False,
+        reason: str = "",
+        present: bool = True,
+    ) -> None:
+        event = MemberChanged(
+            pbx=self.name,
+            at=datetime.now(UTC),
+            queue=queue,
+            interface=interface,
+            name=name,
+            present=present,
+            dynamic=True,
+            paused=paused,
+            pause_reason=reason,
+            penalty=penalty,
+            status="free",
+            in_call=False,
+        )
+        self.seats[queue, interface] = event
+        self.bus.publish(event)
+
+
+@dataclass
+class PhoneLine:
+    """One call, played on the bus as the tracker would publish it."""
+
+    bus: Bus
+    uniqueid: str
+    ani: str = "13800000001"
+    dnis: str = "4008001234"
+    queue: QueueName | None = REPAIR
+
+    @property
+    def id(self) -> CallId:
+        return call_id(PBX, Uniqueid(self.uniqueid))
+
+    def _common(self) -> dict[str, Any]:
+        return {"pbx": PBX, "at": datetime.now(UTC), "call_id": self.id, "linkedid": Linkedid(self.uniqueid)}
+
+    def start(self, caller_name: str = "") -> None:
+        self.bus.publish(
+            CallStarted(
+                **self._common(),
+                uniqueid=Uniqueid(self.uniqueid),
+                channel="PJSIP/trunk-00000001",
+                direction="inbound",
+                ani=self.ani,
+                caller_name=caller_name,
+                dnis=self.dnis,
+                context="cti-inbound",
+            )
+        )
+
+    def ring(self, interface: str) -> None:
+        self.bus.publish(AgentRinging(**self._common(), interface=Interface(interface), queue=self.queue))
+
+    def ring_ended(self, interface: str, outcome: RingOutcome = "no_answer") -> None:
+        self.bus.publish(
+            AgentRingEnded(
+                **self._common(), interface=Interface(interface), queue=self.queue, outcome=outcome, ring_ms=1000
+            )
+        )
+
+    def answer(self, interface: str) -> None:
+        self.ring_ended(interface, "answered")
+        self.bus.publish(AgentConnected(**self._common(), interface=Interface(interface), queue=self.queue))
+
+    def hang_up(self, interface: str) -> None:
+        self.bus.publish(
+            AgentDisconnected(**self._common(), interface=Interface(interface), queue=self.queue, talk_ms=1000)
+        )
+
+    def end(self) -> None:
+        now = datetime.now(UTC)
+        summary = CallSummary(
+            call_id=self.id,
+            pbx=PBX,
+            linkedids=(Linkedid(self.uniqueid),),
+            direction="inbound",
+            ani=self.ani,
+            caller_name="",
+            dnis=self.dnis,
+            started_at=now,
+            answered_at=None,
+            ended_at=now,
+            outcome="abandoned",
+            answered_by=(),
+            queue_visits=(),
+            transfers=(),
+            hangup_cause=16,
+            hangup_by="caller",
+            segments=(),
+            reconstructed=False,
+            complete=True,
+        )
+        self.bus.publish(CallEnded(**self._common(), summary=summary))
+
+
+@dataclass
+class Desk:
+    """Every part that a test may want to touch."""
+
+    url: str
+    server: WebServer
+    hub: Hub
+    bus: Bus
+    pbx: ObedientPbx
+    database: Database
+    site: Site
+    users: Users
+    agents: Agents
+    contacts: Contacts
+    records: Records
+    pops: ScreenPops
+    access: Access
+    _lines: int = 0
+
+    def line(self, **changes: Any) -> PhoneLine:
+        """A new call's line."""
+        self._lines += 1
+        return PhoneLine(self.bus, f"17637{self._lines:05d}.{self._lines}", **changes)
+
+    async def add_user(self, login: str, role: Role, **more: Any) -> None:
+        """An account with the tests' password; agents are given extension, phone and the skill ``repair``."""
+        if role in ("agent", "supervisor"):
+            more = {"extension": f"1{abs(hash(login)) % 100000:05d}", "skills": ("repair",), **more}
+        await self.users.add(login, name=more.pop("name", login.title()), role=role, password=PASSWORD, **more)
+        await self.agents.load()
+
+
+@asynccontextmanager
+async def desk(folder: Path, *, site: Site | None = None, web: WebSettings | None = None) -> AsyncIterator[Desk]:
+    """The desk on a real port, with its services running."""
+    clock = SystemClock()
+    bus = Bus()
+    site = site or load_site(shipped("config"))
+    async with Database.open(f"sqlite:///{folder}/ctiserver.sqlite", upgrade=True) as database:
+        hub = Hub(clock)
+        pbx = ObedientPbx(bus)
+        users = Users(database, clock, Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)))
+        sessions = Sessions(users.session_store(), clock, secure=False)
+        agents = Agents(
+            database,
+            bus,
+            clock,
+            site,
+            pbx=cast(Pbx, pbx),
+            changed=lambda presence: agents_push.publish(hub, agents, presence),
+        )
+        contacts = Contacts(database, clock, region="CN")
+        records = Records(
+            database,
+            bus,
+            clock,
+            site,
+            time_zone="Asia/Shanghai",
+            changed=lambda record: records_push.publish(hub, record.id, record.revision),
+        )
+        pops = ScreenPops(
+            database,
+            bus,
+            clock,
+            region="CN",
+            agent_at=agents.agent_at,
+            changed=lambda agent_id, shown: pop_push.publish(hub, agent_id, shown),
+        )
+        calls = CallLogService(database, bus, clock)
+        calls_http = CallsHttp(database, calls)
+        contacts_http = ContactsHttp(database, contacts)
+        records_http = RecordsHttp(database, records, site)
+        pops_http = ScreenPopHttp(database, pops)
+        hub.add(
+            [*agents_push.topics(agents), *pop_push.topics(pops), *records_push.topics(database)],
+        )
+        access = Access(
+            {
+                "call_id": calls_http.may_reach,
+                "contact_id": contacts_http.may_reach,
+                "record_id": records_http.may_reach,
+                "pop_id": pops_http.may_reach,
+            }
+        )
+        server = WebServer(
+            web or WebSettings(port=0),
+            sessions=sessions,
+            access=access,
+            hub=hub,
+            routes=[
+                *user_routes(users, sessions, hub),
+                *AgentsHttp(agents, site).routes(),
+                *calls_http.routes(),
+                *contacts_http.routes(),
+                *records_http.routes(),
+                *pops_http.routes(),
+            ],
+            refusals=REFUSALS,
+        )
+        async with server.running(), asyncio.TaskGroup() as group:
+            services = [agents.run, records.run, pops.run, calls.run]
+            tasks = [group.create_task(service()) for service in services]
+            await asyncio.sleep(0)
+            yield Desk(
+                server.url, server, hub, bus, pbx, database, site, users, agents, contacts, records, pops, access
+            )
+            bus.close()
+            await asyncio.wait(tasks, timeout=5)
+
+
+REFUSALS: Mapping[type[Any], type[Refusal]] = {
+    faults.NotFound: NotFound,
+    faults.Conflict: Conflict,
+    faults.StoreUnavailable: Away,
+    PbxRefused: Conflict,
+}
+
+
+class Browser:
+    """What a browser does, without one: cookies, Origin, JSON."""
+
+    def __init__(self, url: str, *, origin: str | None = None) -> None:
+        self.url = url
+        self._origin = url if origin is None else origin
+        self.http = ClientSession(cookie_jar=CookieJar(unsafe=True))
+
+    async def __aenter__(self) -> Browser:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.http.close()
+
+    async def ask(self, method: str, path: str, body: Any = None, **headers: str) -> ClientResponse:
+        """One request; the answer's body is read."""
+        sent = {"Origin": self._origin, **{name.replace("_", "-"): value for name, value in headers.items()}}
+        if not sent["Origin"]:
+            del sent["Origin"]
+        async with self.http.request(
+            method, f"{self.url}{path}", json=body, headers=sent, allow_redirects=False
+        ) as response:
+            await response.read()
+            return response
+
+    async def json(self, method: str, path: str, body: Any = None, *, status: int = 200) -> Any:
+        """The JSON of an answer that has this status."""
+        response = await self.ask(method, path, body)
+        text = await response.text()
+        assert response.status == status, f"{method} {path}: {response.status} {text}"
+        return await response.json(content_type=None) if text else None
+
+    async def log_in(self, login: str, password: str = PASSWORD) -> Any:
+        """Log in, and who that is."""
+        return await self.json("POST", "/api/v1/session", {"login": login, "password": password}, status=201)
