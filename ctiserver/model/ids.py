@@ -27,6 +27,9 @@ _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 # Asterisk writes "<seconds>.<n>", or "<systemname>-<seconds>.<n>"; anything else is taken as it is.
 _UNIQUEID_SECONDS = re.compile(r"(?:^|-)(\d{9,11})\.\d+$")
 
+#: Milliseconds and entropy of the last one made; the entropy's top bit is left free, so that counting never overflows.
+_last_ulid = (-1, 0)
+
 
 def _ulid(milliseconds: int, entropy: int) -> str:
     value = (milliseconds & ((1 << 48) - 1)) << 80 | (entropy & ((1 << 80) - 1))
@@ -34,8 +37,16 @@ def _ulid(milliseconds: int, entropy: int) -> str:
 
 
 def new_ulid(now: datetime, random_bits: Callable[[int], int] = secrets.randbits) -> str:
-    """A fresh ULID: 26 characters that sort by time. ``now`` is aware UTC."""
-    return _ulid(int(now.timestamp() * 1000), random_bits(80))
+    """A fresh ULID: 26 characters that sort by time. ``now`` is aware UTC.
+
+    Those of one millisecond in one process sort in the order they were made, as the ULID specification has it.
+    """
+    global _last_ulid  # noqa: PLW0603 - the order is one of the whole process
+    milliseconds = int(now.timestamp() * 1000)
+    last_milliseconds, last_entropy = _last_ulid
+    entropy = last_entropy + 1 if milliseconds == last_milliseconds else random_bits(80) & ((1 << 79) - 1)
+    _last_ulid = (milliseconds, entropy)
+    return _ulid(milliseconds, entropy)
 
 
 def call_id(pbx: PbxName, uniqueid: Uniqueid) -> CallId:

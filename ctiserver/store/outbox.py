@@ -35,14 +35,24 @@ class Outbox:
         self.added = False
 
     async def add(
-        self, topic: str, key: str, payload: JsonObject, now: datetime, *, due_at: datetime | None = None
+        self,
+        topic: str,
+        key: str,
+        payload: JsonObject,
+        now: datetime,
+        *,
+        due_at: datetime | None = None,
+        row_id: str | None = None,
     ) -> bool:
-        """Leave a row; False if one with this key was left before, which is then the one that counts."""
+        """Leave a row; False if one with this key was left before, which is then the one that counts.
+
+        ``row_id``: an id that the row shall have, else a fresh one.
+        """
         done = await self._connection.execute(
             rows.insert_or_leave(
                 self._connection,
                 tables.outbox,
-                id=new_ulid(now),
+                id=row_id or new_ulid(now),
                 topic=topic,
                 key=key,
                 payload=dict(payload),

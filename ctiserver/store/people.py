@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ctiserver.model.ids import AgentId, Interface, UserId
-from ctiserver.model.person import Agent, Role, Session, User
+from ctiserver.model.person import Agent, Session, User
 from ctiserver.store import rows, tables
 from ctiserver.store.repository import RevisedRepository
 
@@ -22,7 +22,7 @@ class Users(RevisedRepository[User, UserId]):
     async def by_login(self, login: str) -> User | None:
         return await self._one(sa.select(self.table).where(self.table.c.login == login))
 
-    async def everybody(self, role: Role | None = None) -> list[User]:
+    async def everybody(self, role: str | None = None) -> list[User]:
         """Everybody, or those of one role, by log-in."""
         statement = sa.select(self.table).order_by(self.table.c.login)
         return await self._all(statement if role is None else statement.where(self.table.c.role == role))

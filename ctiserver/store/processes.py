@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -51,12 +51,10 @@ class Processes(RevisedRepository[ProcessRow, str]):
     table = tables.processes
     kind = ProcessRow
 
-    async def add_once(self, process: ProcessRow) -> bool:
-        """Keep a new instance; False if it stands already."""
-        done = await self._connection.execute(
-            rows.insert_or_leave(self._connection, self.table, **rows.values(self.table, process))
-        )
-        return done.rowcount == 1
+    async def keep(self, process: ProcessRow, state: JsonObject, now: datetime, *, closed_at: datetime | None) -> None:
+        """Write the state that follows from the one in ``process``. Raises Conflict if somebody was faster."""
+        status: Literal["running", "closed"] = "running" if closed_at is None else "closed"
+        await self.update(replace(process, state=state, status=status, updated_at=now, closed_at=closed_at))
 
     async def of_record(self, record: RecordId) -> list[ProcessRow]:
         """In the order they were started."""
@@ -112,12 +110,37 @@ class Timers:
         )
         return done.rowcount == 1
 
+    async def cancel(self, process: str, prefix: str, now: datetime) -> None:
+        """Close every waiting timer of a process whose key begins so."""
+        table = tables.timers
+        await self._connection.execute(
+            sa.update(table)
+            .where(
+                table.c.process_id == process,
+                table.c.state == "waiting",
+                table.c.key.startswith(prefix, autoescape=True),
+            )
+            .values(state="cancelled", ended_at=now)
+        )
+
     async def waiting(self, process: str) -> list[TimerRow]:
         return await self._rows(tables.timers.c.process_id == process)
 
     async def overdue(self, before: datetime, limit: int = 500) -> list[TimerRow]:
         """Waiting timers that were due before then, the oldest first."""
         return await self._rows(tables.timers.c.due_at < before, limit)
+
+    async def ended(self, limit: int = 500) -> list[TimerRow]:
+        """Timers that were dropped before they fired, the oldest first."""
+        table = tables.timers
+        found = await self._connection.execute(
+            sa.select(table).where(table.c.state == "cancelled").order_by(table.c.due_at).limit(limit)
+        )
+        return [rows.build(TimerRow, row) for row in found]
+
+    async def remove(self, ids: Sequence[str]) -> None:
+        """Forget these."""
+        await self._connection.execute(sa.delete(tables.timers).where(tables.timers.c.id.in_(ids)))
 
     async def _rows(self, condition: sa.ColumnElement[bool], limit: int = 500) -> list[TimerRow]:
         table = tables.timers

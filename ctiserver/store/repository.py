@@ -36,7 +36,10 @@ class Repository(Generic[T, Id]):
 
     async def lock(self, key: Id) -> T:
         """The item, which nobody else changes until this unit of work ends. Raises NotFound."""
-        return self._must(await self._one(sa.select(self.table).where(self.table.c.id == key).with_for_update()), key)
+        # NO KEY UPDATE: a full FOR UPDATE would also hold up rows that merely point here, and so invite deadlocks.
+        return self._must(
+            await self._one(sa.select(self.table).where(self.table.c.id == key).with_for_update(key_share=True)), key
+        )
 
     async def _one(self, statement: sa.Select[Any]) -> T | None:
         row = (await self._connection.execute(statement)).one_or_none()

@@ -299,8 +299,7 @@ async def test_processes_are_told_once_and_timers_end_once(database: Database) -
     )
     async with database.unit_of_work() as uow:
         await uow.records.add(record)
-        assert await uow.processes.add_once(process) is True
-        assert await uow.processes.add_once(process) is False
+        await uow.processes.add(process)
         assert await uow.processes.told(process.id, "e1", "signal", {}, NOW, applied=True) is True
         assert await uow.processes.told(process.id, "e1", "signal", {}, NOW, applied=True) is False
         assert await uow.processes.was_told(process.id, "e1") is True
@@ -313,7 +312,13 @@ async def test_processes_are_told_once_and_timers_end_once(database: Database) -
         assert await uow.timers.overdue(LATER + timedelta(seconds=1)) == [timer]
         assert await uow.timers.end(process.id, "late", "fired", LATER) is True
         assert await uow.timers.end(process.id, "late", "cancelled", LATER) is False
-        assert await uow.processes.of_record(record.id) == [process]
+        assert await uow.timers.add(process.id, "visit/1:late", LATER, NOW) is not None
+        assert await uow.timers.add(process.id, "visit/10:late", LATER, NOW) is not None
+        await uow.timers.cancel(process.id, "visit/1:", LATER)
+        assert [timer.key for timer in await uow.timers.waiting(process.id)] == ["visit/10:late"]
+        await uow.processes.keep(process, {"step": "x"}, LATER, closed_at=LATER)
+        (kept,) = await uow.processes.of_record(record.id)
+        assert (kept.state, kept.status, kept.closed_at, kept.revision) == ({"step": "x"}, "closed", LATER, 2)
 
 
 async def test_times_come_back_in_utc_to_the_microsecond(database: Database) -> None:

@@ -1,0 +1,175 @@
+"""One advance of one process: a transaction that reads the state, asks ``decide``, and keeps what it says.
+
+Called by the durable engine at least once for each start, signal and timer, so it does nothing the second time: what
+an instance was told is kept under the id of the outbox row that told it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from ctiserver.clock import Clock
+from ctiserver.features.dispatch.definitions import Definition, revived
+from ctiserver.features.dispatch.execution import Execution
+from ctiserver.model.ids import RecordId, UserId, new_ulid
+from ctiserver.model.json_value import JsonObject
+from ctiserver.model.process import Stale, decide
+from ctiserver.model.process_messages import Begin, Cancelled, Event, Happened, OrderDueAnew, OrderEnded, TimerFired
+from ctiserver.model.process_state import ProcessState
+from ctiserver.model.record import Record, TimelineEntry
+from ctiserver.model.span import WorkingTime
+from ctiserver.model.work_order import WorkOrder
+from ctiserver.store.database import Database
+from ctiserver.store.processes import ProcessRow
+from ctiserver.store.unit_of_work import UnitOfWork
+
+log = structlog.get_logger(__name__)
+
+#: Rows of the outbox that are for processes.
+START, SIGNAL, TIMER = "process_start", "process_signal", "process_timer"
+TOPICS = (START, SIGNAL, TIMER)
+
+Changed = Callable[[Record, list[WorkOrder]], None]
+
+
+class Advance:
+    """Starts processes and moves them on, each time in one transaction."""
+
+    def __init__(
+        self,
+        database: Database,
+        definitions: Callable[[], Mapping[str, Definition]],
+        clock: Clock,
+        time: WorkingTime,
+        changed: Changed = lambda record, orders: None,
+    ) -> None:
+        """``definitions`` gives those in force now; ``changed`` is told after each commit that changed anything."""
+        self._database = database
+        self._definitions = definitions
+        self._clock = clock
+        self._time = time
+        self._changed = changed
+
+    @property
+    def _zone(self) -> ZoneInfo:
+        return self._time.zone
+
+    async def __call__(self, topic: str, row_id: str, payload: JsonObject) -> None:
+        """Carry out one row of the outbox, for the first time or again.
+
+        Raises StoreUnavailable or Conflict: nothing was kept, do it again.
+        """
+        if topic == START:
+            await self._start(row_id, payload)
+            return
+        for process_id in await self._addressed(payload):
+            await self._told(process_id, row_id, topic, payload)
+
+    async def _start(self, row_id: str, payload: JsonObject) -> None:
+        record_id, name = RecordId(str(payload["record_id"])), str(payload["process"])
+        async with self._database.unit_of_work() as uow:
+            if await uow.processes.find(row_id) is not None:
+                return
+            record = await uow.records.lock(record_id)
+            now = self._clock.now()
+            definition = self._definitions().get(name)
+            if definition is None or record.status != "open":
+                reason = "unknown" if definition is None else "record_closed"
+                log.error("process_not_started", process=name, record=record.number, reason=reason)
+                await _note(uow, record, now, "process_not_started", {"process": name, "reason": reason})
+                return
+            process = ProcessRow(
+                id=row_id,
+                record_id=record_id,
+                name=name,
+                version=definition.file.version,
+                status="running",
+                definition=definition.data,
+                state=ProcessState().to_json(),
+                started_at=now,
+                updated_at=now,
+            )
+            await uow.processes.add(process)
+            await _note(uow, record, now, "process_started", {"process": name, "version": process.version})
+            execution = await self._decided(uow, process, record, Begin(), now)
+        self._tell(execution)
+
+    async def _addressed(self, payload: JsonObject) -> list[str]:
+        """The process that a payload names, or all that run for the record that it names."""
+        if "process_id" in payload:
+            return [str(payload["process_id"])]
+        async with self._database.reading() as uow:
+            running = await uow.processes.of_record(RecordId(str(payload["record_id"])))
+        return [process.id for process in running if process.status == "running"]
+
+    async def _told(self, process_id: str, row_id: str, topic: str, payload: JsonObject) -> None:
+        async with self._database.unit_of_work() as uow:
+            process = await uow.processes.lock(process_id)
+            if await uow.processes.was_told(process_id, row_id):
+                return
+            record = await uow.records.lock(process.record_id)
+            now = self._clock.now()
+            if topic == TIMER and not await uow.timers.end(process_id, str(payload["key"]), "fired", now):
+                return  # it was dropped in the meantime
+            event = await self._event(uow, process_id, topic, payload)
+            execution = None
+            try:
+                execution = await self._decided(uow, process, record, event, now)
+            except Stale as stale:
+                log.info("process_event_stale", record=record.number, process=process.name, why=str(stale))
+                if not isinstance(event, TimerFired):
+                    await _note(uow, record, now, "came_too_late", {"what": _what(payload), "why": str(stale)})
+            await uow.processes.told(process_id, row_id, topic, payload, now, applied=execution is not None)
+        if execution is not None:
+            self._tell(execution)
+
+    async def _event(self, uow: UnitOfWork, process_id: str, topic: str, payload: Mapping[str, Any]) -> Event:
+        if topic == TIMER:
+            order = await uow.work_orders.by_key(f"{process_id}/{str(payload['key']).partition(':')[0]}")
+            return TimerFired(key=payload["key"], order_state=None if order is None else order.state)
+        if "order_ended" in payload:
+            ended = payload["order_ended"]
+            return OrderEnded(
+                key=ended["key"], outcome=ended["outcome"], by=UserId(ended["by"]), result=ended["result"]
+            )
+        if "order_due_anew" in payload:
+            due = payload["order_due_anew"]
+            return OrderDueAnew(key=due["key"], due_at=datetime.fromisoformat(due["due_at"]))
+        if "cancel" in payload:
+            return Cancelled(reason=payload["cancel"])
+        return Happened(name=payload["event"])
+
+    async def _decided(
+        self, uow: UnitOfWork, process: ProcessRow, record: Record, event: Event, now: datetime
+    ) -> Execution:
+        state, commands = decide(
+            revived(process.definition), ProcessState.from_json(process.state), event, now, self._time
+        )
+        execution = Execution(uow, process.id, record, now, self._zone)
+        for command in commands:
+            await execution.carry_out(command, state)
+        if execution.record != record:
+            await uow.records.update(execution.record)
+        closed_at = None if state.closed is None else now
+        await uow.processes.keep(process, state.to_json(), now, closed_at=closed_at)
+        return execution
+
+    def _tell(self, execution: Execution) -> None:
+        self._changed(execution.record, list(execution.orders.values()))
+
+
+def _what(payload: Mapping[str, Any]) -> str:
+    if "order_ended" in payload:
+        return str(payload["order_ended"]["outcome"])
+    return str(payload.get("event") or next(iter(key for key in payload if key != "process_id"), ""))
+
+
+async def _note(uow: UnitOfWork, record: Record, now: datetime, kind: str, data: JsonObject) -> None:
+    await uow.records.note(
+        TimelineEntry(id=new_ulid(now), record_id=record.id, at=now, actor="process", kind=kind, data=data)
+    )

@@ -1,0 +1,62 @@
+"""The process definitions of a site: ``config/processes/*.yaml``, all of them checked before any is used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from ctiserver.errors import FileFault, Problem
+from ctiserver.model import process_check
+from ctiserver.model.json_value import JsonObject
+from ctiserver.model.process_definition import ProcessFile, from_json
+from ctiserver.resources import shipped
+from ctiserver.strict_yaml import load
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A checked definition, and the plain data that an instance keeps a copy of."""
+
+    file: ProcessFile
+    data: JsonObject
+
+
+def load_definitions(
+    directory: Path, *, calendars: Collection[str], record_types: Collection[str]
+) -> Mapping[str, Definition]:
+    """The definitions in ``directory/processes``, or those that ctiserver ships where it has none, by name.
+
+    Raises FileFault with every problem of every file.
+    """
+    folder = directory / "processes"
+    found: dict[str, Definition] = {}
+    problems: list[Problem] = []
+    for path in sorted((folder if folder.is_dir() else shipped("config", "processes")).glob("*.yaml")):
+        try:
+            document = load(path)
+            file = process_check.read(document, calendars=calendars, record_types=record_types)
+        except FileFault as fault:
+            problems.extend(fault.problems)
+            continue
+        if file.process in found:
+            place = document.place(("process",))
+            problems.append(
+                Problem(place, "PF-028", f"a second process named {file.process!r}", "give it another name")
+            )
+        found[file.process] = Definition(file, process_check.source(document))
+    if problems:
+        raise FileFault(problems)
+    return found
+
+
+def revived(data: JsonObject) -> ProcessFile:
+    """The definition that an instance carries, as it was when the instance started."""
+    return _revived(json.dumps(data, sort_keys=True))
+
+
+@lru_cache(maxsize=256)
+def _revived(text: str) -> ProcessFile:
+    return from_json(json.loads(text))

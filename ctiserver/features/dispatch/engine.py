@@ -1,0 +1,253 @@
+"""The durable engine: keeps what it was handed until it was carried out, through any kill. DBOS, and nowhere else.
+
+Each start, signal and timer of a process is one short durable workflow around one call of ``advance``; its id is that
+of the outbox row that caused it, so that a second copy is the same workflow. A timer is a workflow enqueued with a
+delay: a row in DBOS's database, no thread and no coroutine. What ``advance`` does happens at least once: it must know
+what it has done.
+
+DBOS brings threads of its own: a poller and up to ``threads`` workers. A worker hands its call to our event loop and
+waits, so that our database is only ever used from that loop, and DBOS's blocking calls never run on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import CancelledError as FutureCancelled
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+from dbos import DBOS, DBOSConfig, EnqueueOptions
+
+from ctiserver.clock import Clock
+from ctiserver.errors import UserFault
+from ctiserver.model.json_value import JsonObject
+from ctiserver.store.faults import Conflict, StoreUnavailable
+
+log = structlog.get_logger(__name__)
+
+Advance = Callable[[str, str, JsonObject], Awaitable[None]]
+T = TypeVar("T")
+
+_QUEUE = "advance"
+_WORKFLOW = "advance"
+#: Pinned: DBOS's default is a hash of the code, with which each upgrade would strand every open timer.
+_VERSION = "1"
+_PURGE_BATCH = 2_000
+_RETRY_FIRST_S, _RETRY_LONGEST_S = 0.05, 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handed:
+    """One thing to be carried out: now, or not before ``due_at``."""
+
+    id: str
+    topic: str
+    payload: JsonObject
+    due_at: datetime | None = None
+
+
+class Engine:
+    """DBOS, launched. Made by :meth:`open`; one in a process at a time, as DBOS is."""
+
+    def __init__(
+        self, advance: Advance, clock: Clock, loop: asyncio.AbstractEventLoop, callers: ThreadPoolExecutor
+    ) -> None:
+        self._advance = advance
+        self._clock = clock
+        self._loop = loop
+        self._callers = callers
+        self._stopping = threading.Event()
+        self._running: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        url: str,
+        advance: Advance,
+        clock: Clock,
+        *,
+        threads: int = 4,
+        polling_s: float = 0.1,
+        executor_id: str = "local",
+    ) -> AsyncIterator[Engine]:
+        """Run the engine on its database for the length of the block; what was left unfinished goes on at once.
+
+        ``executor_id`` names this server among several on one PostgreSQL, and is the same after a restart.
+
+        Raises UserFault if the database can't be used.
+        """
+        if _current.engine is not None:
+            raise RuntimeError("an engine runs in this process already")
+        with ThreadPoolExecutor(1, thread_name_prefix="workflow-calls") as callers:
+            engine = cls(advance, clock, asyncio.get_running_loop(), callers)
+            _current.engine = engine
+            try:
+                await engine._call(partial(_launch, url, threads, polling_s, executor_id))
+                yield engine
+            finally:
+                engine._stopping.set()
+                for task in tuple(engine._running):
+                    task.cancel()
+                await engine._call(partial(DBOS.destroy, workflow_completion_timeout_sec=0))
+                _current.engine = None
+
+    async def start(self, process_id: str, topic: str, payload: JsonObject) -> None:
+        """Begin a process; again with the same id is the same one."""
+        await self.hand([Handed(id=process_id, topic=topic, payload=payload)])
+
+    async def signal(self, event_id: str, topic: str, payload: JsonObject, due_at: datetime | None = None) -> None:
+        """Tell a process something, now or at ``due_at``; again with the same id is the same signal."""
+        await self.hand([Handed(id=event_id, topic=topic, payload=payload, due_at=due_at)])
+
+    async def hand(self, handed: Sequence[Handed]) -> None:
+        """Keep all of these, durably, before this returns."""
+        await self._call(partial(self._enqueue, tuple(handed)))
+
+    async def cancel(self, ids: Sequence[str]) -> None:
+        """Forget what was handed and has not begun, such as timers that nobody waits for any more."""
+        if ids:
+            await self._call(partial(DBOS.delete_workflows, list(ids)))
+
+    async def purge(self, before: datetime) -> None:
+        """Forget what was carried out before then."""
+        await self._call(partial(_purge, before))
+
+    async def query(self, handed_id: str) -> str | None:
+        """``DELAYED``, ``ENQUEUED``, ``PENDING``, ``SUCCESS`` or ``ERROR``; None if it was never handed, or purged."""
+        status = await self._call(partial(DBOS.get_workflow_status, handed_id))
+        return None if status is None else str(status.status)
+
+    def _enqueue(self, handed: tuple[Handed, ...]) -> None:
+        now = self._clock.now()
+        for one in handed:
+            options = EnqueueOptions(
+                workflow_name=_WORKFLOW, queue_name=_QUEUE, workflow_id=one.id, app_version=_VERSION
+            )
+            if one.due_at is not None and one.due_at > now:
+                options["delay_seconds"] = (one.due_at - now).total_seconds()
+            DBOS.enqueue_workflow_with_options(options, one.topic, one.id, json.dumps(one.payload))
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        """One of DBOS's blocking calls, off the event loop, to its end even if cancelled."""
+        return await self._loop.run_in_executor(self._callers, work)
+
+    def carry_out(self, topic: str, row_id: str, payload: str) -> None:
+        """Called on a DBOS thread: run one advance on our event loop, and try again while the store is away."""
+        delay_s = _RETRY_FIRST_S
+        while not self._stopping.is_set():
+            try:
+                asyncio.run_coroutine_threadsafe(
+                    self._advanced(topic, row_id, json.loads(payload)), self._loop
+                ).result()
+            except (StoreUnavailable, Conflict) as error:
+                log.warning("advance_put_off", row=row_id, topic=topic, why=str(error), again_in_s=delay_s)
+                self._stopping.wait(delay_s)
+                delay_s = min(delay_s * 2, _RETRY_LONGEST_S)
+            except FutureCancelled:
+                break
+            else:
+                return
+        # Not an error of the workflow: it stays PENDING in DBOS's database, and the next start of the server runs it.
+        raise Stopping
+
+    async def _advanced(self, topic: str, row_id: str, payload: JsonObject) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
+        try:
+            await self._advance(topic, row_id, payload)
+        except (StoreUnavailable, Conflict):
+            raise
+        except Exception:
+            log.exception("advance_failed", row=row_id, topic=topic)
+            raise
+        finally:
+            self._running.discard(task)
+
+
+class Stopping(BaseException):
+    """The server ends; BaseException, so that DBOS does not keep it as the workflow's result."""
+
+
+class _Current:
+    """Whom workflows that DBOS takes from its queue are for: DBOS is one to a process, and so is this."""
+
+    engine: Engine | None = None
+
+
+_current = _Current()
+
+
+@DBOS.workflow(name=_WORKFLOW, max_recovery_attempts=None)
+def _advance_workflow(topic: str, row_id: str, payload: str) -> None:
+    engine = _current.engine
+    if engine is None:
+        raise Stopping
+    engine.carry_out(topic, row_id, payload)
+
+
+def _launch(url: str, threads: int, polling_s: float, executor_id: str) -> None:
+    logging.getLogger("dbos").setLevel(logging.WARNING)
+    if url.startswith("sqlite"):
+        _prepare_file(Path(url.partition(":///")[2]))
+    config = DBOSConfig(
+        name="ctiserver",
+        system_database_url=url,
+        sys_db_pool_size=threads + 4,
+        max_executor_threads=threads,
+        application_version=_VERSION,
+        executor_id=executor_id,
+        log_level="WARNING",
+        use_listen_notify=False,  # nobody waits for DBOS's events: a connection less
+        run_migrations=True,
+    )
+    try:
+        DBOS(config=config)
+        DBOS.launch()
+        DBOS.register_queue(
+            _QUEUE, worker_concurrency=threads * 16, polling_interval_sec=polling_s, on_conflict="always_update"
+        )
+    except Exception as error:
+        DBOS.destroy()
+        raise UserFault(
+            f"the workflow engine's database can't be used ({' '.join(str(error).split())[:300]})",
+            where="workflow.url",
+            fix="Check the path or server; a broken SQLite file must be put back from its backup, not removed",
+        ) from error
+
+
+def _purge(before: datetime) -> None:
+    finished = DBOS.list_workflows(
+        status="SUCCESS", completed_before=before.isoformat(), limit=_PURGE_BATCH, load_input=False, load_output=False
+    )
+    if finished:
+        DBOS.delete_workflows([workflow.workflow_id for workflow in finished])
+
+
+def _prepare_file(path: Path) -> None:
+    """Give DBOS's file the write-ahead log; it stays so. Unlike the default it does not make readers wait."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, timeout=15)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        finally:
+            connection.close()
+    except (OSError, sqlite3.Error) as error:
+        raise UserFault(
+            f"the workflow engine's database {path} can't be used ({error})",
+            where="workflow.url",
+            fix="Check the path and its rights; a broken file must be put back from its backup, not removed",
+        ) from error

@@ -1,0 +1,214 @@
+"""Carrying out what ``decide`` wants, inside the transaction that keeps the state it decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import assert_never
+from zoneinfo import ZoneInfo
+
+from ctiserver.features.dispatch.names import names_of
+from ctiserver.model import assignment, expression, work_order
+from ctiserver.model.expression import Context
+from ctiserver.model.ids import UserId, WorkOrderId, new_ulid
+from ctiserver.model.json_value import Json, JsonObject
+from ctiserver.model.process_messages import (
+    CloseRecord,
+    Command,
+    DropTimers,
+    MarkLate,
+    Notify,
+    OfferOrder,
+    OpenOrder,
+    RaisePriority,
+    SetTimer,
+    WithdrawOrder,
+)
+from ctiserver.model.process_state import ProcessState
+from ctiserver.model.record import Record, TimelineEntry
+from ctiserver.model.work_order import WorkOrder
+from ctiserver.store.unit_of_work import UnitOfWork
+
+HIGHEST_PRIORITY = 9
+
+
+class Execution:
+    """The commands of one advance. ``record`` and ``orders`` are what became of them."""
+
+    def __init__(self, uow: UnitOfWork, process_id: str, record: Record, now: datetime, zone: ZoneInfo) -> None:
+        self._uow = uow
+        self._process_id = process_id
+        self._now = now
+        self._zone = zone
+        self.record = record
+        self.orders: dict[WorkOrderId, WorkOrder] = {}
+
+    async def carry_out(self, command: Command, state: ProcessState) -> None:
+        """Do one command; ``state`` is the one decided together with it."""
+        match command:
+            case OpenOrder():
+                await self._open(command, state)
+            case OfferOrder():
+                await self._offer(command)
+            case WithdrawOrder():
+                await self._withdraw(command)
+            case MarkLate():
+                await self._mark_late(command)
+            case SetTimer():
+                await self._set_timer(command)
+            case DropTimers():
+                await self._uow.timers.cancel(self._process_id, command.prefix, self._now)
+            case Notify():
+                await self.note("notified", {"whom": command.whom, "what": command.what, "order": command.key})
+            case RaisePriority():
+                raised = min(HIGHEST_PRIORITY, self.record.priority + command.by)
+                self.record = replace(self.record, priority=raised)
+                await self.note("priority_raised", {"priority": raised})
+            case CloseRecord():
+                await self._close(command)
+            case _:
+                assert_never(command)
+
+    async def note(self, kind: str, data: JsonObject, actor: str = "process") -> None:
+        """Put a line on the record's timeline."""
+        await self._uow.records.note(
+            TimelineEntry(
+                id=new_ulid(self._now), record_id=self.record.id, at=self._now, actor=actor, kind=kind, data=data
+            )
+        )
+
+    def _key(self, key: str) -> str:
+        return f"{self._process_id}/{key}"
+
+    async def _open(self, command: OpenOrder, state: ProcessState) -> None:
+        names = await names_of(self._uow, self.record, state)
+        values = {name: self._value(text, names) for name, text in command.formulas.items()}
+        payload: dict[str, Json] = {
+            "slot": command.slot,
+            "outcomes": list(command.outcomes),
+            "attempt": command.attempt,
+            "avoid": list(command.avoid),
+            "choose": command.choose,
+            **values,
+        }
+        before = None if command.same_as is None else await self._uow.work_orders.by_key(self._key(command.same_as))
+        order = WorkOrder(
+            id=WorkOrderId(new_ulid(self._now)),
+            number=await self._uow.work_orders.next_number(command.kind, self._now.astimezone(self._zone).date()),
+            key=self._key(command.key),
+            kind=command.kind,
+            record_id=self.record.id,
+            process_id=self._process_id,
+            step=command.step,
+            assignee=None if before is None else before.assignee,
+            role=command.role,
+            accept_by=command.accept_by,
+            due_at=command.due_at,
+            planned_at=command.planned_at,
+            payload=payload,
+            created_at=self._now,
+            updated_at=self._now,
+        )
+        if command.planned_at is None or command.planned_at <= self._now:
+            order = work_order.step(await self._assigned(order), "offer", self._now)
+        # The key is unique: should this order stand already, the transaction fails and is tried again from the state.
+        await self._uow.work_orders.add(order)
+        self.orders[order.id] = order
+        await self._note_order("order_planned" if order.state == "draft" else "order_offered", order)
+
+    async def _offer(self, command: OfferOrder) -> None:
+        order = await self._lock(command.key)
+        if order.state == "draft":
+            order = await self._keep(work_order.step(await self._assigned(order), "offer", self._now))
+            await self._note_order("order_offered", order)
+
+    async def _assigned(self, order: WorkOrder) -> WorkOrder:
+        """The order with a person, where one is to be chosen and one fits; else whoever of the role takes it."""
+        if order.role == "owner":
+            agent = None if self.record.owner is None else await self._uow.agents.find(self.record.owner)
+            if agent is None or agent.user_id is None:  # nobody has talked with the caller yet
+                return replace(order, role="supervisor")
+            return replace(order, role="agent", assignee=agent.user_id)
+        if order.assignee is not None or order.payload["choose"] == "anybody":
+            return order
+        people = await self._uow.users.everybody(order.role)
+        chosen = assignment.choose(
+            people,
+            await self._uow.work_orders.load([user.id for user in people]),
+            skills=_words(order.payload.get("skills")),
+            region=str(order.payload.get("region") or ""),
+            avoid=[UserId(user) for user in _words(order.payload["avoid"])],
+        )
+        return replace(order, assignee=chosen.user, payload={**order.payload, **chosen.explained()})
+
+    async def _withdraw(self, command: WithdrawOrder) -> None:
+        order = await self._lock(command.key)
+        if order.is_open:
+            act: work_order.OrderAct = "decline" if command.declined and order.state == "offered" else "cancel"
+            order = await self._keep(
+                replace(work_order.step(order, act, self._now), result={**order.result, "reason": command.reason})
+            )
+            await self._note_order(f"order_{order.state}", order, reason=command.reason)
+
+    async def _mark_late(self, command: MarkLate) -> None:
+        order = await self._keep(replace(await self._lock(command.key), late=True, updated_at=self._now))
+        await self._note_order("order_late", order)
+
+    async def _set_timer(self, command: SetTimer) -> None:
+        timer = await self._uow.timers.add(self._process_id, command.key, command.due_at, self._now)
+        if timer is not None:
+            await self._uow.outbox.add(
+                "process_timer",
+                f"timer/{self._process_id}/{command.key}",
+                {"process_id": self._process_id, "key": command.key},
+                self._now,
+                due_at=command.due_at,
+                row_id=timer.id,
+            )
+
+    async def _close(self, command: CloseRecord) -> None:
+        if self.record.status == "open":
+            self.record = replace(
+                self.record, status="closed", resolution=command.resolution, closed_at=self._now, updated_at=self._now
+            )
+            await self.note("closed", {"resolution": command.resolution})
+
+    async def _lock(self, key: str) -> WorkOrder:
+        found = await self._uow.work_orders.by_key(self._key(key))
+        assert found is not None, f"order {key} of process {self._process_id} is missing"
+        return await self._uow.work_orders.lock(found.id)
+
+    async def _keep(self, order: WorkOrder) -> WorkOrder:
+        await self._uow.work_orders.update(order)
+        kept = replace(order, revision=order.revision + 1)
+        self.orders[order.id] = kept
+        return kept
+
+    async def _note_order(self, kind: str, order: WorkOrder, **more: Json) -> None:
+        assignee = None if order.assignee is None else await self._uow.users.find(order.assignee)
+        data: dict[str, Json] = {
+            "order": order.number,
+            "kind": order.kind,
+            "assignee": None if assignee is None else assignee.login,
+            "role": order.role,
+            "due_at": None if order.due_at is None else order.due_at.isoformat(),
+            "planned_at": None if order.planned_at is None else order.planned_at.isoformat(),
+            **more,
+        }
+        await self.note(kind, data)
+
+    def _value(self, text: str, names: Mapping[str, expression.Value]) -> Json:
+        if not text.startswith("="):
+            return text
+        value = expression.parse(text[1:]).evaluate(names, Context(now=self._now, zone=self._zone))
+        if isinstance(value, list | tuple):
+            return [expression.to_text(item) for item in value]
+        return None if value is None else expression.to_text(value)
+
+
+def _words(value: Json) -> list[str]:
+    """A skill or several, as a definition may give them."""
+    if isinstance(value, str):
+        return [value] if value else []
+    return [str(item) for item in value] if isinstance(value, list | tuple) else []

@@ -1,0 +1,64 @@
+"""The relay: hands rows of the outbox on, woken at each commit that left some."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from ctiserver.clock import Clock
+from ctiserver.store.database import Database
+from ctiserver.store.outbox import OutboxRow
+
+log = structlog.get_logger(__name__)
+
+_BATCH = 200
+
+
+class Relay:
+    """Hands rows of some topics to one receiver, in order, at least once each.
+
+    The receiver must keep what it gets, and know a second copy by the row's id: after a kill between its keeping and
+    our noting that, the row comes again.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        topics: Sequence[str],
+        receive: Callable[[Sequence[OutboxRow]], Awaitable[None]],
+        clock: Clock,
+        *,
+        look_every_s: float = 1.0,
+    ) -> None:
+        """``look_every_s``: how often to look without being woken, for rows that another process left."""
+        self._database = database
+        self._topics = tuple(topics)
+        self._receive = receive
+        self._clock = clock
+        self._look_every_s = look_every_s
+        self._wake = asyncio.Event()
+        database.on_outbox(self._wake.set)
+
+    async def run(self) -> None:
+        """Hand on until cancelled. An error of the receiver or the database goes up: run it supervised."""
+        while True:
+            self._wake.clear()
+            if await self.hand_on() == _BATCH:
+                continue
+            try:
+                async with asyncio.timeout(self._look_every_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def hand_on(self) -> int:
+        """Hand on what waits now, up to a batch; how many rows that were."""
+        async with self._database.reading() as uow:
+            rows = await uow.outbox.waiting(self._topics, _BATCH)
+        if rows:
+            await self._receive(rows)
+            async with self._database.unit_of_work() as uow:
+                await uow.outbox.handed([row.id for row in rows], self._clock.now())
+        return len(rows)

@@ -1,0 +1,213 @@
+"""Use cases of work orders: what is in whose inbox, and what people do with it.
+
+Each is one unit of work: the order, a line on its record's timeline, and, where a process waits for it, a row in the
+outbox that tells the process. The process itself moves on in the durable engine, moments later or after a restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from ctiserver.clock import Clock
+from ctiserver.errors import UserFault
+from ctiserver.features.dispatch.advance import SIGNAL
+from ctiserver.model import work_order
+from ctiserver.model.ids import RecordId, UserId, WorkOrderId, new_ulid
+from ctiserver.model.json_value import Json, JsonObject
+from ctiserver.model.person import User
+from ctiserver.model.record import Record, TimelineEntry
+from ctiserver.model.work_order import IllegalAct, OrderAct, WorkOrder
+from ctiserver.store.database import Database
+from ctiserver.store.unit_of_work import UnitOfWork
+
+#: What a doer reports with an order fits on a page.
+RESULT_MAX_KEYS = 50
+
+
+class NotYours(IllegalAct):
+    """Somebody else has this work order."""
+
+
+class UnknownOutcome(UserFault):
+    """A work order can't come to this."""
+
+    def __init__(self, order: WorkOrder, outcome: str, known: tuple[str, ...]) -> None:
+        super().__init__(
+            f"{order.number} can't come to {outcome!r}", where="outcome", fix=f"Say one of: {', '.join(known)}"
+        )
+
+
+class Dispatch:
+    """Work orders, as the people see them who do them."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        changed: Callable[[Record, list[WorkOrder]], None] = lambda record, orders: None,
+    ) -> None:
+        """``changed`` is told after each commit."""
+        self._database = database
+        self._clock = clock
+        self._changed = changed
+
+    async def inbox(self, user: UserId, *, open_only: bool = True) -> list[WorkOrder]:
+        """What somebody has to do: what is theirs, and what anybody of their role may take; due first."""
+        async with self._database.reading() as uow:
+            account = await uow.users.get(user)
+            return await uow.work_orders.inbox(user, account.role, open_only=open_only)
+
+    async def accept(self, order_id: WorkOrderId, by: UserId) -> WorkOrder:
+        """Take an order on. One that nobody has becomes theirs.
+
+        Raises NotFound; NotYours; IllegalAct if it is no longer offered.
+        """
+        return await self._act(order_id, "accept", by)
+
+    async def set_out(self, order_id: WorkOrderId, by: UserId) -> WorkOrder:
+        """Be on the way. Raises NotFound; NotYours; IllegalAct."""
+        return await self._act(order_id, "set_out", by)
+
+    async def start(self, order_id: WorkOrderId, by: UserId) -> WorkOrder:
+        """Be there and begin. Raises NotFound; NotYours; IllegalAct."""
+        return await self._act(order_id, "start", by)
+
+    async def decline(self, order_id: WorkOrderId, by: UserId, reason: str) -> WorkOrder:
+        """Hand an order back; the process finds somebody else. Raises NotFound; NotYours; IllegalAct."""
+        return await self._act(order_id, "decline", by, outcome="declined", result={"reason": reason})
+
+    async def complete(
+        self, order_id: WorkOrderId, by: UserId, outcome: str, result: Mapping[str, Json] | None = None
+    ) -> WorkOrder:
+        """Say what an order came to.
+
+        Raises NotFound; NotYours; IllegalAct if it is over or not begun; UnknownOutcome.
+        """
+        return await self._act(order_id, "complete", by, outcome=outcome, result=dict(result or {}))
+
+    async def hold(self, order_id: WorkOrderId, by: UserId, reason: str) -> WorkOrder:
+        """Stop an order's clock. Raises NotFound; NotYours; IllegalAct; UserFault without a reason."""
+        if not reason.strip():
+            raise UserFault("an order on hold needs a reason", where="reason", fix="Say what it waits for")
+        return await self._act(order_id, "hold", by, result={"on_hold": reason})
+
+    async def resume(self, order_id: WorkOrderId, by: UserId) -> WorkOrder:
+        """Let an order's clock run again: it is due later by as long as it stood.
+
+        Raises NotFound; NotYours; IllegalAct.
+        """
+        return await self._act(order_id, "resume", by)
+
+    async def assign(self, order_id: WorkOrderId, to: UserId, by: UserId) -> WorkOrder:
+        """Give an open order to somebody by hand; one that was accepted is offered anew.
+
+        Raises NotFound; IllegalAct if it is over, or under way.
+        """
+        async with self._database.unit_of_work() as uow:
+            order = await uow.work_orders.lock(order_id)
+            person, actor = await uow.users.get(to), await uow.users.get(by)
+            if order.state not in ("draft", "offered", "accepted"):
+                raise IllegalAct(f"work order {order.number} is {order.state}; it can't be given to somebody else now")
+            now = self._clock.now()
+            state = "offered" if order.state == "accepted" else order.state
+            order = replace(order, assignee=to, state=state, updated_at=now)
+            order = await self._keep(uow, order)
+            record = await self._note(uow, order, actor, "order_assigned", {"assignee": person.login})
+        self._changed(record, [order])
+        return order
+
+    async def _act(
+        self,
+        order_id: WorkOrderId,
+        act: OrderAct,
+        by: UserId,
+        *,
+        outcome: str | None = None,
+        result: JsonObject | None = None,
+    ) -> WorkOrder:
+        async with self._database.unit_of_work() as uow:
+            before = await uow.work_orders.lock(order_id)
+            actor = await uow.users.get(by)
+            _theirs(before, actor)
+            now = self._clock.now()
+            order = work_order.step(before, act, now)
+            if act == "accept" and order.assignee is None:
+                order = replace(order, assignee=by)
+            if act == "complete":
+                _known(order, outcome or "")
+            if result is not None:
+                order = replace(order, result={**order.result, **result})
+            if outcome is not None:
+                order = replace(order, outcome=outcome)
+            if act == "resume":
+                order = await self._shifted(uow, before, order, now)
+            order = await self._keep(uow, order)
+            data: dict[str, Json] = {"act": act, "outcome": outcome, **(result or {})}
+            record = await self._note(uow, order, actor, f"order_{order.state}", data)
+            if outcome is not None:
+                ended: JsonObject = {
+                    "key": _slot_key(order),
+                    "outcome": outcome,
+                    "by": by,
+                    "result": dict(result or {}),
+                }
+                await self._tell_process(uow, order, "order_ended", ended)
+        self._changed(record, [order])
+        return order
+
+    async def _shifted(self, uow: UnitOfWork, held: WorkOrder, order: WorkOrder, now: datetime) -> WorkOrder:
+        """The order, due later by as long as its clock stood still: since it was last written, when it was held."""
+        if order.due_at is None:
+            return order
+        stood: timedelta = now - held.updated_at
+        order = replace(order, due_at=order.due_at + stood)
+        assert order.due_at is not None
+        due: JsonObject = {"key": _slot_key(order), "due_at": order.due_at.isoformat()}
+        await self._tell_process(uow, order, "order_due_anew", due)
+        return order
+
+    async def _keep(self, uow: UnitOfWork, order: WorkOrder) -> WorkOrder:
+        await uow.work_orders.update(order)
+        return replace(order, revision=order.revision + 1)
+
+    async def _tell_process(self, uow: UnitOfWork, order: WorkOrder, what: str, data: JsonObject) -> None:
+        if order.process_id is not None:
+            await uow.outbox.add(
+                SIGNAL,
+                f"{what}/{order.id}/{order.revision}",
+                {"process_id": order.process_id, what: data},
+                order.updated_at,
+            )
+
+    async def _note(self, uow: UnitOfWork, order: WorkOrder, actor: User, kind: str, data: JsonObject) -> Record:
+        await uow.records.note(
+            TimelineEntry(
+                id=new_ulid(order.updated_at),
+                record_id=RecordId(order.record_id),
+                at=order.updated_at,
+                actor=f"user:{actor.login}",
+                kind=kind,
+                data={"order": order.number, "kind": order.kind, **data},
+            )
+        )
+        return await uow.records.get(order.record_id)
+
+
+def _theirs(order: WorkOrder, actor: User) -> None:
+    mine = order.assignee == actor.id or (order.assignee is None and order.role == actor.role)
+    if not mine and actor.role not in ("supervisor", "admin"):
+        raise NotYours(f"work order {order.number} is somebody else's")
+
+
+def _known(order: WorkOrder, outcome: str) -> None:
+    outcomes = order.payload.get("outcomes")
+    known = tuple(str(one) for one in outcomes) if isinstance(outcomes, list | tuple) else ()
+    if outcome not in known:
+        raise UnknownOutcome(order, outcome, known)
+
+
+def _slot_key(order: WorkOrder) -> str:
+    """The order's key inside its process."""
+    return order.key.partition("/")[2]

@@ -1,0 +1,82 @@
+"""The durable part, running: engine, relay, and a sweep that finds what either might have lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+import structlog
+
+from ctiserver.clock import Clock
+from ctiserver.features.dispatch.advance import TIMER, TOPICS, Advance
+from ctiserver.features.dispatch.engine import Engine, Handed
+from ctiserver.features.dispatch.relay import Relay
+from ctiserver.settings import WorkflowSettings
+from ctiserver.store.database import Database
+from ctiserver.store.outbox import OutboxRow
+
+log = structlog.get_logger(__name__)
+
+_SWEEP_EVERY_S = 30.0
+#: A timer that has not fired so long after it was due is looked for; under load timers fire a few seconds late.
+_OVERDUE = timedelta(seconds=30)
+#: How long finished rows are kept, for whoever asks what happened.
+_KEEP = timedelta(days=7)
+_BATCH = 500
+
+
+class Workflow:
+    """Engine, relay and sweep on one database."""
+
+    def __init__(
+        self, database: Database, advance: Advance, clock: Clock, url: str, settings: WorkflowSettings
+    ) -> None:
+        self._database = database
+        self._advance = advance
+        self._clock = clock
+        self._url = url
+        self._settings = settings
+        self.ready = asyncio.Event()  #: set once the engine runs
+
+    async def run(self) -> None:
+        """Run until cancelled; a supervised service.
+
+        Raises UserFault if the engine's database can't be used.
+        """
+        async with Engine.open(
+            self._url, self._advance, self._clock, threads=self._settings.threads, polling_s=self._settings.polling_s
+        ) as engine:
+            self.ready.set()
+            relay = Relay(self._database, TOPICS, lambda rows: _receive(engine, rows), self._clock)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(relay.run(), name="workflow-relay")
+                group.create_task(self._keep_sweeping(engine), name="workflow-sweep")
+
+    async def _keep_sweeping(self, engine: Engine) -> None:
+        while True:
+            await self.sweep(engine)
+            await asyncio.sleep(_SWEEP_EVERY_S)
+
+    async def sweep(self, engine: Engine) -> None:
+        """Hand timers on again that the engine does not have, and forget what is over."""
+        now = self._clock.now()
+        async with self._database.reading() as uow:
+            overdue = await uow.timers.overdue(now - _OVERDUE, _BATCH)
+            ended = await uow.timers.ended(_BATCH)
+        for timer in overdue:
+            status = await engine.query(timer.id)
+            if status not in ("DELAYED", "ENQUEUED", "PENDING"):
+                log.warning("timer_handed_again", process=timer.process_id, key=timer.key, engine_had=status)
+                await engine.cancel([timer.id])
+                await engine.signal(timer.id, TIMER, {"process_id": timer.process_id, "key": timer.key})
+        stale = [timer.id for timer in ended]
+        await engine.cancel(stale)
+        await engine.purge(now - _KEEP)
+        async with self._database.unit_of_work() as uow:
+            await uow.timers.remove(stale)
+            await uow.outbox.purge(now - _KEEP)
+
+
+async def _receive(engine: Engine, rows: Sequence[OutboxRow]) -> None:
+    await engine.hand([Handed(id=row.id, topic=row.topic, payload=row.payload, due_at=row.due_at) for row in rows])
