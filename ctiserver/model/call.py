@@ -174,7 +174,7 @@ class Call:
     hangup_by: HangupBy | None = None
 
     def outcome(self) -> CallOutcome | None:
-        """What the call came to; None while that is open. Rules: docs/explanation/calls.md."""
+        """What the call came to; None while that is open, or if it can't be known. Rules: docs/explanation/calls.md."""
         if self.served_by is not None:
             return "answered" if self.served_by == "person" else "voicemail"
         if self.visits:
@@ -186,10 +186,11 @@ class Call:
             if self.dial_status == "CANCEL":
                 return "abandoned" if self.direction == "inbound" else "no_answer"
             return _DIAL_OUTCOME.get(self.dial_status, "failed")
-        caller = self.caller
-        if caller is None or self.originated:
+        if self.reconstructed:
+            return None  # its stages were not seen
+        if self.originated:
             return None if self.live else "failed"
-        return None if self.live and caller.ringing else "ivr"
+        return "ivr"
 
     def summary(self, *, complete: bool) -> CallSummary:
         """All that is known now."""
@@ -219,7 +220,7 @@ class Call:
             ),
             transfers=tuple(self.transfers),
             hangup_cause=caller.cause if caller is not None and complete else None,
-            hangup_by=(self.hangup_by or "pbx") if complete else None,
+            hangup_by=self.hangup_by or (None if self.reconstructed else "pbx") if complete else None,
             segments=self._segments(),
             reconstructed=self.reconstructed,
             complete=complete,

@@ -196,7 +196,7 @@ class CallSummary:
     started_at: datetime | None
     answered_at: datetime | None  #: the first person
     ended_at: datetime | None
-    outcome: CallOutcome | None  #: None while the call goes on and nothing is decided
+    outcome: CallOutcome | None  #: None while that is open, or where it can't be known
     answered_by: tuple[Interface, ...]  #: in order; the real phones, never a Local half
     queue_visits: tuple[QueueVisit, ...]
     transfers: tuple[Transfer, ...]

@@ -157,12 +157,13 @@ class MemberCompleted(NamedTuple):
 
 
 class BridgeEntered(NamedTuple):
-    """BridgeEnter. ``holding``: a bridge where nobody hears anybody, such as a parking lot."""
+    """BridgeEnter. ``holding``: where nobody hears anybody, such as a parking lot; ``count``: how many are in it now."""
 
     at: float | None
     who: Who
     bridge: str
     holding: bool
+    count: int
 
 
 class BridgeLeft(NamedTuple):
@@ -206,6 +207,13 @@ class AttendedTransferred(NamedTuple):
     transferee: Who | None
     target: Who | None
     second_bridge: str
+
+
+class VoicemailEnded(NamedTuple):
+    """``VMSTATUS`` was set: VoiceMail() is done, whether or not it was seen to begin."""
+
+    at: float | None
+    who: Who
 
 
 class VoicemailBegan(NamedTuple):
@@ -284,5 +292,6 @@ CallSignal = (
     | BlindTransferred
     | AttendedTransferred
     | VoicemailBegan
+    | VoicemailEnded
 )
 Signal = CallSignal | MemberSeen

@@ -157,18 +157,18 @@ class AmiDecoder:
             text = block.decode()
         except UnicodeDecodeError:
             text = "\r\n".join(map(_text, block.split(b"\r\n")))
-        lines = text.count("\r\n") + 1
-        if text.count(": ") < lines:
-            self.unparsable += sum(":" not in line for line in text.split("\r\n") if line.strip())
         if text.startswith("Event: "):
             end = text.find("\r", 7)
-            return Message(text[7:end] if end > 0 else text[7:], text)
-        message = Message("", text)
-        if not text.startswith("Response: "):
+            message = Message(text[7:end] if end > 0 else text[7:], text)
+        else:
+            message = Message("", text)
             message.name = message.get("Event")
             if not message.name and not message.get("Response"):
-                self.unparsable += ":" in text
+                self.unparsable += bool(text.strip())
                 return None
+        # Every line has its colon; fewer than lines means that something else is among them.
+        if text.count(": ") <= text.count("\r\n"):
+            self.unparsable += sum(":" not in line for line in text.split("\r\n") if line.strip())
         return message
 
 

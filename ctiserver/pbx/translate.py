@@ -167,7 +167,7 @@ def _bridge_enter(message: Message, at: float | None) -> s.Signal | None:
     if who is None:
         return None
     holding = message.get("BridgeTechnology") == "holding_bridge"
-    return s.BridgeEntered(at, who, message.get("BridgeUniqueid"), holding)
+    return s.BridgeEntered(at, who, message.get("BridgeUniqueid"), holding, _int(message.get("BridgeNumChannels")))
 
 
 def _bridge_leave(message: Message, at: float | None) -> s.Signal | None:
@@ -215,9 +215,15 @@ def _newexten(message: Message, at: float | None) -> s.Signal | None:
 
 def _var_set(message: Message, at: float | None) -> s.Signal | None:
     who = _who(message)
-    if who is None or message.get("Variable") != "QUEUESTATUS":
+    if who is None:
         return None
-    return s.QueueResult(at, who, message.get("Value"))
+    match message.get("Variable"):
+        case "QUEUESTATUS":
+            return s.QueueResult(at, who, message.get("Value"))
+        case "VMSTATUS":
+            return s.VoicemailEnded(at, who)
+        case _:
+            return None
 
 
 def _user_event(message: Message, at: float | None) -> s.Signal | None:
@@ -293,9 +299,9 @@ _READERS: dict[str, Callable[[Message, float | None], s.Signal | None]] = {
     "QueueMember": member_of,
 }
 
-#: For the codec: what to parse. Half of all events are VarSet, of which one variable in a thousand matters.
+#: For the codec: what to parse. Half of all events are VarSet, of which two variables matter.
 WANTED: dict[bytes, bytes] = {name.encode(): b"" for name in _READERS} | {
-    b"VarSet": b"\r\nVariable: QUEUESTATUS\r\n",
+    b"VarSet": b"STATUS\r\nValue: ",  # QUEUESTATUS, VMSTATUS and a few more
     b"UserEvent": b"\r\nUserEvent: Cti",
     b"Newexten": b"\r\nApplication: VoiceMail\r\n",
 }

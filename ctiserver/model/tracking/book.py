@@ -36,6 +36,7 @@ class Book:
     legs: dict[Uniqueid, Leg] = field(default_factory=dict)
     bridges: dict[str, dict[Uniqueid, Leg]] = field(default_factory=dict)
     holding_bridges: set[str] = field(default_factory=set)
+    unseen: dict[str, int] = field(default_factory=dict)  #: how many are in a bridge whom we did not see enter
     by_linkedid: dict[Linkedid, Call] = field(default_factory=dict)
     gone: dict[Uniqueid, None] = field(default_factory=dict)
     local_halves: dict[str, Leg] = field(default_factory=dict)
@@ -63,7 +64,7 @@ class Book:
             self.by_linkedid[who.linkedid] = call
         local = is_local(who.channel)
         # A recording that begins inside a call shows its legs in any order; the caller's is the linkedid's.
-        first = call.caller is None and ((fresh and not missed) or who.uniqueid == str(call.linkedids[0]))
+        first = call.caller is None and who.uniqueid == str(call.linkedids[0])
         leg = Leg(
             uniqueid=who.uniqueid,
             channel=who.channel,
@@ -76,11 +77,11 @@ class Book:
         if local:
             self.pair(leg)
         if first:
-            call.caller = leg
+            self._is_caller(call, leg, who, ringing_in=ringing_in)
         call.live[leg.uniqueid] = leg
         call.legs.append(leg)
         self.legs[leg.uniqueid] = leg
-        if leg.first and not local and (ringing_in or missed):
+        if first and not local and ringing_in and not missed:
             leg.turn("ivr", at)
         if fresh:
             self._say_started(call, who, at)
@@ -88,24 +89,29 @@ class Book:
 
     def _new_call(self, who: Who, at: float | None, *, ringing_in: bool, missed: bool) -> Call:
         root = Uniqueid(who.linkedid or who.uniqueid)
-        interface = interface_of(who.channel)
+        missed = missed or root != who.uniqueid  # a channel that was rung for a caller whom we did not see
         call = Call(
             call_id=call_id(self.pbx, root),
             pbx=self.pbx,
             linkedids=[Linkedid(root)],
-            direction=self._direction(interface, ringing_in=ringing_in or missed),
-            ani=who.number,
-            caller_name=who.name,
-            dnis=dialled(who.exten),
+            direction="inbound",
+            ani="",
+            caller_name="",
+            dnis="",
             started=None if missed else at,
             reconstructed=missed,
             originated=not ringing_in and not missed,
         )
-        if call.direction == "inbound":
-            self.lines.add(interface)
         self.calls[call.call_id] = call
         self.by_linkedid[Linkedid(root)] = call
         return call
+
+    def _is_caller(self, call: Call, leg: Leg, who: Who, *, ringing_in: bool) -> None:
+        call.caller = leg
+        call.ani, call.caller_name, call.dnis = who.number, who.name, dialled(who.exten)
+        call.direction = self._direction(leg.interface, ringing_in=ringing_in)
+        if call.direction == "inbound":
+            self.lines.add(leg.interface)
 
     def _direction(self, interface: Interface, *, ringing_in: bool) -> Direction:
         if not ringing_in:
@@ -172,6 +178,7 @@ class Book:
         if kept.answered is None:
             kept.answered = absorbed.answered
         kept.served_by = absorbed.served_by or kept.served_by
+        kept.dial_status = kept.dial_status or absorbed.dial_status
         kept.reconstructed = kept.reconstructed or absorbed.reconstructed
         self.calls.pop(absorbed.call_id, None)
         self.emit(CallsMerged, kept, at, absorbed=absorbed.call_id)

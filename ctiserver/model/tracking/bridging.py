@@ -23,6 +23,8 @@ def bridge_entered(book: Book, signal: s.BridgeEntered) -> None:
         if other.call is not leg.call:
             book.merge(*older_first(other.call, leg.call), signal.at)
     room[leg.uniqueid] = leg
+    if book.midstream and signal.count > len(room):
+        book.unseen[signal.bridge] = signal.count - len(room)
     settle(book, signal.bridge, signal.at)
 
 
@@ -30,10 +32,13 @@ def bridge_left(book: Book, signal: s.BridgeLeft) -> None:
     leg = book.leg(signal.who, signal.at)
     if leg is None:
         return
-    if leg.bridge is None and leg.current is None and not leg.ended and leg.call.reconstructed:
+    if leg.bridge is None and leg.current is None and book.midstream and leg.call.reconstructed:
         leg.bridge = signal.bridge
         leg.turn("talk", None)  # a talk that had begun before we listened
         connect(book, leg, None)
+        leg.call.served_by = "person"
+        if signal.bridge in book.unseen:
+            book.unseen[signal.bridge] -= 1
     if leg.bridge == signal.bridge:
         leave_bridge(book, leg, signal.at)
         if leg.first and not leg.ending and leg.visit is None and not leg.local:
@@ -52,6 +57,7 @@ def leave_bridge(book: Book, leg: Leg, at: float | None) -> None:
         settle(book, bridge, at)
     else:
         book.bridges.pop(bridge, None)
+        book.unseen.pop(bridge, None)
         book.holding_bridges.discard(bridge)
     if leg.local and leg.twin is not None and leg.twin.bridge is not None:
         settle(book, leg.twin.bridge, at)
@@ -62,7 +68,8 @@ def settle(book: Book, bridge: str, at: float | None) -> None:
     parties, bridges, leads_out = parties_of(bridge, book.bridges)
     if not parties:
         return
-    if len(parties) == 1:
+    unseen = sum(book.unseen.get(one, 0) for one in bridges) if book.unseen else 0
+    if len(parties) + unseen == 1:
         leg = parties[0]
         others = any(other is not leg and not other.local and not other.ending for other in leg.call.live.values())
         if leads_out:
@@ -76,12 +83,12 @@ def settle(book: Book, bridge: str, at: float | None) -> None:
         for leg in parties:
             leg.turn("hold", at)
         return
-    active = sum(not leg.holding for leg in parties)
+    active = unseen + sum(not leg.holding for leg in parties)
     for leg in parties:
         caller = leg.call.caller
         if leg.holding or active < 2:
             leg.turn("hold", at)
-        elif caller is not None and not caller.ended and caller not in parties:
+        elif caller is not None and not caller.ended and caller not in parties and not unseen:
             leg.turn("consult", at)
         else:
             leg.turn("talk", at)
@@ -108,7 +115,8 @@ def connect(book: Book, leg: Leg, at: float | None) -> None:
 def _served(book: Book, leg: Leg, at: float | None) -> None:
     call = leg.call
     call.served_by = "person"
-    call.hangup_by = None
+    if at is not None:
+        call.hangup_by = None
     call.answered_by.append(leg.interface)
     if call.answered is None:
         call.answered = at

@@ -99,3 +99,10 @@ def voicemail_began(book: Book, signal: s.VoicemailBegan) -> None:
         leg.call.served_by = "voicemail"
         leg.call.hangup_by = None
         leg.turn("voicemail", signal.at)
+
+
+def voicemail_ended(book: Book, signal: s.VoicemailEnded) -> None:
+    """VMSTATUS; tells of a message that began before we listened."""
+    leg = book.leg(signal.who, signal.at)
+    if leg is not None and not leg.local and leg.call.reconstructed:
+        leg.call.served_by = "voicemail"

@@ -22,6 +22,7 @@ _TABLE: dict[type, Callable[[Book, Any], None]] = {
     s.SoftHangupAsked: channels.soft_hangup_asked,
     s.ChannelEnded: channels.channel_ended,
     s.VoicemailBegan: channels.voicemail_began,
+    s.VoicemailEnded: channels.voicemail_ended,
     s.DialBegan: dialling.dial_began,
     s.DialEnded: dialling.dial_ended,
     s.OriginateAnswered: dialling.originate_answered,
