@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 import structlog
@@ -56,6 +56,12 @@ class Supervisor:
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
+
+    async def finished(self, names: Iterable[str]) -> None:
+        """Wait until these services have ended by themselves."""
+        tasks = [self._tasks[name] for name in names if name in self._tasks]
+        if tasks:
+            await asyncio.wait(tasks)
 
     def stop_all(self) -> None:
         """Cancel every service; the TaskGroup's owner sees them end."""

@@ -17,7 +17,7 @@ class QueuesHttp:
         self._queues = queues
 
     def routes(self) -> list[Route]:
-        return [Route(method="GET", path="/api/v1/queues", handler=self._list, roles=DESK)]
+        return [Route(method="GET", path="/api/v1/queues/states", handler=self._list, roles=DESK)]
 
     async def _list(self, _: web.Request) -> web.Response:
         return json_answer({"queues": [state_json(state) for state in self._queues.states()]})
