@@ -1,8 +1,8 @@
 """Opening hours: weekly, across midnight, national holidays and their make-up working days, exceptions by date.
 
 Four layers decide, the first that speaks wins: a date's own ``overrides`` entry, a make-up working day (调休), a
-holiday, the weekly hours. A range that spans midnight belongs to the day on which it begins. Times are wall-clock times of the
-calendar's zone, so that a day with a daylight-saving change keeps its hours.
+holiday, the weekly hours. A range that spans midnight belongs to the day on which it begins. Times are wall-clock
+times of the calendar's zone, so that a day with a daylight-saving change keeps its hours.
 
 National days come from the ``holidays`` library. Where a country publishes swapped days year by year (China), a year
 that the library does not have yet is reported by :meth:`Calendar.unpublished`, never guessed. There a weekend that

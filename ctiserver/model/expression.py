@@ -168,9 +168,9 @@ class Expression:
         with decimal.localcontext(decimal.Context(prec=28, traps=[])):
             return _value(self.root, names, context, {**FUNCTIONS, **(functions or {})})
 
-    def reads(self) -> Iterator[tuple[str, ...]]:
-        """The paths that it reads."""
-        return (node.steps for node in _walk(self.root) if isinstance(node, Path))
+    def reads(self, *, guarded: bool = True) -> Iterator[tuple[str, ...]]:
+        """The paths that it reads; without ``guarded`` not those that known() and default() allow to be missing."""
+        return (node.steps for node in _walk(self.root, guarded=guarded) if isinstance(node, Path))
 
     def calls(self, function: str) -> Iterator[Value]:
         """The first arguments, where written out, of every call of ``function``."""
@@ -382,12 +382,15 @@ class _Parser:
         return tuple(steps)
 
 
-def _walk(node: Node) -> Iterator[Node]:
+def _walk(node: Node, *, guarded: bool = True) -> Iterator[Node]:
     yield node
     children: tuple[Node, ...] = ()
     match node:
-        case Items(items=children) | Call(arguments=children):
+        case Items(items=children):
             pass
+        case Call(function=name, arguments=children):
+            # known(x), and the first argument of default(x, y), may be missing
+            children = children if guarded or name not in ("known", "default") else children[1:]
         case Unary(operand=operand):
             children = (operand,)
         case Binary(left=left, right=right):
@@ -397,17 +400,18 @@ def _walk(node: Node) -> Iterator[Node]:
         case _:
             assert_never(node)
     for child in children:
-        yield from _walk(child)
+        yield from _walk(child, guarded=guarded)
 
 
 _NUMBERS = (INTEGER, DECIMAL)
 
 
-def _fits(given: Type, wanted: Type) -> bool:
+def fits(given: Type, wanted: Type) -> bool:
+    """Whether a value of type ``given`` can stand where ``wanted`` is needed."""
     if ANYTHING in (given, wanted):
         return True
     if isinstance(given, ListOf) and isinstance(wanted, ListOf):
-        return _fits(given.item, wanted.item)
+        return fits(given.item, wanted.item)
     if isinstance(given, Object) and isinstance(wanted, Object):
         return given.name == wanted.name
     return given == wanted or (given == INTEGER and wanted == DECIMAL)
@@ -436,7 +440,7 @@ def _typed(node: Node, scope: Scope) -> Type:
         case Items(items=items):
             kinds = [_typed(item, scope) for item in items]
             for item, kind in zip(items, kinds, strict=True):
-                if not (_fits(kind, kinds[0]) or _fits(kinds[0], kind)):
+                if not (fits(kind, kinds[0]) or fits(kinds[0], kind)):
                     raise ExpressionError(f"a list holds one type: {kinds[0].name} and {kind.name}", item.column)
             return ListOf(kinds[0] if kinds else ANYTHING)
         case Call():
@@ -444,7 +448,7 @@ def _typed(node: Node, scope: Scope) -> Type:
         case Unary(operator=operator, operand=operand, column=column):
             kind = _typed(operand, scope)
             wanted = (BOOLEAN,) if operator == "not" else _NUMBERS
-            if not any(_fits(kind, want) for want in wanted):
+            if not any(fits(kind, want) for want in wanted):
                 raise ExpressionError(f"{operator} wants a {wanted[0].name}, not a {kind.name}", column)
             return kind
         case Binary():
@@ -466,7 +470,7 @@ def _typed_call(node: Call, scope: Scope) -> Type:
         )
     kinds = [_typed(argument, scope) for argument in node.arguments]
     for argument, kind, wanted in zip(node.arguments, kinds, function.takes, strict=True):
-        if not any(_fits(kind, want) for want in wanted):
+        if not any(fits(kind, want) for want in wanted):
             names = " or ".join(want.name for want in wanted)
             raise ExpressionError(f"{node.function} wants {names} here, not {kind.name}", argument.column)
     if function.literal_first and not isinstance(node.arguments[0], Literal):
@@ -482,17 +486,17 @@ def _typed_binary(node: Binary, scope: Scope) -> Type:
     operator = node.operator
     if operator in ("and", "or"):
         for kind, side in ((left, node.left), (right, node.right)):
-            if not _fits(kind, BOOLEAN):
+            if not fits(kind, BOOLEAN):
                 raise ExpressionError(f"{operator} joins conditions, and this is a {kind.name}", side.column)
         return BOOLEAN
     if operator == "in":
         if not (isinstance(right, ListOf) or right == ANYTHING):
             raise ExpressionError(f"in wants a list on its right, not a {right.name}", node.column, "write [a, b]")
-        if isinstance(right, ListOf) and not (_fits(left, right.item) or _fits(right.item, left)):
+        if isinstance(right, ListOf) and not (fits(left, right.item) or fits(right.item, left)):
             raise ExpressionError(f"a {left.name} is never in a {right.name}", node.column)
         return BOOLEAN
     if operator == "matches":
-        if not _fits(left, TEXT) or not isinstance(node.right, Literal) or right != TEXT:
+        if not fits(left, TEXT) or not isinstance(node.right, Literal) or right != TEXT:
             raise ExpressionError("matches wants a text on its left and a written pattern on its right", node.column)
         try:
             Pattern(str(node.right.value))
@@ -500,7 +504,7 @@ def _typed_binary(node: Binary, scope: Scope) -> Type:
             raise ExpressionError(str(refused), node.right.column) from None
         return BOOLEAN
     if operator in _COMPARISONS:
-        if not (_fits(left, right) or _fits(right, left)):
+        if not (fits(left, right) or fits(right, left)):
             raise ExpressionError(f"a {left.name} can't be compared with a {right.name}", node.column)
         if operator not in ("==", "!=") and (isinstance(left, Object | ListOf) or left == BOOLEAN):
             raise ExpressionError(f"a {left.name} has no order", node.column)

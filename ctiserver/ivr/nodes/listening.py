@@ -1,0 +1,361 @@
+"""menu, input and confirm: one way of prompting, listening, counting and giving up.
+
+The rules stand in docs/reference/flow-language.md; the tests number its nine corner cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from ctiserver.ivr.requests import Answer, Failed, Heard, Leave, Listen, Move, Pressed, Silence
+from ctiserver.ivr.visit import Visit
+from ctiserver.ivr.written import Computed, Keys, Need, NodeBase, NodeName, Prompt, VariableName
+from ctiserver.model.expression import Value
+from ctiserver.model.pattern import Pattern, PatternRefused
+from ctiserver.strict_yaml import Duration, Written
+
+_DIGITS = "0123456789"
+_Single = Annotated[Keys, Field(max_length=1)]
+
+
+class Fit(Enum):
+    """How the keys so far stand to what is awaited."""
+
+    NO = "nothing that begins so is awaited"
+    PART = "something longer begins so, and this alone is nothing"
+    WHOLE_OR_PART = "this is something, and something longer begins so"
+    WHOLE = "this is something, and nothing longer begins so"
+
+
+class Reprompt(Written):
+    """What is said instead of the prompt from the second time on; the last entry repeats."""
+
+    noinput: tuple[Prompt, ...] = ()
+    nomatch: tuple[Prompt, ...] = ()
+
+
+class InputDefaults(Written):
+    """``defaults.input`` of a flow: what listening nodes have unless they say otherwise."""
+
+    initial_timeout: Duration = timedelta(seconds=5)
+    inter_digit_timeout: Duration = timedelta(seconds=2)
+    max_noinput: Annotated[int, Field(ge=1, le=10)] = 2
+    max_nomatch: Annotated[int, Field(ge=1, le=10)] = 2
+    max_tries: Annotated[int, Field(ge=1, le=20)] = 3
+    barge_in: Literal["dtmf", "none"] = "dtmf"
+    flush: bool = False
+    terminator: _Single | Literal["none"] = "#"
+    cancel_key: _Single | Literal["none"] = "none"
+
+
+_DEFAULTS = InputDefaults()
+
+
+class ListeningNode(NodeBase):
+    """The base of every node that listens for keys."""
+
+    prompt: Prompt
+    reprompt: Reprompt = Reprompt()
+    speak: Literal["call_language", "all_languages"] = "call_language"
+    initial_timeout: Duration | None = None
+    inter_digit_timeout: Duration | None = None
+    max_noinput: Annotated[int, Field(ge=1, le=10)] | None = None
+    max_nomatch: Annotated[int, Field(ge=1, le=10)] | None = None
+    max_tries: Annotated[int, Field(ge=1, le=20)] | None = None
+    barge_in: Literal["dtmf", "none"] | None = None
+    flush: bool | None = None
+    terminator: _Single | Literal["none"] | None = None
+    cancel_key: _Single | Literal["none"] | None = None
+    sensitive: bool = False
+
+    main_outcome: ClassVar[str | None] = None
+    listens: ClassVar[bool] = True
+
+    def inheriting(self, defaults: InputDefaults) -> Self:
+        """This node with the flow's defaults for what it does not say itself."""
+        missing = [name for name in InputDefaults.model_fields if getattr(self, name) is None]
+        return self.model_copy(update={name: getattr(defaults, name) for name in missing})
+
+    def rule(self, name: str) -> object:
+        """A rule of listening."""
+        own = getattr(self, name)
+        return getattr(_DEFAULTS, name) if own is None else own
+
+    def seconds(self, name: str) -> float:
+        """A time-out in seconds."""
+        value = self.rule(name)
+        assert isinstance(value, timedelta)
+        return value.total_seconds()
+
+    def limit(self, name: str) -> int:
+        """A counter's limit."""
+        value = self.rule(name)
+        assert isinstance(value, int)
+        return value
+
+    def fit(self, keys: str) -> Fit:
+        """How ``keys`` (at least one) stand to what this node awaits."""
+        raise NotImplementedError
+
+    def match(self, visit: Visit, keys: str) -> Leave | None:
+        """What complete keys lead to; None if they are nothing that is awaited."""
+        raise NotImplementedError
+
+    @property
+    def ends_by(self) -> str:
+        """The key that ends the input, "" for none."""
+        key = self.rule("terminator")
+        return "" if key == "none" else str(key)
+
+    @property
+    def allows_empty(self) -> bool:
+        """Whether the terminator alone is an answer."""
+        return False
+
+    def enter(self, visit: Visit) -> Move:
+        visit.local.update(digits="", noinput=0, nomatch=0, tries=0)
+        return self._attempt(visit, self.prompt, "prompt")
+
+    def answered(self, visit: Visit, answer: Answer) -> Move:
+        match answer:
+            case Heard(keys=keys):
+                visit.take_keys(keys)
+                if self.rule("flush") and self.rule("barge_in") == "none":
+                    visit.pressed = ""
+                return self._consume(visit)
+            case Pressed(key=key):
+                visit.take_keys(key)
+                return self._consume(visit)
+            case Silence():
+                return self._silence(visit)
+            case Failed(reason=reason):
+                return Leave("error", detail=reason)
+        return super().answered(visit, answer)
+
+    def _attempt(self, visit: Visit, prompt: Prompt, slot: str) -> Move:
+        visit.local["digits"] = ""
+        barge_in = self.rule("barge_in") == "dtmf"
+        if self.rule("flush"):
+            visit.pressed = ""
+        if visit.pressed and barge_in:
+            return self._consume(visit)  # type-ahead: who knows the menu needn't hear it
+        return visit.speak(prompt, slot, barge_in=barge_in, all_languages=self.speak == "all_languages")
+
+    def _consume(self, visit: Visit) -> Move:
+        """Use the keys that are there, until they decide or run out."""
+        digits = str(visit.local["digits"])
+        while visit.pressed:
+            key, visit.pressed = visit.pressed[0], visit.pressed[1:]
+            if key == self.rule("cancel_key"):
+                digits = ""
+                continue
+            if key == self.ends_by:
+                return self._whole(visit, digits)
+            digits += key
+            fit = self.fit(digits)
+            if fit is Fit.WHOLE:
+                return self._whole(visit, digits)
+            if fit is Fit.NO:
+                return self._again(visit, "nomatch")
+        visit.local["digits"] = digits
+        timeout_s = self.seconds("inter_digit_timeout" if digits else "initial_timeout")
+        return Listen(timeout_s, self.sensitive)
+
+    def _silence(self, visit: Visit) -> Move:
+        digits = str(visit.local["digits"])
+        return self._whole(visit, digits) if digits else self._again(visit, "noinput")
+
+    def _whole(self, visit: Visit, digits: str) -> Move:
+        if digits or self.allows_empty:
+            leave = self.match(visit, digits)
+            if leave is not None:
+                return leave
+        return self._again(visit, "nomatch")
+
+    def _again(self, visit: Visit, what: Literal["noinput", "nomatch"]) -> Move:
+        """Count a failed attempt; prompt again, or give up."""
+        visit.pressed = ""  # what follows a slip belongs to it, and is no answer to the next prompt
+        count = int(visit.local[what]) + 1
+        tries = int(visit.local["tries"]) + 1
+        visit.local.update({what: count, "tries": tries})
+        if count >= self.limit(f"max_{what}"):
+            return Leave(f"{what}_max")
+        if tries >= self.limit("max_tries"):
+            return Leave("tries_max")
+        prompts = getattr(self.reprompt, what)
+        return self._attempt(visit, prompts[min(count, len(prompts)) - 1] if prompts else self.prompt, what)
+
+    def outcomes(self) -> Mapping[str, Need]:
+        # An outcome that its counters can't reach needs no way out: the specific one wins over tries_max.
+        needed = [
+            f"{what}_max" for what in ("noinput", "nomatch") if self.limit(f"max_{what}") <= self.limit("max_tries")
+        ]
+        if self.limit("max_tries") < self.limit("max_noinput") + self.limit("max_nomatch") - 1:
+            needed.append("tries_max")
+        return {**dict.fromkeys(needed, Need.WIRED), "error": Need.ERROR}
+
+
+class Choice(Written):
+    """A choice with more than a target."""
+
+    set: dict[VariableName, Computed] = {}  # noqa: RUF012
+    go: NodeName
+
+
+class Menu(ListeningNode):
+    """One key or a few lead to one node each."""
+
+    kind: Literal["menu"]
+    choices: Annotated[dict[Keys, NodeName | Choice], Field(min_length=1)]
+
+    @property
+    def ends_by(self) -> str:
+        key = super().ends_by
+        return "" if any(key in choice for choice in self.choices) else key
+
+    def fit(self, keys: str) -> Fit:
+        longer = any(choice.startswith(keys) and choice != keys for choice in self.choices)
+        if keys in self.choices:
+            return Fit.WHOLE_OR_PART if longer else Fit.WHOLE
+        return Fit.PART if longer else Fit.NO
+
+    def match(self, visit: Visit, keys: str) -> Leave | None:
+        choice = self.choices.get(keys)
+        if isinstance(choice, Choice):
+            for name, expression in choice.set.items():
+                visit.set(name, visit.value(expression))
+            return Leave(keys, choice.go)
+        return None if choice is None else Leave(keys, choice)
+
+    def targets(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        for keys, choice in self.choices.items():
+            if isinstance(choice, Choice):
+                yield ("choices", keys, "go"), choice.go
+            else:
+                yield ("choices", keys), choice
+        yield from super().targets()
+
+    def edges(self) -> Iterator[tuple[str, str]]:
+        for keys, choice in self.choices.items():
+            yield keys, choice.go if isinstance(choice, Choice) else choice
+        yield from super().edges()
+
+
+def _grammar(text: str) -> str:
+    if text.startswith("regex:"):
+        try:
+            Pattern(text.removeprefix("regex:"))
+        except PatternRefused as refused:
+            raise ValueError(str(refused)) from None
+    elif text not in ("digits", "date", "time", "phone", "amount"):
+        raise ValueError(f"{text!r} is no grammar; write digits, date, time, phone, amount, or regex:…")
+    return text
+
+
+#: How many keys a grammar takes where the node does not say.
+_LENGTHS = {"date": (8, 8), "time": (4, 4), "phone": (3, 15), "amount": (1, 10)}
+
+
+class Input(ListeningNode):
+    """A number of keys, stored in a variable."""
+
+    kind: Literal["input"]
+    min_digits: Annotated[int, Field(ge=0, le=64)] | None = None
+    max_digits: Annotated[int, Field(ge=1, le=64)] | None = None
+    grammar: Annotated[str, AfterValidator(_grammar)] = "digits"
+    allow_empty: bool = False
+    store: VariableName | None = None
+
+    main_outcome: ClassVar[str | None] = "ok"
+
+    @model_validator(mode="after")
+    def _lengths(self) -> Input:
+        least, most = self.lengths
+        if least > most:
+            raise ValueError(f"min_digits {least} is more than max_digits {most}")
+        return self
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """The least and the most keys that are an answer."""
+        least, most = _LENGTHS.get(self.grammar, (1, 20))
+        most = most if self.max_digits is None else self.max_digits
+        return (min(least, most) if self.min_digits is None else self.min_digits), most
+
+    @property
+    def allows_empty(self) -> bool:
+        return self.allow_empty
+
+    def fit(self, keys: str) -> Fit:
+        allowed = _DIGITS + ("*" if self.grammar == "amount" or self.grammar.startswith("regex:") else "")
+        allowed += "#" if self.grammar.startswith("regex:") and self.ends_by != "#" else ""
+        least, most = self.lengths
+        if keys[-1] not in allowed or len(keys) > most:
+            return Fit.NO
+        if len(keys) == most:
+            return Fit.WHOLE  # nothing longer is possible; match() says whether it is an answer
+        return Fit.WHOLE_OR_PART if len(keys) >= least else Fit.PART
+
+    def match(self, visit: Visit, keys: str) -> Leave | None:
+        if keys:
+            least, most = self.lengths
+            value = self._value(keys) if least <= len(keys) <= most else None
+            if value is None:
+                return None
+        else:
+            value = ""
+        if self.store is not None:
+            visit.set(self.store, value)
+        return Leave("ok")
+
+    def _value(self, keys: str) -> Value:
+        try:
+            match self.grammar:
+                case "date":
+                    return date(int(keys[:4]), int(keys[4:6]), int(keys[6:]))
+                case "time":
+                    return time(int(keys[:2]), int(keys[2:])).strftime("%H:%M")
+                case "amount":  # star is the decimal point
+                    return Decimal(keys.replace("*", ".")) if keys.count("*") <= 1 and keys != "*" else None
+                case "digits" | "phone":
+                    return keys
+        except ValueError:
+            return None
+        return keys if Pattern(self.grammar.removeprefix("regex:")).fits(keys) else None
+
+    def outcomes(self) -> Mapping[str, Need]:
+        return {"ok": Need.WIRED, **super().outcomes()}
+
+
+class Confirm(ListeningNode):
+    """Yes or no, by one key."""
+
+    kind: Literal["confirm"]
+    yes_key: _Single = "1"
+    no_keys: tuple[_Single, ...] = ("2", "0")
+
+    @model_validator(mode="after")
+    def _apart(self) -> Confirm:
+        if self.yes_key in self.no_keys or not self.no_keys:
+            raise ValueError("yes_key and no_keys must be different keys, at least one each")
+        return self
+
+    @property
+    def ends_by(self) -> str:
+        key = super().ends_by
+        return "" if key in (self.yes_key, *self.no_keys) else key
+
+    def fit(self, keys: str) -> Fit:
+        return Fit.WHOLE if keys in (self.yes_key, *self.no_keys) else Fit.NO
+
+    def match(self, visit: Visit, keys: str) -> Leave | None:
+        return Leave("yes" if keys == self.yes_key else "no") if self.fit(keys or "-") is Fit.WHOLE else None
+
+    def outcomes(self) -> Mapping[str, Need]:
+        return {"yes": Need.WIRED, "no": Need.WIRED, **super().outcomes()}

@@ -1,0 +1,196 @@
+"""What flows need of the rest of the system. The app implements it on the store, the simulator in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from ctiserver.errors import CtiError
+from ctiserver.ivr.state import PathStep
+from ctiserver.model.expression import Value
+from ctiserver.model.ids import CallId
+
+
+class PortFailed(CtiError):
+    """What a flow asked for could not be done; the node ends with its outcome ``error``."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallerFacts:
+    """What is known of a caller when the call begins. Maps have the fields of :mod:`ctiserver.ivr.names`."""
+
+    contact: Mapping[str, Value] | None = None  #: None: unknown or withheld
+    record: Mapping[str, Value] | None = None  #: the open record that a repeat caller most likely calls about
+    visits_24h: int = 0
+    blocked: bool = False
+
+
+class FlowPorts(Protocol):
+    """Every method may raise PortFailed; each is called with a deadline."""
+
+    async def caller(self, call_id: CallId, ani: str, dnis: str) -> CallerFacts:
+        """Who calls. ``ani`` is empty where it is withheld."""
+        ...
+
+    async def find(
+        self, what: Literal["contact", "device", "record"], by: Mapping[str, Value]
+    ) -> Sequence[Mapping[str, Value]]:
+        """What matches, at most two: a flow tells only none, one and several apart."""
+        ...
+
+    async def open_record(self, call_id: CallId, kind: str, fields: Mapping[str, Value]) -> Mapping[str, Value]:
+        """Open a service record of a type for this call, or raise the caller's open one; gives the record."""
+        ...
+
+    async def update_record(self, call_id: CallId, record_id: str, fields: Mapping[str, Value]) -> Mapping[str, Value]:
+        """Change a record's fields; gives the record."""
+        ...
+
+    async def queue_state(self, queue: str) -> Mapping[str, Value]:
+        """``waiting``, ``agents_ready`` and ``wait`` (seconds) of a queue now."""
+        ...
+
+    async def agent_interface(self, agent: str) -> str | None:
+        """The device of an agent who is logged in, such as ``PJSIP/agent1``; None for one who is not."""
+        ...
+
+    async def request_callback(self, call_id: CallId, number: str, queue: str) -> None:
+        """Promise a call back, with the place in the queue that the caller has now."""
+        ...
+
+    async def tell(self, call_id: CallId, event: str, data: Mapping[str, Value]) -> None:
+        """Tell the rest of the system that something happened."""
+        ...
+
+    async def fetch(self, url: str, data: Mapping[str, Value]) -> Mapping[str, Value] | None:
+        """Ask a web service by POST of JSON; None where it answers 404."""
+        ...
+
+    async def control_audio(self, call_id: CallId, action: str) -> None:
+        """Start, stop, pause, resume or mask the recording."""
+        ...
+
+    async def voicemail(self, call_id: CallId, file: str, language: str) -> None:
+        """The caller left a message in this file, as the PBX names it."""
+        ...
+
+    async def add_path(self, call_id: CallId, steps: Sequence[PathStep]) -> None:
+        """Store steps of the call's path, in order."""
+        ...
+
+    async def save_state(self, call_id: CallId, state: str) -> None:
+        """Keep a call's flow state while the dialplan has the call; replaces an older one."""
+        ...
+
+    async def load_state(self, call_id: CallId) -> str | None:
+        """The state that was kept, None if there is none."""
+        ...
+
+    async def delete_state(self, call_id: CallId) -> None:
+        """Forget a call's state; unknown calls are no error."""
+        ...
+
+
+@dataclass(slots=True)
+class MemoryPorts:
+    """Everything in memory: for the simulator, ``flow try`` and tests."""
+
+    facts: CallerFacts = field(default_factory=CallerFacts)
+    tables: dict[str, list[Mapping[str, Value]]] = field(default_factory=dict)
+    queues: dict[str, Mapping[str, Value]] = field(default_factory=dict)
+    agents: dict[str, str] = field(default_factory=dict)
+    web: dict[str, Mapping[str, Value] | None] = field(default_factory=dict)
+    fails: set[str] = field(default_factory=set)  #: names of methods that fail
+    records: list[dict[str, Value]] = field(default_factory=list)
+    callbacks: list[tuple[str, str]] = field(default_factory=list)
+    events: list[tuple[str, Mapping[str, Value]]] = field(default_factory=list)
+    audio: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+    path: dict[CallId, list[PathStep]] = field(default_factory=dict)
+    states: dict[CallId, str] = field(default_factory=dict)
+
+    def _may_fail(self, name: str) -> None:
+        if name in self.fails:
+            raise PortFailed(f"{name} fails here on purpose")
+
+    async def caller(self, call_id: CallId, ani: str, dnis: str) -> CallerFacts:
+        self._may_fail("caller")
+        return self.facts
+
+    async def find(
+        self, what: Literal["contact", "device", "record"], by: Mapping[str, Value]
+    ) -> Sequence[Mapping[str, Value]]:
+        self._may_fail("find")
+        return [row for row in self.tables.get(what, []) if _matches(row, by)]
+
+    async def open_record(self, call_id: CallId, kind: str, fields: Mapping[str, Value]) -> Mapping[str, Value]:
+        self._may_fail("open_record")
+        number = len(self.records) + 1
+        record: dict[str, Value] = {
+            "id": f"record-{number}",
+            "number": f"R-{number:04d}",
+            "type": kind,
+            "status": "open",
+            "fields": dict(fields),
+        }
+        self.records.append(record)
+        return record
+
+    async def update_record(self, call_id: CallId, record_id: str, fields: Mapping[str, Value]) -> Mapping[str, Value]:
+        self._may_fail("update_record")
+        for record in self.records:
+            if record["id"] == record_id:
+                known = record["fields"]
+                record["fields"] = {**(known if isinstance(known, Mapping) else {}), **fields}
+                return record
+        raise PortFailed(f"there is no record {record_id!r}")
+
+    async def queue_state(self, queue: str) -> Mapping[str, Value]:
+        self._may_fail("queue_state")
+        return self.queues.get(queue, {"waiting": 0, "agents_ready": 0, "wait": 0})
+
+    async def agent_interface(self, agent: str) -> str | None:
+        return self.agents.get(agent)
+
+    async def request_callback(self, call_id: CallId, number: str, queue: str) -> None:
+        self._may_fail("request_callback")
+        self.callbacks.append((number, queue))
+
+    async def tell(self, call_id: CallId, event: str, data: Mapping[str, Value]) -> None:
+        self._may_fail("tell")
+        self.events.append((event, data))
+
+    async def fetch(self, url: str, data: Mapping[str, Value]) -> Mapping[str, Value] | None:
+        self._may_fail("fetch")
+        return self.web.get(url)
+
+    async def control_audio(self, call_id: CallId, action: str) -> None:
+        self._may_fail("control_audio")
+        self.audio.append(action)
+
+    async def voicemail(self, call_id: CallId, file: str, language: str) -> None:
+        self.messages.append(file)
+
+    async def add_path(self, call_id: CallId, steps: Sequence[PathStep]) -> None:
+        self.path.setdefault(call_id, []).extend(steps)
+
+    async def save_state(self, call_id: CallId, state: str) -> None:
+        self.states[call_id] = state
+
+    async def load_state(self, call_id: CallId) -> str | None:
+        return self.states.get(call_id)
+
+    async def delete_state(self, call_id: CallId) -> None:
+        self.states.pop(call_id, None)
+
+
+def _matches(row: Mapping[str, Value], by: Mapping[str, Value]) -> bool:
+    """``serial: x`` is equality, ``serial_ends: x`` compares the end."""
+    for name, wanted in by.items():
+        if name.endswith("_ends"):
+            if not str(row.get(name.removesuffix("_ends"), "")).endswith(str(wanted)):
+                return False
+        elif row.get(name) != wanted:
+            return False
+    return True

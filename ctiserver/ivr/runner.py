@@ -1,0 +1,487 @@
+"""The engine on a real call: requests become AGI commands and port calls, and the answers go back into the engine.
+
+One session serves one stretch of menu. When the call must wait, talk or leave a message, the state is stored, the
+dialplan is told what to do by channel variables (dialplan/cti.conf lists them), ``CTI_DONE`` is set as the last act,
+and the session ends. The dialplan comes back with ``CTI_RESULT``, to this process or to another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar, assert_never
+
+import structlog
+
+from ctiserver.agi.session import HungUp, PromptMissing, Session
+from ctiserver.clock import Clock
+from ctiserver.errors import CtiError
+from ctiserver.ivr.engine import Turn, begin, step
+from ctiserver.ivr.library import Library
+from ctiserver.ivr.loader import Flow
+from ctiserver.ivr.ports import CallerFacts, FlowPorts, PortFailed
+from ctiserver.ivr.prompts import PromptFile, Shelf
+from ctiserver.ivr.requests import (
+    Answer,
+    AnswerCall,
+    CallerGone,
+    ControlAudio,
+    Done,
+    Failed,
+    Find,
+    Finish,
+    HandedBack,
+    HandOver,
+    Heard,
+    Listen,
+    OpenRecord,
+    Phrase,
+    Pressed,
+    ReadQueues,
+    RequestCallback,
+    Silence,
+    Speak,
+    Tell,
+)
+from ctiserver.ivr.state import FlowState, PathStep
+from ctiserver.ivr.visit import World
+from ctiserver.ivr.written import KEYS
+from ctiserver.model.expression import Value
+from ctiserver.model.ids import CallId, PbxName, Uniqueid, call_id
+from ctiserver.site import NumberConfig, Site
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+#: How long a port may take where the flow does not say; the caller hears nothing meanwhile.
+PORT_TIMEOUT_S = 3.0
+#: A text that nobody has spoken ahead is spoken during the call, if that is done within this.
+_LIVE_SPEECH_S = 1.5
+_WITHHELD = frozenset({"", "anonymous", "unknown", "restricted", "unavailable", "withheld", "private"})
+
+#: What the dialplan says (``CTI_RESULT``) and what that is to a flow. What is not here is an error.
+QUEUE_RESULTS = {
+    "TIMEOUT": "timeout",
+    "FULL": "full",
+    "JOINEMPTY": "empty",
+    "LEAVEEMPTY": "empty",
+    "JOINUNAVAIL": "empty",
+    "LEAVEUNAVAIL": "empty",
+    "CONTINUE": "agent_hung_up",
+    "WITHDRAW": "timeout",
+}
+DIAL_RESULTS = {
+    "ANSWER": "bye",
+    "NOANSWER": "nobody",
+    "BUSY": "nobody",
+    "CHANUNAVAIL": "nobody",
+    "CONGESTION": "nobody",
+    "DONTCALL": "nobody",
+    "TORTURE": "nobody",
+    "CANCEL": "nobody",
+}
+VOICEMAIL_RESULTS = {"DTMF": "ok", "SILENCE": "ok", "TIMEOUT": "ok", "OPERATOR": "ok", "HANGUP": "ok"}
+
+
+class FlowFailed(CtiError):
+    """The flow could not serve the caller; the session ends without its mark, and the dialplan's fallback does."""
+
+
+@dataclass(slots=True)
+class _Call:
+    """What one session keeps of its call."""
+
+    id: CallId
+    flow: Flow
+    state: FlowState
+    uniqueid: str
+    session: Session | None  #: None once the caller is gone
+    path: list[PathStep] = field(default_factory=list)
+    told: dict[str, str] = field(default_factory=dict)  #: channel variables as they were last set
+
+
+class FlowService:
+    """Runs flows for calls: ``serve`` is the AGI handler of the script ``flow``."""
+
+    def __init__(
+        self,
+        site: Site,
+        world: World,
+        *,
+        library: Library,
+        shelf: Shelf,
+        ports: FlowPorts,
+        clock: Clock,
+        pbx: PbxName,
+    ) -> None:
+        self._site = site
+        self._world = world
+        self._library = library
+        self._shelf = shelf
+        self._ports = ports
+        self._clock = clock
+        self._pbx = pbx
+        self._active: set[CallId] = set()
+
+    @property
+    def active(self) -> frozenset[CallId]:
+        """The calls that are in a menu of this process now."""
+        return frozenset(self._active)
+
+    def configure(self, site: Site, world: World) -> None:
+        """Take a new configuration; it holds from each call's next step on."""
+        self._site, self._world = site, world
+
+    async def serve(self, session: Session) -> None:
+        """Serve one session from its first command to the hand-over, the hang-up or the end.
+
+        Raises FlowFailed where the dialplan must help the caller, and what the session raises.
+        """
+        request = session.request
+        pbx = PbxName(request.query.get("pbx") or self._pbx)
+        call = call_id(pbx, Uniqueid(request["uniqueid"]))
+        with structlog.contextvars.bound_contextvars(call_id=call):
+            self._active.add(call)
+            try:
+                await self._session(call, session)
+            finally:
+                self._active.discard(call)
+
+    async def hung_up(self, call: CallId, *, served: bool) -> None:
+        """The call has ended on the PBX. If the dialplan had it, its flow learns of it and ``on_hangup`` runs.
+
+        ``served``: it ended after a talk with a person; then nothing is left to be done.
+        """
+        if call in self._active:
+            return  # its session learns of the hang-up by itself
+        self._active.add(call)
+        try:
+            text = await self._ports.load_state(call)
+            if text is None:
+                return
+            state = self._restored(text)
+            running = _Call(call, self._library.version(state.flow, state.digest), state, "", None)
+            turn = step(running.flow, state, CallerGone(served), spent_s=0.0, world=self._world, now=self._clock.now())
+            await self._run(running, turn)
+        finally:
+            self._active.discard(call)
+
+    async def _session(self, call: CallId, session: Session) -> None:
+        result = await session.get_variable("CTI_RESULT")
+        if result:
+            running, turn = await self._resumed(call, session, result)
+        else:
+            running, turn = await self._begun(call, session)
+        await self._run(running, turn)
+
+    async def _begun(self, call: CallId, session: Session) -> tuple[_Call, Turn]:
+        request = session.request
+        dnis = request.query.get("dnis") or request["dnid"] or request["extension"]
+        number = self._site.number(dnis)
+        flow = self._library.current(number.flow_name) if number is not None else None
+        if number is None or flow is None:
+            raise FlowFailed(f"the number {dnis!r} leads to no flow; see numbers.yaml")
+        ani = request["callerid"]
+        withheld = ani.lower() in _WITHHELD or not ani.strip("+0")
+        await session.hold(PORT_TIMEOUT_S)
+        try:
+            known = await self._within(PORT_TIMEOUT_S, self._ports.caller(call, "" if withheld else ani, dnis))
+        except PortFailed as error:
+            # Who calls is worth knowing, never worth losing the call for.
+            log.warning("caller_unknown", reason=str(error))
+            known = CallerFacts()
+        facts: dict[str, Value] = {
+            "call": {
+                "id": str(call),
+                "ani": "" if withheld else ani,
+                "dnis": dnis,
+                "name": request["calleridname"],
+                "withheld": withheld,
+                "blocked": known.blocked,
+                "started_at": self._clock.now(),
+                "visits_24h": known.visits_24h,
+            },
+            "contact": known.contact,
+            "record": known.record,
+            "number": _number_facts(dnis, number),
+        }
+        language = str((known.contact or {}).get("language") or "") or (number.languages or ("",))[0]
+        turn = begin(flow, facts, language, self._world, self._clock.now())
+        return _Call(call, flow, turn.state, request["uniqueid"], session), turn
+
+    async def _resumed(self, call: CallId, session: Session, result: str) -> tuple[_Call, Turn]:
+        await session.hold(PORT_TIMEOUT_S)
+        text = await self._within(PORT_TIMEOUT_S, self._ports.load_state(call))
+        if text is None:
+            raise FlowFailed("the call came back from the dialplan, but its state is not stored")
+        state = self._restored(text)
+        flow = self._library.version(state.flow, state.digest)
+        running = _Call(call, flow, state, session.request["uniqueid"], session)
+        answer = _handed_back(result)
+        file = str(answer.facts.get("file", ""))
+        if file and answer.result == "ok":
+            await self._quietly(self._ports.voicemail(call, file, state.language), "voicemail_not_stored")
+        turn = step(flow, state, answer, spent_s=0.0, world=self._world, now=self._clock.now())
+        return running, turn
+
+    def _restored(self, text: str) -> FlowState:
+        try:
+            return FlowState.from_json(text)
+        except ValueError as error:
+            raise FlowFailed(str(error)) from None
+
+    async def _run(self, call: _Call, turn: Turn) -> None:
+        """Carry out requests until the session is over."""
+        try:
+            while True:
+                call.state = turn.state
+                call.path += turn.path
+                started = self._clock.monotonic()
+                try:
+                    answer = await self._carry_out(call, turn)
+                except HungUp:
+                    call.session = None
+                    answer = CallerGone()
+                if answer is None:
+                    return
+                turn = step(
+                    call.flow,
+                    call.state,
+                    answer,
+                    spent_s=self._clock.monotonic() - started,
+                    world=self._world,
+                    now=self._clock.now(),
+                )
+        finally:
+            await self._store_path(call)
+
+    async def _carry_out(self, call: _Call, turn: Turn) -> Answer | None:
+        """One request; None when the session is over."""
+        request, session = turn.request, call.session
+        match request:
+            case Finish():
+                await self._finish(call, request)
+                return None
+            case HandOver():
+                return await self._hand_over(call, request)
+            case AnswerCall() | Speak() | Listen():
+                if session is None:
+                    return CallerGone()
+                await self._tell_stage(call, session)
+                if isinstance(request, AnswerCall):
+                    await self._answer(call, session)
+                    return Done()
+                if isinstance(request, Speak):
+                    await self._answer(call, session)
+                    return await self._speak(session, request)
+                key = await session.wait_for_digit(request.timeout_s)
+                return Pressed(key) if key else Silence()
+            case ReadQueues() | Find() | OpenRecord() | Tell() | RequestCallback() | ControlAudio():
+                within_s = request.within_s if isinstance(request, Find) else PORT_TIMEOUT_S
+                if session is not None:
+                    await session.hold(within_s)
+                try:
+                    return Done(await self._within(within_s, self._ask(call.id, request)))
+                except PortFailed as error:
+                    log.warning("port_failed", request=type(request).__name__, reason=str(error))
+                    return Failed(str(error))
+            case _:
+                assert_never(request)
+
+    async def _ask(
+        self, call: CallId, request: ReadQueues | Find | OpenRecord | Tell | RequestCallback | ControlAudio
+    ) -> Value:
+        ports = self._ports
+        match request:
+            case ReadQueues(names=names):
+                return {name: await ports.queue_state(name) for name in names}
+            case Find(what="http", by=by, url=url):
+                found = await ports.fetch(url, by)
+                return () if found is None else (found,)
+            case Find(what=what, by=by):
+                assert what != "http"
+                return tuple(await ports.find(what, by))
+            case OpenRecord(type=kind, fields=fields, record_id=""):
+                return await ports.open_record(call, kind, fields)
+            case OpenRecord(fields=fields, record_id=record_id):
+                return await ports.update_record(call, record_id, fields)
+            case Tell(event=event, data=data, url=""):
+                await ports.tell(call, event, data)
+            case Tell(event=event, data=data, url=url):
+                await ports.fetch(url, {"event": event, **data})
+            case RequestCallback(number=number, queue=queue):
+                await ports.request_callback(call, number, queue)
+            case ControlAudio(action=action):
+                await ports.control_audio(call, action)
+            case _:
+                assert_never(request)
+        return None
+
+    async def _answer(self, call: _Call, session: Session) -> None:
+        if call.told.get("answered") != "1" and session.request["priority"]:
+            if await session.get_variable("CHANNEL(state)") != "Up":
+                await session.answer()
+            call.told["answered"] = "1"
+
+    async def _speak(self, session: Session, request: Speak) -> Answer:
+        keys = ""
+        for phrase in request.phrases:
+            for file in await self._files(session, phrase):
+                offset = 0
+                while True:
+                    try:
+                        key, offset = await session.stream_file(
+                            file.path, KEYS, offset=offset, longest_s=file.seconds + 2.0
+                        )
+                    except PromptMissing as missing:
+                        log.error("prompt_missing", node=request.node, file=file.path, reason=str(missing))
+                        break
+                    keys += key
+                    if key and request.barge_in:
+                        return Heard(keys)
+                    if not key:
+                        break
+        return Heard(keys)
+
+    async def _files(self, session: Session, phrase: Phrase) -> list[PromptFile]:
+        files, missing = self._shelf.phrase(phrase)
+        if missing:
+            await session.hold(_LIVE_SPEECH_S)
+            try:
+                async with asyncio.timeout(_LIVE_SPEECH_S):
+                    await self._shelf.render(missing)
+            except TimeoutError:
+                pass
+            files, missing = self._shelf.phrase(phrase)
+        if missing:
+            log.error("prompt_not_spoken", language=phrase.language, texts=[text.text for text in missing])
+        return files
+
+    async def _tell_stage(self, call: _Call, session: Session) -> None:
+        """Keep the channel's own notes fresh: the fallback and the journal read them when the server is gone."""
+        language = call.state.language
+        for name, value in (("CTI_STAGE", f"{call.flow.name}.{call.state.node}"), ("CTI_LANGUAGE", language)):
+            await self._set(call, session, name, value)
+        await self._set(call, session, "CHANNEL(language)", language.partition("-")[0])
+
+    async def _set(self, call: _Call, session: Session, name: str, value: str | int) -> None:
+        if call.told.get(name) != str(value):
+            await session.set_variable(name, value)
+            call.told[name] = str(value)
+
+    async def _hand_over(self, call: _Call, request: HandOver) -> Answer | None:
+        session = call.session
+        if session is None:
+            return CallerGone()
+        variables = await self._variables(request)
+        if variables is None:
+            return HandedBack("nobody")
+        await self._tell_stage(call, session)
+        if request.do == "voicemail":
+            await self._answer(call, session)
+        await session.hold(2 * PORT_TIMEOUT_S)
+        await self._store_path(call)
+        await self._within(PORT_TIMEOUT_S, self._ports.save_state(call.id, call.state.to_json()))
+        for name, value in variables.items():
+            await session.set_variable(name, value)
+        await self._end(session, request.do)
+        return None
+
+    async def _variables(self, request: HandOver) -> dict[str, str | int] | None:
+        """The channel variables for a hand-over; None where there is nobody to dial."""
+        options = request.options
+        match request.do:
+            case "queue":
+                timeout_s = float(options["timeout_s"])
+                return {
+                    "CTI_QUEUE": request.target,
+                    "CTI_QUEUE_TIMEOUT": round(timeout_s) if timeout_s else "",
+                    "QUEUE_PRIO": int(options["priority"]),
+                }
+            case "voicemail":
+                return {"CTI_VM_MAX_S": round(float(options["max_s"]))}
+            case "dial":
+                target = await self._dial_target(request)
+                if target is None:
+                    return None
+                accept = str(options.get("accept_key", ""))
+                return {
+                    **({"CTI_QUEUE": str(options["queue"])} if "queue" in options else {}),
+                    "CTI_DIAL": target,
+                    "CTI_DIAL_TIMEOUT": round(float(options["ring_s"])),
+                    "CTI_DIAL_OPTIONS": f"U(cti-accept^{accept})" if accept else "",
+                }
+            case _:
+                assert_never(request.do)
+
+    async def _dial_target(self, request: HandOver) -> str | None:
+        if request.options.get("as") == "agent":
+            return await self._within(PORT_TIMEOUT_S, self._ports.agent_interface(request.target))
+        digits = request.target.removeprefix("+")
+        if not digits.isdecimal() or len(digits) > 20:
+            log.error("not_dialable", digits=len(digits))
+            return None
+        return f"Local/{request.target}@cti-outbound/n"
+
+    async def _finish(self, call: _Call, finish: Finish) -> None:
+        log.info("flow_finished", flow=call.flow.name, reason=finish.reason)
+        session = call.session
+        if finish.failed and session is not None:
+            raise FlowFailed(f"flow {call.flow.name} at {call.state.node}: {finish.reason}")
+        if session is not None:
+            await session.hold(2 * PORT_TIMEOUT_S)
+        await self._store_path(call)
+        await self._within(PORT_TIMEOUT_S, self._ports.delete_state(call.id))
+        if session is None:
+            return
+        if finish.go_to:
+            await session.set_variable("CTI_GOTO", finish.go_to)
+        await self._end(session, "goto" if finish.go_to else "hangup")
+
+    async def _end(self, session: Session, do: str) -> None:
+        await session.set_variable("CTI_DO", do)
+        await session.release()
+        await session.set_variable("CTI_DONE", 1)
+
+    async def _store_path(self, call: _Call) -> None:
+        steps, call.path = call.path, []
+        if steps:
+            await self._quietly(self._ports.add_path(call.id, steps), "path_not_stored")
+
+    async def _quietly(self, work: Awaitable[None], event: str) -> None:
+        """What is worth having but not worth a call."""
+        try:
+            await self._within(PORT_TIMEOUT_S, work)
+        except PortFailed as error:
+            log.error(event, reason=str(error))
+
+    async def _within(self, seconds: float, work: Awaitable[T]) -> T:
+        try:
+            async with asyncio.timeout(seconds):
+                return await work
+        except TimeoutError:
+            raise PortFailed(f"it took longer than {seconds:g} s") from None
+
+
+def _handed_back(result: str) -> HandedBack:
+    """``CTI_RESULT`` as the engine's answer: ``queue:TIMEOUT``, ``voicemail:DTMF:/file`` and so on."""
+    did, _, rest = result.partition(":")
+    status, _, file = rest.partition(":")
+    tables: Mapping[str, Mapping[str, str]] = {
+        "queue": QUEUE_RESULTS,
+        "dial": DIAL_RESULTS,
+        "voicemail": VOICEMAIL_RESULTS,
+    }
+    outcome = tables.get(did, {}).get(status, "error")
+    facts: dict[str, Value] = {"reason": f"{did} {status}"}
+    return HandedBack(outcome, {**facts, "file": file} if file else facts)
+
+
+def _number_facts(dnis: str, number: NumberConfig) -> dict[str, Value]:
+    return {
+        "dnis": dnis,
+        "calendar": number.calendar or "",
+        "time_zone": number.time_zone or "",
+        "cost_centre": number.cost_centre or "",
+    }
