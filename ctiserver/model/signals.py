@@ -157,7 +157,7 @@ class MemberCompleted(NamedTuple):
 
 
 class BridgeEntered(NamedTuple):
-    """BridgeEnter. ``holding``: where nobody hears anybody, such as a parking lot; ``count``: how many are in it now."""
+    """BridgeEnter. ``holding``: nobody hears anybody, as in a parking lot; ``count``: how many are in it now."""
 
     at: float | None
     who: Who
