@@ -50,7 +50,7 @@ class _Queue:
 class Queues:
     """Every queue of the site, and those of an adopted PBX."""
 
-    def __init__(self, bus: Bus, clock: Clock, site: Site, *, changed: Callable[[QueueState], None]) -> None:
+    def __init__(self, bus: Bus, clock: Clock, site: Site, *, changed: Callable[[QueueState], object]) -> None:
         """``changed`` is told of each new state, at once; it must not wait."""
         self._bus = bus
         self._clock = clock

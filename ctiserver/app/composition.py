@@ -1,0 +1,354 @@
+"""The one place where everything is built and joined."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from ctiserver.agi.server import AgiServer
+from ctiserver.app.flow_ports import StoreFlowPorts
+from ctiserver.bus import Bus, Lagged
+from ctiserver.clock import Clock, SystemClock
+from ctiserver.errors import CtiError, UserFault
+from ctiserver.features.agents import phone as agent_phone
+from ctiserver.features.agents import push as agents_push
+from ctiserver.features.agents.http import AgentsHttp
+from ctiserver.features.agents.phone import AgentPhones
+from ctiserver.features.agents.service import Agents
+from ctiserver.features.calls.http import CallsHttp
+from ctiserver.features.calls.service import CallLogService
+from ctiserver.features.contacts.http import ContactsHttp
+from ctiserver.features.contacts.service import Contacts
+from ctiserver.features.dispatch import push as dispatch_push
+from ctiserver.features.dispatch.advance import Advance
+from ctiserver.features.dispatch.definitions import load_definitions
+from ctiserver.features.dispatch.http import DispatchHttp
+from ctiserver.features.dispatch.service import Dispatch
+from ctiserver.features.dispatch.workflow import Workflow
+from ctiserver.features.queues import push as queues_push
+from ctiserver.features.queues.http import QueuesHttp
+from ctiserver.features.queues.service import Queues
+from ctiserver.features.records import push as records_push
+from ctiserver.features.records.http import RecordsHttp
+from ctiserver.features.records.service import Records
+from ctiserver.features.screenpop import push as pop_push
+from ctiserver.features.screenpop.http import ScreenPopHttp
+from ctiserver.features.screenpop.service import ScreenPops
+from ctiserver.features.users.http import routes as user_routes
+from ctiserver.features.users.service import Users
+from ctiserver.ivr.library import Library, load_world, site_names
+from ctiserver.ivr.prompts import Shelf, texts_of_flow
+from ctiserver.ivr.runner import FlowService
+from ctiserver.metrics import watch_loop
+from ctiserver.model.events import CallEnded
+from ctiserver.model.ids import PbxName
+from ctiserver.model.record import Record
+from ctiserver.model.span import WorkingTime
+from ctiserver.model.work_order import IllegalAct, WorkOrder
+from ctiserver.net import HttpClient
+from ctiserver.pbx.link import PbxLink
+from ctiserver.pbx.port import PbxRefused
+from ctiserver.resources import shipped
+from ctiserver.settings import Settings
+from ctiserver.site import Site
+from ctiserver.store import faults
+from ctiserver.store.database import Database
+from ctiserver.supervise import Supervisor
+from ctiserver.web import problems
+from ctiserver.web.access import Access
+from ctiserver.web.hub import Hub, HubLimits
+from ctiserver.web.server import WebServer
+from ctiserver.web.sessions import Sessions
+
+log = structlog.get_logger(__name__)
+
+#: What errors of layers that know nothing of HTTP mean in it.
+REFUSALS: Mapping[type[CtiError], type[problems.Refusal]] = {
+    faults.NotFound: problems.NotFound,
+    faults.Conflict: problems.Conflict,
+    faults.StoreUnavailable: problems.Away,
+    PbxRefused: problems.Conflict,
+    IllegalAct: problems.Conflict,
+}
+_BUS_DRAIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """A running server, as demo, drills and tests see it."""
+
+    settings: Settings
+    site: Site
+    bus: Bus
+    database: Database
+    url: str  #: of the console
+    agi_port: int
+    users: Users
+    agents: Agents
+    contacts: Contacts
+    dispatch: Dispatch
+    links: Mapping[PbxName, PbxLink]
+
+
+@asynccontextmanager
+async def running(settings: Settings, site: Site, clock: Clock | None = None) -> AsyncIterator[App]:
+    """The whole server for the length of the block. Whatever can be refused is refused before anything listens.
+
+    Raises UserFault (alone, or inside an ExceptionGroup when it comes later) for what an admin can mend.
+    """
+    clock = clock or SystemClock()
+    if not settings.pbxs:
+        raise UserFault("no PBX is named", where="ctiserver.yaml: pbxs", fix="Name at least one, with its AMI account")
+    main = PbxName(next(iter(settings.pbxs)))
+    zone = ZoneInfo(settings.time_zone)
+    world = load_world(site, settings)
+    library = Library(settings.flows_dir or shipped("ivr_flows"), settings.data_dir / "flows")
+    definitions = load_definitions(
+        site.directory, calendars=frozenset(world.calendars), record_types=frozenset(site.record_types)
+    )
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    for problem in library.reload(site_names(site, world)).warnings:
+        log.warning("flow_warning", problem=str(problem))
+
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(Database.open(settings.database_url, upgrade=True))
+        http = await stack.enter_async_context(
+            HttpClient.open(settings.http.allow_hosts, timeout_s=settings.http.timeout_s)
+        )
+        bus = Bus()
+        hub = Hub(clock, HubLimits(queued_frames=settings.web.websocket_queue))
+        links = {
+            PbxName(name): PbxLink(PbxName(name), pbx, bus, clock) for name, pbx in settings.pbxs.items()
+        }  # fmt: skip
+        users = Users(database, clock)
+        sessions = Sessions(users.session_store(), clock, secure=settings.web.public_url.startswith("https:"))
+        agents = Agents(
+            database,
+            bus,
+            clock,
+            site,
+            pbx=links[main],
+            changed=lambda presence: agents_push.publish(hub, agents, presence),
+        )
+        contacts = Contacts(database, clock, region=settings.region)
+        records = Records(
+            database,
+            bus,
+            clock,
+            site,
+            time_zone=settings.time_zone,
+            changed=lambda record: records_push.publish(hub, record.id, record.revision),
+        )
+
+        def orders_changed(record: Record, orders: list[WorkOrder]) -> None:
+            records_push.publish(hub, record.id)
+            dispatch_push.publish(hub, orders)
+
+        pops = ScreenPops(
+            database,
+            bus,
+            clock,
+            region=settings.region,
+            agent_at=agents.agent_at,
+            changed=lambda agent_id, shown: pop_push.publish(hub, agent_id, shown),
+        )
+        calls = CallLogService(database, bus, clock)
+        queues = Queues(bus, clock, site, changed=lambda state: queues_push.publish(hub, state))
+        dispatch = Dispatch(database, clock, changed=orders_changed)
+        advance = Advance(
+            database, lambda: definitions, clock, WorkingTime(zone, world.calendars), changed=orders_changed
+        )
+        workflow = Workflow(database, advance, clock, settings.workflow_url, settings.workflow)
+        ports = StoreFlowPorts(
+            database,
+            clock,
+            site,
+            pbx=main,
+            agents=agents,
+            calls=calls,
+            contacts=contacts,
+            queues=queues,
+            records=records,
+            http=http,
+        )
+        shelf = Shelf(
+            settings.prompts,
+            settings.prompts_dir,
+            recordings=site.directory / "prompts",
+            shipped=shipped("ivr_flows", "prompts"),
+        )
+        flows = FlowService(site, world, library=library, shelf=shelf, ports=ports, clock=clock, pbx=main)
+        phones = AgentPhones(agents, shelf, site, language=settings.languages[0])
+        agi = AgiServer(settings.agi, {"flow": flows.serve, **phones.handlers()}, clock)
+        web = _web_server(
+            settings,
+            site,
+            database=database,
+            hub=hub,
+            sessions=sessions,
+            users=users,
+            agents=agents,
+            contacts=contacts,
+            records=records,
+            pops=pops,
+            calls=calls,
+            queues=queues,
+            dispatch=dispatch,
+        )
+        await agents.load()
+        await stack.enter_async_context(web.running())
+        async with _root_group() as group:
+            supervisor = Supervisor(group)
+            supervisor.start("agi", agi.run)
+            agi_port = await agi.listening()
+            services = {
+                "call-log": calls.run,
+                "agents": agents.run,
+                "records": records.run,
+                "screen-pops": pops.run,
+                "queues": queues.run,
+                "hung-up-flows": lambda: _follow_hangups(bus, flows),
+            }
+            for name, service in services.items():
+                supervisor.start(name, service)
+            supervisor.start("workflow", workflow.run)
+            supervisor.start("loop-lag", watch_loop)
+            supervisor.start("prompts", lambda: _speak_ahead(shelf, library, settings))
+            await asyncio.sleep(0)  # let the services subscribe before the first PBX speaks
+            for name, link in links.items():
+                supervisor.start(f"pbx-{name}", link.run)
+            try:
+                yield App(
+                    settings=settings,
+                    site=site,
+                    bus=bus,
+                    database=database,
+                    url=web.url,
+                    agi_port=agi_port,
+                    users=users,
+                    agents=agents,
+                    contacts=contacts,
+                    dispatch=dispatch,
+                    links=links,
+                )
+            finally:
+                await _wind_down(supervisor, bus, links, services)
+
+
+def _web_server(
+    settings: Settings,
+    site: Site,
+    *,
+    database: Database,
+    hub: Hub,
+    sessions: Sessions,
+    users: Users,
+    agents: Agents,
+    contacts: Contacts,
+    records: Records,
+    pops: ScreenPops,
+    calls: CallLogService,
+    queues: Queues,
+    dispatch: Dispatch,
+) -> WebServer:
+    calls_http = CallsHttp(database, calls)
+    contacts_http = ContactsHttp(database, contacts)
+    records_http = RecordsHttp(database, records, site)
+    pops_http = ScreenPopHttp(database, pops)
+    dispatch_http = DispatchHttp(dispatch, database, site)
+    hub.add(
+        [
+            *agents_push.topics(agents),
+            *pop_push.topics(pops),
+            *records_push.topics(database),
+            *queues_push.topics(queues),
+            *dispatch_push.topics(),
+        ]
+    )
+    access = Access(
+        {
+            "call_id": calls_http.may_reach,
+            "contact_id": contacts_http.may_reach,
+            "record_id": records_http.may_reach,
+            "pop_id": pops_http.may_reach,
+            "order_id": dispatch_http.may_reach,
+        }
+    )
+    return WebServer(
+        settings.web,
+        sessions=sessions,
+        access=access,
+        hub=hub,
+        routes=[
+            *user_routes(users, sessions, hub),
+            *AgentsHttp(agents, site).routes(),
+            *QueuesHttp(queues).routes(),
+            *calls_http.routes(),
+            *contacts_http.routes(),
+            *records_http.routes(),
+            *pops_http.routes(),
+            *dispatch_http.routes(),
+        ],
+        refusals=REFUSALS,
+    )
+
+
+@asynccontextmanager
+async def _root_group() -> AsyncIterator[asyncio.TaskGroup]:
+    """The one root TaskGroup; what a user can mend comes out of it as itself, not wrapped in groups."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except* UserFault as faults_:
+        raise _innermost(faults_) from None
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _follow_hangups(bus: Bus, flows: FlowService) -> None:
+    """A caller who hangs up while the dialplan has the call: the flow learns of it, and ``on_hangup`` runs."""
+    with bus.subscribe(CallEnded) as events:
+        while True:
+            try:
+                async for event in events:
+                    try:
+                        await flows.hung_up(event.call_id, served=event.summary.outcome in ("answered", "voicemail"))
+                    except CtiError as error:
+                        log.error("on_hangup_failed", call_id=event.call_id, reason=str(error))
+                return
+            except Lagged as lagged:
+                log.error("hangups_lagged", missed=str(lagged))
+
+
+async def _speak_ahead(shelf: Shelf, library: Library, settings: Settings) -> None:
+    """Speak what no file speaks yet, so that no caller waits for an engine. Missing engines are only told of."""
+    texts = [text for flow in library.flows.values() for text in texts_of_flow(flow)]
+    texts += [text for language in settings.languages for text in agent_phone.texts(language)]
+    missing = shelf.missing(texts)
+    if not missing:
+        return
+    failed = await shelf.render(missing)
+    log.info("prompts_spoken", spoken=len(missing) - len(failed))
+    if failed:
+        text, reason = next(iter(failed.items()))
+        log.warning("prompts_missing", missing=len(failed), first=text.text, reason=reason)
+
+
+async def _wind_down(supervisor: Supervisor, bus: Bus, links: Iterable[PbxName], services: Iterable[str]) -> None:
+    """Hear no more of the PBXs, let everybody finish what was heard, then end the rest."""
+    for name in links:
+        await supervisor.stop(f"pbx-{name}")
+    bus.close()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_BUS_DRAIN_S):
+            await supervisor.finished(services)
+    supervisor.stop_all()
