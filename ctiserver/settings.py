@@ -37,6 +37,8 @@ class WorkflowSettings(Written):
     url: str = ""  #: empty: SQLite file ``workflow.sqlite`` in data_dir, or the same PostgreSQL server as the database
     threads: Annotated[int, Field(ge=1, le=64)] = 4
     polling_s: Seconds = 0.1
+    executor: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "local"
+    """This server's name among several on one PostgreSQL: each has its own, and keeps it over restarts."""
 
 
 class PbxSettings(Written):
@@ -94,7 +96,7 @@ class PromptSettings(Written):
 
     command: tuple[str, ...] = ()
     """Any text-to-speech command: ``{text}``, ``{language}``, ``{out}`` are filled in. Empty: espeak-ng."""
-    voices: dict[str, str] = {"zh-CN": "cmn", "en": "en-us"}  # noqa: RUF012 - pydantic copies defaults
+    voices: dict[str, str] = {"zh-CN": "cmn-latn-pinyin", "en": "en-us"}  # noqa: RUF012 - pydantic copies defaults
     words_per_minute: Annotated[int, Field(ge=80, le=400)] = 150
     cache_dir: Path | None = None  #: default: data_dir/prompts
     asterisk_dir: str = ""  #: the same folder as Asterisk sees it; empty: the same path
