@@ -39,14 +39,17 @@ class Database:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, *, upgrade: bool = False, readers: int = 4) -> AsyncIterator[Database]:
+    async def open(
+        cls, url: str, *, upgrade: bool = False, any_schema: bool = False, readers: int = 4
+    ) -> AsyncIterator[Database]:
         """Open ``sqlite:///file`` or ``postgresql://user:secret@host/name`` for the length of the block.
 
-        With ``upgrade`` the schema is brought to the newest first. ``readers`` is how many may read at once; on
+        With ``upgrade`` the schema is brought to the newest first; with ``any_schema`` an older one is let be, for
+        those who only look at the schema or upgrade it themselves. ``readers`` is how many may read at once; on
         SQLite one writes at a time, on PostgreSQL as many as read.
 
         Raises UserFault: the file is broken or can't be opened, the server can't be reached, the schema is newer
-        than this ctiserver, or (without ``upgrade``) older.
+        than this ctiserver, or (with neither) older.
         """
         parsed = parse_url(url)
         engines = (
@@ -54,7 +57,7 @@ class Database:
         )
         database = cls(*engines)
         try:
-            await database._prepare(parsed, upgrade)
+            await database._prepare(parsed, upgrade, any_schema)
             yield database
         finally:
             await database._reading.dispose()
@@ -123,7 +126,7 @@ class Database:
             async with _connected(self._writing) as connection, connection.begin():
                 return await connection.run_sync(schema.upgrade)
 
-    async def _prepare(self, url: sa.URL, upgrade: bool) -> None:
+    async def _prepare(self, url: sa.URL, upgrade: bool, any_schema: bool) -> None:
         try:
             if url.get_backend_name() == "sqlite":
                 await self._check_file()
@@ -136,7 +139,7 @@ class Database:
         except (exc.DBAPIError, exc.TimeoutError, OSError, sqlite3.Error) as error:
             cause = error.orig if isinstance(error, exc.DBAPIError) else error
             raise _unusable(url, cause) from error
-        if found != schema.head():
+        if found != schema.head() and not any_schema:
             raise UserFault(
                 f"the database's schema is {found or 'empty'}, this ctiserver needs {schema.head()}",
                 where=_SETTING,
@@ -189,8 +192,9 @@ def _unusable(url: sa.URL, cause: BaseException | None) -> UserFault:
         return UserFault(
             f"{url.database} can't be opened ({text})", where=_SETTING, fix="Check the path, its rights and free space"
         )
+    shown = url.set(drivername="postgresql").render_as_string(hide_password=True)
     return UserFault(
-        f"the PostgreSQL database at {url.render_as_string(hide_password=True)} can't be used ({cause})",
+        f"the PostgreSQL database at {url.set(drivername='postgresql').render_as_string(hide_password=True)} can't be used ({cause})",
         where=_SETTING,
         fix="Check that it runs, and the host, port, name, user and secret",
     )

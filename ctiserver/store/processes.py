@@ -148,3 +148,32 @@ class Timers:
             sa.select(table).where(table.c.state == "waiting", condition).order_by(table.c.due_at).limit(limit)
         )
         return [rows.build(TimerRow, row) for row in found]
+
+
+class Executors:
+    """Servers that carry processes on, and when each was last heard of."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def beat(self, executor: str, now: datetime) -> None:
+        """This one is alive."""
+        await self._connection.execute(
+            rows.insert_or_replace(self._connection, tables.executors, id=executor, beat_at=now)
+        )
+
+    async def silent_since(self, moment: datetime) -> list[str]:
+        """Those not heard of since then."""
+        table = tables.executors
+        found = await self._connection.execute(
+            sa.select(table.c.id).where(table.c.beat_at < moment).order_by(table.c.id)
+        )
+        return list(found.scalars())
+
+    async def forget(self, executor: str, beat_before: datetime) -> bool:
+        """Remove one that has not been heard of since; False if it was, or somebody else removed it."""
+        table = tables.executors
+        done = await self._connection.execute(
+            sa.delete(table).where(table.c.id == executor, table.c.beat_at < beat_before)
+        )
+        return done.rowcount == 1

@@ -358,3 +358,10 @@ outbox = Table(
         postgresql_where=text("handed_at IS NULL"),
     ),
 )
+
+executors = Table(  # servers that carry processes on, and when each was last heard of
+    "executors",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    _at("beat_at"),
+)

@@ -10,7 +10,7 @@ from ctiserver.store.flow_states import FlowStates
 from ctiserver.store.outbox import Outbox
 from ctiserver.store.people import Agents, Sessions, Users
 from ctiserver.store.pops import Pops
-from ctiserver.store.processes import Processes, Timers
+from ctiserver.store.processes import Executors, Processes, Timers
 from ctiserver.store.records import Records
 from ctiserver.store.work_orders import WorkOrders
 
@@ -35,4 +35,5 @@ class UnitOfWork:
         self.processes = Processes(connection)
         self.work_orders = WorkOrders(connection)
         self.timers = Timers(connection)
+        self.executors = Executors(connection)
         self.outbox = Outbox(connection)

@@ -145,11 +145,13 @@ async def running(database: Database, workflow_url: str, *texts: str) -> AsyncIt
         await asyncio.wait([service])
 
 
-async def until(condition: Callable[[], Awaitable[bool]], what: str, *, every_s: float = 0.02) -> None:
+async def until(
+    condition: Callable[[], Awaitable[bool]], what: str, *, every_s: float = 0.02, deadline_s: float = DEADLINE_S
+) -> None:
     """Wait until ``condition`` holds; it fails after a deadline, saying what was waited for."""
     try:
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(deadline_s):
             while not await condition():  # noqa: ASYNC110 - what is waited for lies in a database
                 await asyncio.sleep(every_s)
     except TimeoutError:
-        raise AssertionError(f"waited {DEADLINE_S:g} s in vain until {what}") from None
+        raise AssertionError(f"waited {deadline_s:g} s in vain until {what}") from None

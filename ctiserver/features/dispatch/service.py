@@ -197,7 +197,7 @@ class Dispatch:
 
 def _theirs(order: WorkOrder, actor: User) -> None:
     mine = order.assignee == actor.id or (order.assignee is None and order.role == actor.role)
-    if not mine and actor.role not in ("supervisor", "admin"):
+    if not mine and actor.role not in ("dispatcher", "supervisor", "admin"):
         raise NotYours(f"work order {order.number} is somebody else's")
 
 

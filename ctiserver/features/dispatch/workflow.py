@@ -1,4 +1,4 @@
-"""The durable part, running: engine, relay, and a sweep that finds what either might have lost."""
+"""The durable part, running: engine, relay, a beat that finds dead servers, and a sweep that finds lost timers."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from ctiserver.store.outbox import OutboxRow
 
 log = structlog.get_logger(__name__)
 
+_BEAT_EVERY_S = 2.0
+#: An executor not heard of for so long is dead, or as good as: should it wake again, what it was told once is known.
+_DEAD_AFTER = timedelta(seconds=10)
 _SWEEP_EVERY_S = 30.0
 #: A timer that has not fired so long after it was due is looked for; under load timers fire a few seconds late.
 _OVERDUE = timedelta(seconds=30)
@@ -27,7 +30,7 @@ _BATCH = 500
 
 
 class Workflow:
-    """Engine, relay and sweep on one database."""
+    """Engine, relay, beat and sweep on one database."""
 
     def __init__(
         self, database: Database, advance: Advance, clock: Clock, url: str, settings: WorkflowSettings
@@ -45,13 +48,36 @@ class Workflow:
         Raises UserFault if the engine's database can't be used.
         """
         async with Engine.open(
-            self._url, self._advance, self._clock, threads=self._settings.threads, polling_s=self._settings.polling_s
+            self._url,
+            self._advance,
+            self._clock,
+            threads=self._settings.threads,
+            polling_s=self._settings.polling_s,
+            executor_id=self._settings.executor,
         ) as engine:
             self.ready.set()
             relay = Relay(self._database, TOPICS, lambda rows: _receive(engine, rows), self._clock)
             async with asyncio.TaskGroup() as group:
                 group.create_task(relay.run(), name="workflow-relay")
+                group.create_task(self._keep_beating(engine), name="workflow-beat")
                 group.create_task(self._keep_sweeping(engine), name="workflow-sweep")
+
+    async def _keep_beating(self, engine: Engine) -> None:
+        while True:
+            await self.beat(engine)
+            await asyncio.sleep(_BEAT_EVERY_S)
+
+    async def beat(self, engine: Engine) -> None:
+        """Say that this executor lives, and carry on what those had begun that don't any more."""
+        now = self._clock.now()
+        async with self._database.unit_of_work() as uow:
+            await uow.executors.beat(self._settings.executor, now)
+            silent = await uow.executors.silent_since(now - _DEAD_AFTER)
+        for executor in silent:
+            taken = await engine.take_over([executor])
+            log.warning("executor_taken_over", executor=executor, workflows=taken)
+            async with self._database.unit_of_work() as uow:
+                await uow.executors.forget(executor, now - _DEAD_AFTER)
 
     async def _keep_sweeping(self, engine: Engine) -> None:
         while True:

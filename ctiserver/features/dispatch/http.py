@@ -1,0 +1,213 @@
+"""``/api/v1/work-orders``: a person's inbox, and what they do with an order."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from datetime import datetime
+from typing import Annotated
+
+from aiohttp import web
+from pydantic import Field
+
+from ctiserver.features.dispatch.service import Dispatch, NotYours, UnknownOutcome
+from ctiserver.model.contact import Contact
+from ctiserver.model.ids import UserId, WorkOrderId
+from ctiserver.model.json_value import Json, JsonObject
+from ctiserver.model.person import Role
+from ctiserver.model.record import Record
+from ctiserver.model.work_order import IllegalAct, WorkOrder
+from ctiserver.site import Site
+from ctiserver.store.database import Database
+from ctiserver.store.unit_of_work import UnitOfWork
+from ctiserver.web.access import EVERYBODY, Intent, Person, person_of
+from ctiserver.web.problems import Conflict, Invalid, NotFound
+from ctiserver.web.routes import Body, Route, json_answer, read_body
+
+TEXT_MAX = 20_000
+#: Those who give orders out and may look at, and act on, all of them.
+DISPATCHERS: frozenset[Role] = frozenset[Role]({"dispatcher", "supervisor", "admin"})
+
+
+class ActBody(Body):
+    """POST …/accept, …/set-out, …/start, …/resume: nothing more is to be said."""
+
+
+class ReasonBody(Body):
+    """POST …/decline, …/hold"""
+
+    reason: Annotated[str, Field(max_length=TEXT_MAX)] = ""
+
+
+class CompleteBody(Body):
+    """POST …/complete"""
+
+    outcome: Annotated[str, Field(min_length=1, max_length=40)]
+    report: Annotated[str, Field(max_length=TEXT_MAX)] = ""
+    values: Annotated[dict[str, str], Field(max_length=50)] = {}  # noqa: RUF012 - pydantic copies defaults
+    """What else the order came to, such as ``labour`` or ``parts``; amounts are decimals as text."""
+
+
+class AssignBody(Body):
+    """POST …/assign"""
+
+    to: Annotated[str, Field(min_length=1, max_length=64)]  #: a log-in
+
+
+class DispatchHttp:
+    """The routes of work orders."""
+
+    def __init__(self, dispatch: Dispatch, database: Database, site: Site) -> None:
+        self._dispatch = dispatch
+        self._database = database
+        self._site = site
+
+    def routes(self) -> list[Route]:
+        order = "/api/v1/work-orders/{order_id}"
+        return [
+            Route(method="GET", path="/api/v1/work-orders", handler=self._list, roles=EVERYBODY),
+            Route(method="GET", path=order, handler=self._show, roles=EVERYBODY),
+            Route(method="POST", path=f"{order}/accept", handler=self._accept, roles=EVERYBODY),
+            Route(method="POST", path=f"{order}/set-out", handler=self._set_out, roles=EVERYBODY),
+            Route(method="POST", path=f"{order}/start", handler=self._start, roles=EVERYBODY),
+            Route(method="POST", path=f"{order}/decline", handler=self._decline, roles=EVERYBODY),
+            Route(method="POST", path=f"{order}/hold", handler=self._hold, roles=EVERYBODY),
+            Route(method="POST", path=f"{order}/resume", handler=self._resume, roles=EVERYBODY),
+            Route(method="POST", path=f"{order}/complete", handler=self._complete, roles=EVERYBODY),
+            Route(method="POST", path=f"{order}/assign", handler=self._assign, roles=DISPATCHERS),
+        ]
+
+    async def may_reach(self, person: Person, order_id: str, intent: Intent) -> bool:
+        """Whose order it is, those of its role while nobody has it, and those who give orders out."""
+        async with self._database.reading() as uow:
+            order = await uow.work_orders.find(WorkOrderId(order_id))
+        if order is None:
+            return False
+        unclaimed = order.assignee is None and order.role == person.role
+        return order.assignee == person.user_id or unclaimed or person.role in DISPATCHERS
+
+    async def _list(self, request: web.Request) -> web.Response:
+        if request.query.get("assignee", "me") != "me":
+            raise Invalid("say assignee=me", {"assignee": "me"})
+        orders = await self._dispatch.inbox(
+            person_of(request).user_id, open_only=request.query.get("open", "true") != "false"
+        )
+        return json_answer({"work_orders": await self._whole(orders)})
+
+    async def _show(self, request: web.Request) -> web.Response:
+        async with self._database.reading() as uow:
+            order = await uow.work_orders.get(_id(request))
+        return json_answer((await self._whole([order]))[0])
+
+    async def _accept(self, request: web.Request) -> web.Response:
+        await read_body(request, ActBody)
+        return await self._acted(self._dispatch.accept(_id(request), _me(request)))
+
+    async def _set_out(self, request: web.Request) -> web.Response:
+        await read_body(request, ActBody)
+        return await self._acted(self._dispatch.set_out(_id(request), _me(request)))
+
+    async def _start(self, request: web.Request) -> web.Response:
+        await read_body(request, ActBody)
+        return await self._acted(self._dispatch.start(_id(request), _me(request)))
+
+    async def _resume(self, request: web.Request) -> web.Response:
+        await read_body(request, ActBody)
+        return await self._acted(self._dispatch.resume(_id(request), _me(request)))
+
+    async def _decline(self, request: web.Request) -> web.Response:
+        body = await read_body(request, ReasonBody)
+        return await self._acted(self._dispatch.decline(_id(request), _me(request), body.reason))
+
+    async def _hold(self, request: web.Request) -> web.Response:
+        body = await read_body(request, ReasonBody)
+        return await self._acted(self._dispatch.hold(_id(request), _me(request), body.reason))
+
+    async def _complete(self, request: web.Request) -> web.Response:
+        body = await read_body(request, CompleteBody)
+        result: dict[str, Json] = {**body.values, "report": body.report}
+        return await self._acted(self._dispatch.complete(_id(request), _me(request), body.outcome, result))
+
+    async def _assign(self, request: web.Request) -> web.Response:
+        body = await read_body(request, AssignBody)
+        async with self._database.reading() as uow:
+            to = await uow.users.by_login(body.to)
+        if to is None or not to.active:
+            raise Invalid(f"nobody logs in as {body.to}", {"to": "unknown"})
+        return await self._acted(self._dispatch.assign(_id(request), to.id, _me(request)))
+
+    async def _acted(self, act: Awaitable[WorkOrder]) -> web.Response:
+        try:
+            order = await act
+        except NotYours as error:
+            raise NotFound(str(error)) from None
+        except IllegalAct as error:
+            raise Conflict(str(error)) from None
+        except UnknownOutcome as error:
+            raise Invalid(str(error), {"outcome": "unknown"}) from None
+        return json_answer((await self._whole([order]))[0])
+
+    async def _whole(self, orders: list[WorkOrder]) -> list[JsonObject]:
+        async with self._database.reading() as uow:
+            return [{**order_json(order), "record": await self._record(uow, order)} for order in orders]
+
+    async def _record(self, uow: UnitOfWork, order: WorkOrder) -> JsonObject:
+        """As much of the record as its doer needs."""
+        record = await uow.records.get(order.record_id)
+        contact = None if record.contact_id is None else await uow.contacts.find(record.contact_id)
+        return {
+            "id": record.id,
+            "number": record.number,
+            "subject": record.subject,
+            "priority": record.priority,
+            "notes": record.notes,
+            "caller_number": record.caller_number,
+            "contact": None if contact is None else _contact(contact),
+            "fields": self._fields(record),
+        }
+
+    def _fields(self, record: Record) -> list[Json]:
+        known = self._site.record_types.get(record.type)
+        titles = {} if known is None else {name: dict(field.title) for name, field in known.fields.items()}
+        return [
+            {"name": name, "title": titles.get(name, {}), "value": "" if value is None else str(value)}
+            for name, value in record.fields.items()
+        ]
+
+
+def order_json(order: WorkOrder) -> dict[str, Json]:
+    """An order as the API writes it."""
+    return {
+        "id": order.id,
+        "number": order.number,
+        "kind": order.kind,
+        "step": order.step,
+        "state": order.state,
+        "outcome": order.outcome,
+        "assignee": order.assignee,
+        "role": order.role,
+        "accept_by": _time(order.accept_by),
+        "due_at": _time(order.due_at),
+        "planned_at": _time(order.planned_at),
+        "late": order.late,
+        "outcomes": order.payload.get("outcomes", []),
+        "considered": order.payload.get("considered", []),
+        "result": dict(order.result),
+        "created_at": _time(order.created_at),
+        "revision": order.revision,
+    }
+
+
+def _contact(contact: Contact) -> JsonObject:
+    return {"name": contact.name, "organisation": contact.organisation, "numbers": list(contact.numbers)}
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
+
+
+def _id(request: web.Request) -> WorkOrderId:
+    return WorkOrderId(request.match_info["order_id"])
+
+
+def _me(request: web.Request) -> UserId:
+    return person_of(request).user_id
