@@ -15,7 +15,7 @@ from aiohttp import web
 
 from ctiserver.model.ids import AgentId, UserId
 from ctiserver.model.person import ROLES, Role
-from ctiserver.web.problems import NotAllowed, NotFound, NotLoggedIn
+from ctiserver.web.problems import NoAgent, NotAllowed, NotFound, NotLoggedIn
 
 Intent = Literal["read", "write"]
 
@@ -58,10 +58,10 @@ def person_of(request: web.Request) -> Person:
 
 
 def agent_of(request: web.Request) -> AgentId:
-    """The agent that the asking person is. Raises NotAllowed if the account takes no calls."""
+    """The agent that the asking person is. Raises NoAgent if the account takes no calls."""
     agent_id = person_of(request).agent_id
     if agent_id is None:
-        raise NotAllowed("this account is no agent: it has no phone; an admin gives it one with `ctiserver user add`")
+        raise NoAgent("this account is no agent: it has no phone; an admin makes one with `ctiserver user add`")
     return agent_id
 
 

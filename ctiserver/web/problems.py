@@ -39,6 +39,13 @@ class NotAllowed(Refusal):
     code = "not_allowed"
 
 
+class NoAgent(Refusal):
+    """This account is no agent: it has no phone."""
+
+    status = 403
+    code = "no_agent"
+
+
 class ForeignOrigin(Refusal):
     """The request does not come from this server's own pages (its Origin header says otherwise, or is missing)."""
 

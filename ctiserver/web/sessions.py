@@ -119,5 +119,5 @@ class Sessions:
             httponly=True,
             secure=self._secure,
             samesite="Strict",
-            max_age=max(0, int((session.expires_at - self._clock.now()).total_seconds())),
+            max_age=max(0, round((session.expires_at - self._clock.now()).total_seconds())),
         )

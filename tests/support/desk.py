@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from aiohttp import ClientResponse, ClientSession, CookieJar
+from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse, CookieJar
 from argon2 import PasswordHasher
 
 from ctiserver.bus import Bus
-from ctiserver.clock import SystemClock
+from ctiserver.clock import Clock, SystemClock
 from ctiserver.features.agents import push as agents_push
 from ctiserver.features.agents.http import AgentsHttp
 from ctiserver.features.agents.service import Agents
@@ -234,9 +234,11 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(folder: Path, *, site: Site | None = None, web: WebSettings | None = None) -> AsyncIterator[Desk]:
+async def desk(
+    folder: Path, *, site: Site | None = None, web: WebSettings | None = None, clock: Clock | None = None
+) -> AsyncIterator[Desk]:
     """The desk on a real port, with its services running."""
-    clock = SystemClock()
+    clock = clock or SystemClock()
     bus = Bus()
     site = site or load_site(shipped("config"))
     async with Database.open(f"sqlite:///{folder}/ctiserver.sqlite", upgrade=True) as database:
@@ -350,6 +352,15 @@ class Browser:
         text = await response.text()
         assert response.status == status, f"{method} {path}: {response.status} {text}"
         return await response.json(content_type=None) if text else None
+
+    @asynccontextmanager
+    async def socket(self, **headers: str) -> AsyncIterator[ClientWebSocketResponse]:
+        """A WebSocket opened with a fresh ticket."""
+        ticket = (await self.json("POST", "/api/v1/tickets", status=201))["ticket"]
+        async with self.http.ws_connect(
+            f"{self.url}/ws?ticket={ticket}", headers={"Origin": self._origin, **headers}
+        ) as socket:
+            yield socket
 
     async def log_in(self, login: str, password: str = PASSWORD) -> Any:
         """Log in, and who that is."""

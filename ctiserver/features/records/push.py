@@ -8,6 +8,8 @@ from ctiserver.store.database import Database
 from ctiserver.web.access import DESK
 from ctiserver.web.hub import Hub, Topic
 
+ULID_LENGTH = 26
+
 
 def topics(database: Database) -> list[Topic]:
     """What browsers can follow of records; the desk sees every record."""
@@ -17,7 +19,7 @@ def topics(database: Database) -> list[Topic]:
             record = await uow.records.find(RecordId(key))
         return {"revision": None if record is None else record.revision}
 
-    return [Topic(kind="record", roles=DESK, may=lambda person, key: True, snapshot=revision)]
+    return [Topic(kind="record", roles=DESK, may=lambda person, key: len(key) == ULID_LENGTH, snapshot=revision)]
 
 
 def publish(hub: Hub, record_id: RecordId, revision: int | None = None) -> None:

@@ -1,0 +1,170 @@
+"""Log-in and its sessions: cookies, rotation, ends, and guessing made slow."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientResponse, WSMsgType
+
+from ctiserver.clock import ManualClock
+from ctiserver.errors import UserFault
+from ctiserver.features.users.passwords import Attempts
+from ctiserver.web.hub import CLOSE_LOGGED_OUT
+from ctiserver.web.problems import TooMany
+from ctiserver.web.sessions import COOKIE, hash_of
+from tests.support.desk import PASSWORD, Browser, Desk, desk
+
+
+def _cookie(response: ClientResponse) -> str:
+    [header] = response.headers.getall("Set-Cookie")
+    return header
+
+
+async def test_the_cookie_is_out_of_reach_for_scripts_and_other_sites(running: Desk, browser: Browser) -> None:
+    response = await browser.ask("POST", "/api/v1/session", {"login": "agent1", "password": PASSWORD})
+    header = _cookie(response)
+    assert header.startswith(f"{COOKIE}=")
+    assert "HttpOnly" in header
+    assert "SameSite=Strict" in header
+    assert "Path=/" in header
+    assert "Max-Age=43200" in header
+    assert (await response.json())["agent_id"] == "agent1"
+
+
+async def test_the_token_is_stored_only_as_its_hash(running: Desk, browser: Browser) -> None:
+    response = await browser.ask("POST", "/api/v1/session", {"login": "agent1", "password": PASSWORD})
+    token = response.cookies[COOKIE].value
+    async with running.database.reading() as uow:
+        assert await uow.sessions.find(token) is None
+        assert await uow.sessions.find(hash_of(token)) is not None
+
+
+@pytest.mark.parametrize("login", ["agent1", "nobody-here"])
+async def test_a_wrong_name_and_a_wrong_password_look_alike(browser: Browser, login: str) -> None:
+    problem = await browser.json("POST", "/api/v1/session", {"login": login, "password": "wrong"}, status=401)
+    assert problem["code"] == "wrong_login"
+    assert problem["title"] == "the name or the password is wrong"
+
+
+async def test_the_page_may_ask_who_is_logged_in(running: Desk, browser: Browser) -> None:
+    assert await browser.json("GET", "/api/v1/session") == {"me": None}
+    me = await browser.log_in("agent1")
+    assert await browser.json("GET", "/api/v1/session") == {"me": me}
+
+
+async def test_logging_out_ends_the_session_and_its_sockets(running: Desk, agent: Browser) -> None:
+    cookies = {cookie.key: cookie.value for cookie in agent.http.cookie_jar}
+    async with agent.socket() as socket:
+        await agent.json("DELETE", "/api/v1/session", status=204)
+        message = await socket.receive(timeout=5)
+        assert message.type is WSMsgType.CLOSE
+        assert message.data == CLOSE_LOGGED_OUT
+    async with Browser(running.url) as thief:
+        thief.http.cookie_jar.update_cookies(cookies)
+        await thief.json("GET", "/api/v1/me", status=401)
+
+
+async def test_a_new_password_ends_every_session(running: Desk, agent: Browser) -> None:
+    await running.users.set_password("agent1", "another password")
+    await agent.json("GET", "/api/v1/me", status=401)
+    await agent.json("POST", "/api/v1/session", {"login": "agent1", "password": PASSWORD}, status=401)
+    await agent.log_in("agent1", "another password")
+
+
+async def test_a_second_log_in_in_the_same_browser_ends_the_first(running: Desk, agent: Browser) -> None:
+    old = next(iter(agent.http.cookie_jar)).value
+    await agent.log_in("agent2")
+    assert (await agent.json("GET", "/api/v1/me"))["login"] == "agent2"
+    async with running.database.reading() as uow:
+        assert await uow.sessions.find(hash_of(old)) is None
+
+
+async def test_the_token_rotates_and_the_old_one_dies_after_its_grace(tmp_path: Path) -> None:
+    clock = ManualClock(datetime(2026, 11, 21, 8, tzinfo=UTC))
+    async with desk(tmp_path, clock=clock) as it, Browser(it.url) as browser, Browser(it.url) as late:
+        await it.add_user("agent1", "agent")
+        await browser.log_in("agent1")
+        old = next(iter(browser.http.cookie_jar)).value
+        late.http.cookie_jar.update_cookies({COOKIE: old})
+
+        clock.advance(14 * 60)
+        assert "Set-Cookie" not in (await browser.ask("GET", "/api/v1/me")).headers
+        clock.advance(2 * 60)
+        assert f"{COOKIE}=" in _cookie(await browser.ask("GET", "/api/v1/me"))
+        fresh = next(iter(browser.http.cookie_jar)).value
+        assert fresh != old
+        # A request that was under way with the old token is served, and does not rotate again.
+        response = await late.ask("GET", "/api/v1/me")
+        assert response.status == 200
+        assert "Set-Cookie" not in response.headers
+        clock.advance(61)
+        await late.json("GET", "/api/v1/me", status=401)
+        await browser.json("GET", "/api/v1/me")
+
+
+async def test_a_session_ends_at_a_fixed_time_however_busy(tmp_path: Path) -> None:
+    clock = ManualClock(datetime(2026, 11, 21, 8, tzinfo=UTC))
+    async with desk(tmp_path, clock=clock) as it, Browser(it.url) as browser:
+        await it.add_user("agent1", "agent")
+        await browser.log_in("agent1")
+        for _ in range(47):
+            clock.advance(15 * 60)
+            await browser.json("GET", "/api/v1/me")
+        clock.advance(15 * 60)
+        browser.http.cookie_jar.update_cookies({COOKIE: next(iter(browser.http.cookie_jar)).value})
+        await browser.json("GET", "/api/v1/me", status=401)
+
+
+async def test_guessing_is_made_slow(tmp_path: Path) -> None:
+    clock = ManualClock(datetime(2026, 11, 21, 8, tzinfo=UTC))
+    async with desk(tmp_path, clock=clock) as it, Browser(it.url) as browser:
+        await it.add_user("agent1", "agent")
+        for _ in range(5):
+            await browser.json("POST", "/api/v1/session", {"login": "agent1", "password": "wrong"}, status=401)
+        response = await browser.ask("POST", "/api/v1/session", {"login": "agent1", "password": PASSWORD})
+        assert response.status == 429
+        assert int(response.headers["Retry-After"]) >= 2
+        clock.advance(int(response.headers["Retry-After"]))
+        await browser.log_in("agent1")
+
+
+def test_waits_double_up_to_a_limit_and_are_forgotten() -> None:
+    clock = ManualClock(datetime(2026, 11, 21, 8, tzinfo=UTC))
+    attempts = Attempts(clock)
+    waits = []
+    for _ in range(16):
+        attempts.failed("agent1@198.51.100.1")
+        try:
+            attempts.check("agent1@198.51.100.1")
+            waits.append(0)
+        except TooMany as error:
+            waits.append(error.retry_after_s)
+    assert waits[:7] == [0, 0, 0, 0, 3, 5, 9]
+    assert waits[-1] == 301
+    clock.advance(900)
+    attempts.failed("agent1@198.51.100.1")
+    attempts.check("agent1@198.51.100.1")
+
+
+@pytest.mark.parametrize(
+    ("login", "password", "words"),
+    [
+        ("Agent 1", "long enough", "can't be a log-in name"),
+        ("agent3", "short", "a password has 8 to 256 characters"),
+        ("agent1", "long enough", "there is an account agent1 already"),
+    ],
+)
+async def test_an_account_that_can_not_be_is_refused_with_a_reason(
+    running: Desk, login: str, password: str, words: str
+) -> None:
+    with pytest.raises(UserFault, match=words):
+        await running.users.add(login, name="x", role="agent", password=password)
+
+
+async def test_two_agents_can_not_have_one_phone(running: Desk) -> None:
+    with pytest.raises(UserFault, match="belongs to agent1"):
+        await running.users.add(
+            "agent3", name="x", role="agent", password=PASSWORD, extension="199", interface="PJSIP/agent1"
+        )
