@@ -1,4 +1,4 @@
-"""AMI's bytes, without any I/O: ``feed(data)`` gives messages, ``encode_action`` gives bytes or refuses.
+"""AMI's bytes, without any I/O: ``feed(data)`` gives messages, ``refuse_unsafe`` guards what is written.
 
 AMI is lines ``Key: value`` ended by CR LF, a message ended by an empty line; after connecting one line greets. Keys may
 repeat (``ChanVariable``, ``Output``). Asterisk passes through whatever bytes a caller's name holds, so text that is not
@@ -30,6 +30,11 @@ class _Needles(dict[str, str]):
 _NEEDLES = _Needles()  #: keys come from our own source, so this stays small
 
 
+def needles(*keys: str) -> tuple[str, ...]:
+    """Keys as :meth:`Message.values` looks for them."""
+    return tuple(f"\r\n{key}: " for key in keys)
+
+
 class Message:
     """One AMI event or response. ``name`` is the event's name, empty for a response.
 
@@ -51,6 +56,26 @@ class Message:
             return default
         start += len(needle)
         return text[start : text.find("\r\n", start)]
+
+    def values(self, needles: tuple[str, ...]) -> list[str]:
+        """The first value of each key, empty for those that are missing; :func:`needles` makes the argument.
+
+        Quick where the keys are in the order in which Asterisk writes them.
+        """
+        text = self._text
+        found = []
+        at = 0
+        for needle in needles:
+            start = text.find(needle, at)
+            if start < 0:
+                start = text.find(needle)
+            if start < 0:
+                found.append("")
+            else:
+                start += len(needle)
+                at = text.find("\r\n", start)
+                found.append(text[start:at])
+        return found
 
     def all(self, key: str) -> list[str]:
         """All values of ``key``, in order."""
@@ -180,23 +205,16 @@ def _text(line: bytes) -> str:
 
 
 def refuse_unsafe(name: str, value: str) -> str:
-    """``value`` itself.
+    """``value`` itself, which may be sent to the PBX.
 
     Raises UnsafeValue if it holds CR, LF or NUL: it could forge further headers, such as a variable or an account code.
+    Also if it is no text that UTF-8 can write.
     """
     if any(character in value for character in _UNSAFE):
         raise UnsafeValue(f"{name} holds a line break or NUL; it was not sent to the PBX")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise UnsafeValue(f"{name} holds half a character; it was not sent to the PBX") from None
     return value
-
-
-def encode_action(fields: Iterable[tuple[str, str]]) -> bytes:
-    """An action as AMI reads it; ``fields`` starts with ``Action``.
-
-    Raises UnsafeValue for a key or value with CR, LF or NUL, and for a key with a colon.
-    """
-    lines = []
-    for key, value in fields:
-        if ":" in key:
-            raise UnsafeValue(f"{key!r} is no AMI key")
-        lines.append(f"{refuse_unsafe('an AMI key', key)}: {refuse_unsafe(key, value)}\r\n")
-    return ("".join(lines) + "\r\n").encode()

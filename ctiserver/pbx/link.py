@@ -92,8 +92,14 @@ class _AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no type
 
     def connection_lost(self, exc: Exception | None) -> None:
         # Not panoramisk's: that one would put our actions aside, and send them again after a reconnect.
+        self._end("the PBX closed the connection" if exc is None else f"the connection broke: {exc}")
+
+    def close(self) -> None:
+        self._end("the link was closed")
+        self.transport.abort()  # a peer that has stopped reading must not keep the socket open
+
+    def _end(self, reason: str) -> None:
         self.closed = True
-        reason = "the PBX closed the connection" if exc is None else f"the connection broke: {exc}"
         for action in list(self.responses.values()):
             if not action.future.done():
                 action.future.set_exception(PeerLost(reason))

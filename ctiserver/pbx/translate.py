@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ctiserver.model import signals as s
 from ctiserver.model.events import MemberStatus
 from ctiserver.model.ids import Interface, Linkedid, QueueName, Uniqueid
-from ctiserver.pbx.codec import Message
+from ctiserver.pbx.codec import Message, needles
 
 #: Asterisk's device states as app_queue gives them in ``Status``.
 _DEVICE_STATES: tuple[MemberStatus, ...] = (
@@ -50,37 +50,33 @@ def _int(text: str) -> int:
         return 0
 
 
+#: A channel's headers, in the order in which Asterisk writes them; other channels of an event have a prefix.
+_WHO = {
+    prefix: needles(
+        *(
+            prefix + key
+            for key in ("Channel", "CallerIDNum", "CallerIDName", "Context", "Exten", "Uniqueid", "Linkedid")
+        )
+    )
+    for prefix in (
+        "",
+        "Dest",
+        "LocalOne",
+        "LocalTwo",
+        "Transferer",
+        "OrigTransferer",
+        "SecondTransferer",
+        "Transferee",
+        "TransferTarget",
+    )
+}
+
+
 def _who(message: Message, prefix: str = "") -> s.Who | None:
-    get = message.get
-    uniqueid = get(_UNIQUEID[prefix])
+    channel, number, name, context, exten, uniqueid, linkedid = message.values(_WHO[prefix])
     if not uniqueid or uniqueid == "<unknown>":
         return None
-    return s.Who(
-        Uniqueid(uniqueid),
-        Linkedid(get(_LINKEDID[prefix])),
-        get(_CHANNEL[prefix]),
-        _known(get(_NUMBER[prefix])),
-        _known(get(_NAME[prefix])),
-        get(_CONTEXT[prefix]),
-        get(_EXTEN[prefix]),
-    )
-
-
-_PREFIXES = (
-    "",
-    "Dest",
-    "LocalOne",
-    "LocalTwo",
-    "Transferer",
-    "OrigTransferer",
-    "SecondTransferer",
-    "Transferee",
-    "TransferTarget",
-)
-_UNIQUEID, _LINKEDID, _CHANNEL, _NUMBER, _NAME, _CONTEXT, _EXTEN = (
-    {prefix: prefix + key for prefix in _PREFIXES}
-    for key in ("Uniqueid", "Linkedid", "Channel", "CallerIDNum", "CallerIDName", "Context", "Exten")
-)
+    return s.Who(Uniqueid(uniqueid), Linkedid(linkedid), channel, _known(number), _known(name), context, exten)
 
 
 def _newchannel(message: Message, at: float | None) -> s.Signal | None:

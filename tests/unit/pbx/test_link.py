@@ -1,0 +1,353 @@
+"""The AMI link against an Asterisk that does what a test wants: whatever goes wrong is an error, and nothing leaks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from ctiserver.bus import Bus, Subscription
+from ctiserver.clock import SystemClock
+from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UnsafeValue, UserFault
+from ctiserver.model.events import CallEnded, CallerEnteredQueue, CallStarted, MemberChanged, PbxDown, PbxEvent, PbxUp
+from ctiserver.model.ids import Interface, PbxName, QueueName, Uniqueid
+from ctiserver.pbx.link import PbxLink
+from ctiserver.settings import PbxSettings
+from tests.support.ami import FakeAmi, channel, event, fake_ami
+
+REPAIR = QueueName("repair")
+AGENT1 = Interface("PJSIP/agent1")
+MEMBER = {"Queue": REPAIR, "Name": "Agent One", "Location": AGENT1, "Membership": "dynamic", "Penalty": 1, "Status": 1}
+
+
+def settings(pbx: FakeAmi, **more: Any) -> PbxSettings:
+    quick = {"ping_every_s": 30.0, "reconnect_first_s": 0.01, "reconnect_longest_s": 0.05, "action_timeout_s": 2.0}
+    return PbxSettings(port=pbx.port, secret="right", **(quick | more))  # type: ignore[arg-type]
+
+
+class Listening:
+    """What the link publishes."""
+
+    def __init__(self, subscription: Subscription[PbxEvent]) -> None:
+        self.heard: list[PbxEvent] = []
+        self._subscription = subscription
+
+    async def until(self, wanted: Callable[[PbxEvent], bool]) -> PbxEvent:
+        async with asyncio.timeout(5):
+            async for one in self._subscription:
+                self.heard.append(one)
+                if wanted(one):
+                    return one
+        raise AssertionError("the bus closed")
+
+    async def first(self, kind: type[PbxEvent]) -> Any:
+        return await self.until(lambda one: isinstance(one, kind))
+
+
+@asynccontextmanager
+async def linked(pbx: FakeAmi, name: str = "main", **more: Any) -> AsyncIterator[tuple[PbxLink, Listening]]:
+    bus = Bus()
+    link = PbxLink(PbxName(name), settings(pbx, **more), bus, SystemClock())
+    with bus.subscribe(PbxEvent) as subscription:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(link.run())
+            try:
+                async with asyncio.timeout(5):
+                    await link.ready()
+                yield link, Listening(subscription)
+            finally:
+                task.cancel()
+
+
+@pytest.fixture(autouse=True)
+async def nothing_left() -> AsyncIterator[None]:
+    yield
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def run_until_fault(pbx: FakeAmi, **more: Any) -> UserFault:
+    link = PbxLink(PbxName("main"), settings(pbx, **more), Bus(), SystemClock())
+    async with asyncio.timeout(5):
+        with pytest.raises(UserFault) as fault:
+            await link.run()
+    return fault.value
+
+
+async def test_snapshot_comes_before_up() -> None:
+    rows = [channel("1795288453.1", Duration="00:00:40", BridgeId="")]
+    waiting = [{"Queue": REPAIR, "Position": 1, "Channel": "x", "Uniqueid": "1795288453.1", "Wait": 30}]
+    async with fake_ami(channels=rows, entries=waiting, members=[MEMBER]) as pbx, linked(pbx) as (link, listening):
+        up = await listening.first(PbxUp)
+        assert [type(one) for one in listening.heard] == [MemberChanged, CallStarted, CallerEnteredQueue, PbxUp]
+        assert up.version == "22.10.1"
+        assert up.at - up.epoch - timedelta(hours=1) < timedelta(seconds=2)
+        [call] = link.calls()
+        assert call.reconstructed
+        assert call.ani == "13800138000"
+        assert call.direction == "inbound"
+        assert [visit.queue for visit in call.queue_visits] == [REPAIR]
+        [seat] = link.members()
+        assert (seat.interface, seat.penalty, seat.status) == (AGENT1, 1, "free")
+
+
+async def test_what_happens_during_the_snapshot_is_taken_in_after_it() -> None:
+    began = event("Newchannel", **channel("1795288453.7", ChannelState=4), Timestamp="1795288453.5")
+    late = event("Hangup", **channel("1795288453.3", "PJSIP/trunk-00000003"), Cause=16)
+    async with fake_ami(said_before_channels=began + late) as pbx, linked(pbx) as (link, listening):
+        await listening.first(PbxUp)
+        assert [type(one) for one in listening.heard] == [CallStarted, PbxUp]
+        assert [call.linkedids for call in link.calls()] == [("1795288453.7",)]
+        assert link.counters()["ignored"] == 1
+
+
+async def test_events_become_domain_events() -> None:
+    async with fake_ami() as pbx, linked(pbx) as (link, listening):
+        await pbx.say(event("Newchannel", **channel("1795288453.7", ChannelState=4), Timestamp="1795288453.5"))
+        started = await listening.first(CallStarted)
+        assert started.at.timestamp() == 1795288453.5
+        await pbx.say(event("Hangup", **channel("1795288453.7"), Cause=16, Timestamp="1795288459.5"))
+        ended = await listening.first(CallEnded)
+        assert ended.summary.complete
+        assert link.calls() == []
+
+
+async def test_names_of_any_language_in_any_chunks() -> None:
+    async with fake_ami() as pbx, linked(pbx) as (_, listening):
+        said = event("Newchannel", **channel("1795288453.7", CallerIDName="张三 Jörg"), Timestamp="1795288453.5")
+        for at in range(len(said)):
+            await pbx.say(said[at : at + 1])
+            await asyncio.sleep(0)
+        assert (await listening.first(CallStarted)).caller_name == "张三 Jörg"
+
+
+async def test_rubbish_does_not_end_the_link() -> None:
+    async with fake_ami() as pbx, linked(pbx) as (link, listening):
+        await pbx.say(b"\xff\xfe\x00 rubbish\r\nmore: of it\r\n\r\n" + b"Event: Newchannel\r\nTimestamp: never\r\n\r\n")
+        await pbx.say(event("Newchannel", **channel("1795288453.7")))
+        await listening.first(CallStarted)
+        assert link.counters()["unparsable"] == 1
+        assert pbx.connections == 1
+
+
+async def test_a_wrong_password_is_said_and_not_tried_again() -> None:
+    async with fake_ami(secret="other") as pbx:
+        fault = await run_until_fault(pbx)
+        assert pbx.connections == 1
+    assert "pbxs.main.secret_file" in str(fault)
+    assert "refused the AMI log-in of ctiserver" in str(fault)
+
+
+@pytest.mark.parametrize("version", ["18.26.4", "20.18.1", "21.12.1", "22.8.1", "22.8.1~dfsg+~cs6.13.40431414"])
+async def test_an_old_asterisk_is_refused(version: str) -> None:
+    async with fake_ami(version=version) as pbx:
+        fault = await run_until_fault(pbx)
+    assert version in str(fault)
+    assert "20.18.2, 22.8.2" in str(fault)
+
+
+@pytest.mark.parametrize("version", ["20.18.2", "22.10.1+dfsg+~cs6.17", "23.1.0", "20.7-cert9", "GIT-master-1234"])
+async def test_a_supported_asterisk_is_taken(version: str) -> None:
+    async with fake_ami(version=version) as pbx, linked(pbx) as (link, _):
+        assert link.version == version
+
+
+async def test_a_missing_right_is_said() -> None:
+    async with fake_ami(refuses={"CoreShowChannels": "Permission denied"}) as pbx:
+        fault = await run_until_fault(pbx)
+    assert "Permission denied" in str(fault)
+    assert "config/manager.conf" in str(fault)
+
+
+async def test_an_empty_secret_with_a_line_break_is_refused_before_it_is_sent() -> None:
+    async with fake_ami() as pbx:
+        await run_until_fault(pbx, username="cti\r\nAction: Originate")
+        assert pbx.received == []
+
+
+async def test_a_broken_link_comes_back_and_says_so() -> None:
+    async with fake_ami() as pbx, linked(pbx) as (link, listening):
+        await listening.first(PbxUp)
+        pbx.drop()
+        await listening.first(PbxDown)
+        await listening.first(PbxUp)
+        assert link.up
+        assert pbx.connections == 2
+
+
+async def test_a_pending_action_fails_with_the_link_and_is_not_sent_again() -> None:
+    async with fake_ami(silent={"Originate"}) as pbx, linked(pbx) as (link, listening):
+        await listening.first(PbxUp)
+        order = asyncio.ensure_future(
+            link.originate("PJSIP/agent1", channel_id=Uniqueid("order-1"), context="cti-outbound", exten="100")
+        )
+        await pbx.arrived("Originate")
+        pbx.drop()
+        with pytest.raises(PeerLost):
+            await order
+        pbx.silent.clear()
+        await listening.first(PbxUp)
+        await link.set_variable("PJSIP/x-1", "A", "1")
+        assert len(pbx.actions("Originate")) == 1
+
+
+async def test_no_action_without_a_link() -> None:
+    link = PbxLink(PbxName("main"), PbxSettings(), Bus(), SystemClock())
+    with pytest.raises(PeerLost):
+        await link.queue_pause(AGENT1, paused=True, reason="lunch")
+
+
+async def test_an_unanswered_action_ends_at_its_deadline_and_leaks_nothing() -> None:
+    async with fake_ami(silent={"QueuePause"}) as pbx, linked(pbx, action_timeout_s=0.05) as (link, _):
+        with pytest.raises(DeadlineExceeded):
+            await link.queue_pause(AGENT1, paused=True, reason="lunch")
+        assert link.up
+        assert link._protocol is not None
+        assert link._protocol.responses == {}
+        assert link._protocol._answers == {}
+
+
+async def test_an_unanswered_ping_ends_the_connection() -> None:
+    async with fake_ami(silent={"Ping"}) as pbx, linked(pbx, ping_every_s=0.01, ping_timeout_s=0.05) as (_, listening):
+        down = await listening.first(PbxDown)
+        assert "Ping" in down.reason
+        await listening.first(PbxUp)
+
+
+async def test_a_refusal_is_an_error_with_the_pbxs_words() -> None:
+    async with fake_ami(refuses={"Redirect": "Channel does not exist: x"}) as pbx, linked(pbx) as (link, _):
+        with pytest.raises(PbxRefused, match="Channel does not exist: x"):
+            await link.redirect("x", context="c", exten="1")
+
+
+async def test_what_is_so_already_is_no_error() -> None:
+    refuses = {
+        "QueueAdd": "Unable to add interface: Already there",
+        "QueueRemove": "Unable to remove interface: Not there",
+        "Hangup": "No such channel",
+    }
+    async with fake_ami(refuses=refuses) as pbx, linked(pbx) as (link, _):
+        await link.queue_add(REPAIR, AGENT1, name="Agent One", penalty=3)
+        assert pbx.actions("QueuePenalty")[0]["Penalty"] == ["3"]
+        await link.queue_remove(REPAIR, AGENT1)
+        await link.hangup("PJSIP/gone-1")
+
+
+@pytest.mark.parametrize("forged", ["x\r\nAction: Originate", "x\n", "x\0", "\udcff"])
+async def test_a_forged_value_is_refused_before_anything_is_sent(forged: str) -> None:
+    async with fake_ami() as pbx, linked(pbx) as (link, _):
+        before = len(pbx.received)
+        with pytest.raises(UnsafeValue):
+            await link.set_variable("PJSIP/x-1", "NAME", forged)
+        with pytest.raises(UnsafeValue):
+            await link.originate(
+                "PJSIP/x", channel_id=Uniqueid("1"), context="c", exten="1", variables={"NAME": forged}
+            )
+        with pytest.raises(UnsafeValue):
+            await link.originate("PJSIP/x", channel_id=Uniqueid("1"), context="c", exten="1", caller_number=forged)
+        assert link._protocol is not None
+        assert link._protocol.responses == {}
+        await link.set_variable("PJSIP/x-1", "NAME", "fine")
+        assert len(pbx.received) == before + 1
+
+
+async def test_originate_carries_an_id_and_every_variable() -> None:
+    async with fake_ami() as pbx, linked(pbx) as (link, _):
+        await link.originate(
+            "PJSIP/agent1",
+            channel_id=Uniqueid("order-1"),
+            context="cti-outbound",
+            exten="100",
+            caller_number="4001",
+            caller_name="Repair",
+            timeout_s=20,
+            variables={"CTI_ORDER": "7", "CTI_WHY": "call back"},
+        )
+        [order] = pbx.actions("Originate")
+        assert order["ChannelId"] == ["order-1"]
+        assert order["Variable"] == ["CTI_ORDER=7", "CTI_WHY=call back"]
+        assert order["CallerID"] == ['"Repair" <4001>']
+        assert order["Timeout"] == ["20000"]
+        assert order["Async"] == ["true"]
+
+
+async def test_a_restarted_pbx_ends_its_calls() -> None:
+    rows = [channel("1795288453.1", Duration="00:00:40")]
+    async with fake_ami(channels=rows) as pbx, linked(pbx) as (link, listening):
+        await listening.first(PbxUp)
+        pbx.channels.clear()
+        pbx.started = "2026-11-21 20:00:00"
+        pbx.drop()
+        ended = await listening.first(CallEnded)
+        assert ended.reason == "pbx_restarted"
+        assert not ended.summary.complete
+        await listening.first(PbxUp)
+        assert link.calls() == []
+
+
+async def test_a_call_that_ended_while_nobody_listened_is_lost_and_the_others_go_on() -> None:
+    rows = [
+        channel("1795288453.1", "PJSIP/trunk-00000001", Duration="00:00:40"),
+        channel("1795288453.2", "PJSIP/trunk-00000002", Duration="00:00:30"),
+    ]
+    async with fake_ami(channels=rows) as pbx, linked(pbx) as (link, listening):
+        await listening.first(PbxUp)
+        del pbx.channels[0]
+        pbx.drop()
+        ended = await listening.first(CallEnded)
+        assert (ended.linkedid, ended.reason) == ("1795288453.1", "lost")
+        await listening.first(PbxUp)
+        assert [call.linkedids for call in link.calls()] == [("1795288453.2",)]
+        await pbx.say(event("Hangup", **rows[1 - 1], Cause=16))
+        assert (await listening.first(CallEnded)).reason == "hangup"
+
+
+async def test_a_member_removed_meanwhile_is_gone_after_the_snapshot() -> None:
+    async with fake_ami(members=[MEMBER]) as pbx, linked(pbx) as (link, listening):
+        await listening.first(PbxUp)
+        pbx.members.clear()
+        pbx.drop()
+        gone = await listening.first(MemberChanged)
+        assert not gone.present
+        await listening.first(PbxUp)
+        assert link.members() == []
+
+
+async def test_two_pbxs_with_equal_uniqueids() -> None:
+    async with (
+        fake_ami() as north,
+        fake_ami() as south,
+        linked(north, "north") as (one, heard_one),
+        linked(south, "south") as (two, heard_two),
+    ):
+        for pbx in (north, south):
+            await pbx.say(event("Newchannel", **channel("1795288453.7")))
+        first, second = await heard_one.first(CallStarted), await heard_two.first(CallStarted)
+        assert first.uniqueid == second.uniqueid
+        assert first.call_id != second.call_id
+        await north.say(event("Hangup", **channel("1795288453.7"), Cause=16))
+        await heard_one.first(CallEnded)
+        assert one.calls() == []
+        assert len(two.calls()) == 1
+
+
+async def test_nobody_there_is_tried_again() -> None:
+    async with fake_ami() as pbx:
+        port = pbx.port
+    bus = Bus()
+    link = PbxLink(
+        PbxName("main"),
+        PbxSettings(port=port, reconnect_first_s=0.01, reconnect_longest_s=0.02),
+        bus,
+        SystemClock(),
+    )
+    with bus.subscribe(PbxEvent) as heard:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await link.run()
+        bus.close()
+        assert [one async for one in heard] == []  # never up, so never down
