@@ -1,4 +1,4 @@
-"""``python -m ctiserver.ivr.espeak VOICE WORDS_PER_MINUTE OUT < text``: the espeak-ng of the wheel ``espeakng-loader``.
+"""``python espeak.py VOICE WORDS_PER_MINUTE OUT < text``: the espeak-ng of the wheel ``espeakng-loader``.
 
 A process of its own, since the C library keeps global state. The next engine where no ``espeak-ng`` is installed.
 """

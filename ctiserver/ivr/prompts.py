@@ -24,7 +24,8 @@ import structlog
 from ctiserver.errors import CtiError, UserFault
 from ctiserver.ivr import espeak
 from ctiserver.ivr.loader import Flow
-from ctiserver.ivr.nodes.leaving import fixed_phrases
+from ctiserver.ivr.nodes.leaving import Queue, fixed_phrases
+from ctiserver.ivr.nodes.speaking import Say
 from ctiserver.ivr.requests import Phrase, Said
 from ctiserver.ivr.sound import NoSound, read_wav, seconds_of, write_wav
 from ctiserver.ivr.speech import vocabulary, words
@@ -115,7 +116,7 @@ def engines(settings: PromptSettings) -> tuple[Engine, ...]:
         installed = ("espeak-ng", "-v", "{voice}", "-s", "{rate}", "-w", "{out}", "--stdin")
         found.append(Engine(DEFAULT_ENGINE, installed, stdin=True))
     if espeak.available():
-        bundled = (sys.executable, "-m", espeak.__name__, "{voice}", "{rate}", "{out}")
+        bundled = (sys.executable, espeak.__file__, "{voice}", "{rate}", "{out}")
         found.append(Engine(DEFAULT_ENGINE, bundled, stdin=True))
     return tuple(found)
 
@@ -271,7 +272,7 @@ def texts_of_flow(flow: Flow) -> list[Text]:
     found: list[Text] = []
     values = False
     for node in flow.nodes.values():
-        values = values or node.kind in ("say", "queue")
+        values = values or isinstance(node, Say) or (isinstance(node, Queue) and "position" in node.every.values())
         for place, template in written_in(node, Template):
             language = str(place[-1])
             if language == "file":

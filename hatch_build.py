@@ -1,0 +1,51 @@
+"""Building the package speaks the shipped flows' prompts into it, so that a fresh machine without an engine has them.
+
+The voice is the wheel ``espeakng-loader``, a build requirement: no root, no system package. What is spoken already is
+not spoken again. Where that wheel does not exist for a platform, the package is built without prompts, and says so;
+`ctiserver serve` then speaks them with whatever engine it finds.
+"""
+# ruff: noqa: PLC0415 - our own code can be imported only once its folder is on the path
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class SpeakPrompts(BuildHookInterface[Any]):
+    """Renders ``ivr_flows/prompts`` before the files are collected."""
+
+    PLUGIN_NAME = "custom"
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Hatchling calls this before wheels, editable ones included."""
+        if self.target_name != "wheel":
+            return
+        root = Path(self.root)
+        sys.path.insert(0, str(root))
+        from ctiserver.ivr import espeak
+        from ctiserver.ivr.loader import FLOW_SUFFIX, load_flow
+        from ctiserver.ivr.prompts import Shelf, texts_of_flow
+        from ctiserver.settings import PromptSettings
+
+        if not espeak.available():
+            self.app.display_warning("espeakng-loader is not here: this build holds no spoken prompts")
+            return
+        shelf = Shelf(PromptSettings(), root / "ivr_flows" / "prompts")
+        texts = [
+            text
+            for path in sorted((root / "ivr_flows").glob(f"*{FLOW_SUFFIX}"))
+            for text in texts_of_flow(load_flow(path))
+        ]
+        missing = shelf.missing(texts)
+        if missing:
+            with ProcessPoolExecutor(os.cpu_count()) as pool:
+                failed = asyncio.run(shelf.render(missing, executor=pool))
+            for text, reason in failed.items():
+                self.app.display_warning(f"not spoken: {text.text}: {reason}")
