@@ -194,6 +194,7 @@ class Trunk(Written):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")]
     host: str = "127.0.0.1"  #: calls from this address come in by this trunk
+    port: Annotated[int, Field(ge=1, le=65535)] = 5060  #: where calls to outside go, at that address
     codecs: tuple[Literal["ulaw", "alaw", "g722", "opus"], ...] = ("alaw", "ulaw")
 
 

@@ -1,4 +1,4 @@
-"""What callers hear when the server is not there to speak: rendered once into the PBX's own folder.
+"""What callers hear when the server is not there to speak: rendered once into the cache.
 
 Spoken by the espeak-ng that lies beside Asterisk. Where there is none, the fallback works in silence, since a missing
 announcement must never keep a caller out of a queue.
@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import array
 import asyncio
+import contextlib
+import hashlib
+import shutil
 import sys
+import tempfile
 import wave
+from collections.abc import Iterator
 from pathlib import Path
 
 from ctiserver.errors import UserFault
+from ctiserver.privatepbx.debian import cache_root
 from ctiserver.privatepbx.tree import Programs
 from ctiserver.resources import shipped
 from ctiserver.site import Texts
 from ctiserver.strict_yaml import Written, load, parse
 
 RATE_HZ = 8000  #: what Asterisk's .wav is
-_VOICES = {"zh-CN": "cmn", "en": "en-us"}
+_VOICES = {"zh-CN": "cmn-latn-pinyin", "en": "en-us"}
 _WORDS_PER_MINUTE = 150
 _TIMEOUT_S = 30.0
 
@@ -29,24 +35,46 @@ class Announcements(Written):
 
     hold: Texts
     message: Texts
+    accept: Texts  #: ``{key}`` stands for a digit
     goodbye: Texts
 
 
-async def render(programs: Programs, to: Path) -> None:
-    """Speak each announcement into ``to/<language>/<name>.wav``, unless it is there."""
-    if "espeak-ng" not in programs.commands:
-        return
-    texts = parse(load(shipped("dialplan", "announcements.yaml")), Announcements)
-    for name, by_language in texts.model_dump().items():
+async def announcements(programs: Programs, *, cache: Path | None = None) -> Path:
+    """The folder with ``<language>/<name>.wav`` for each announcement, from the cache or freshly spoken.
+
+    It is empty where there is no espeak-ng to speak them.
+    """
+    path = shipped("dialplan", "announcements.yaml")
+    spoken = list(_texts(parse(load(path), Announcements))) if "espeak-ng" in programs.commands else []
+    key = hashlib.sha256(repr((spoken, _VOICES, _WORDS_PER_MINUTE, RATE_HZ)).encode()).hexdigest()[:16]
+    cache = cache or cache_root()
+    target = cache / f"announcements-{key}"
+    if target.is_dir():
+        return target
+    cache.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f"{target.name}.", suffix=".part", dir=cache))
+    try:
+        for language, name, text in spoken:
+            (fresh / language).mkdir(exist_ok=True)
+            raw = fresh / "raw"
+            await _speak(programs, _VOICES[language], text, raw)
+            _to_telephone(raw, fresh / language / f"{name}.wav")
+            raw.unlink()
+        with contextlib.suppress(OSError):  # another process was quicker, with the same files
+            fresh.rename(target)  # noqa: ASYNC240 - one rename
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return target
+
+
+def _texts(written: Announcements) -> Iterator[tuple[str, str, str]]:
+    """(language, name, text) of every file."""
+    for name, by_language in written.model_dump().items():
         for language, text in by_language.items():
-            path = to / language / f"{name}.wav"
-            if path.exists():
-                continue
-            path.parent.mkdir(exist_ok=True)
-            spoken = path.with_suffix(".spoken")
-            await _speak(programs, _VOICES[language], text, spoken)
-            _to_telephone(spoken, path)
-            spoken.unlink()
+            if "{key}" in text:
+                yield from ((language, f"{name}-{key}", text.replace("{key}", str(key))) for key in range(10))
+            else:
+                yield language, name, text
 
 
 async def _speak(programs: Programs, voice: str, text: str, to: Path) -> None:
@@ -84,7 +112,6 @@ def _to_telephone(spoken: Path, to: Path) -> None:
         fresh.append(sum(part) // len(part))
     if sys.byteorder == "big":
         fresh.byteswap()
-    with wave.open(str(to.with_suffix(".new")), "wb") as target:
+    with wave.open(str(to), "wb") as target:
         target.setparams((1, 2, RATE_HZ, len(fresh), "NONE", ""))
         target.writeframes(fresh.tobytes())
-    to.with_suffix(".new").rename(to)

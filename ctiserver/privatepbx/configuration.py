@@ -61,15 +61,11 @@ class Layout:
     def recordings(self) -> Path:
         return self.state / "recordings"
 
-    @property
-    def sounds(self) -> Path:
-        return self.state / "sounds"
-
     def make(self) -> None:
         """Make the folders, for the owner alone."""
         for path in (self.state, self.run):
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for path in (self.etc, self.log, self.voicemail, self.recordings, self.sounds):
+        for path in (self.etc, self.log, self.voicemail, self.recordings):
             path.mkdir(exist_ok=True, mode=0o700)
         for name in ("var", "spool", "agi-bin", "log/cdr-custom", "var/keys"):
             (self.state / name).mkdir(exist_ok=True, mode=0o700)
@@ -85,6 +81,7 @@ class Plan:
     agi: str  #: host:port where ctiserver answers FastAGI
     ami_secret: str
     phone_secrets: Mapping[str, str]  #: by the phone's name
+    sounds: Path  #: the announcements, <language>/<name>.wav
     site: Site
 
 
@@ -180,7 +177,7 @@ def _trunk(trunk: Trunk) -> str:
     return (
         f"[{name}]\ntype = endpoint\ncontext = cti-inbound\ndisallow = all\nallow = {','.join(trunk.codecs)}\n"
         "dtmf_mode = rfc4733\ndirect_media = no\nlanguage = en\n"
-        f"aors = {name}\n[{name}]\ntype = aor\ncontact = sip:{host}\n"
+        f"aors = {name}\n[{name}]\ntype = aor\ncontact = sip:{host}:{trunk.port}\n"
         f"[{name}]\ntype = identify\nendpoint = {name}\nmatch = {host}\n"
     )
 
@@ -221,6 +218,7 @@ def _seconds(duration: timedelta) -> int:
 
 def _extensions(plan: Plan) -> str:
     first = next(iter(plan.site.queues), "")
+    trunk = plan.site.trunks[0].name if plan.site.trunks else ""
     phones = "".join(
         f"exten => {_safe(phone.extension, 'the extension')},hint,PJSIP/{_safe(phone.name, 'the phone')}\n"
         f"exten => {phone.extension},1,Dial(PJSIP/{phone.name},30)\n same => n,Hangup()\n"
@@ -231,7 +229,8 @@ def _extensions(plan: Plan) -> str:
         f"[globals]\nCTI_AGI = agi://{_safe(plan.agi, 'the AGI address')}\nCTI_DEADMAN_S = 1\n"
         f"CTI_QUEUE_FIRST = {first and _safe(first, 'the queue')}\n"
         f"CTI_VM_DIR = {_safe(str(plan.layout.voicemail), 'the path')}\n"
-        f"CTI_SOUNDS = {_safe(str(plan.layout.sounds), 'the path')}\n"
+        f"CTI_TRUNK = {trunk and _safe(trunk, 'the trunk')}\n"
+        f"CTI_SOUNDS = {_safe(str(plan.sounds), 'the path')}\n"
         + "".join(f"#include {name}\n" for name in DIALPLAN)
         + f"[cti-phones]\n{phones}"
     )

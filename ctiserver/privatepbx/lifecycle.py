@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ctiserver.errors import PeerLost, UserFault
 from ctiserver.privatepbx import ami
-from ctiserver.privatepbx.announcements import render
+from ctiserver.privatepbx.announcements import announcements
 from ctiserver.privatepbx.configuration import AMI_USER, Layout, Plan, Ports, write
 from ctiserver.privatepbx.debian import Progress
 from ctiserver.privatepbx.ports import free_port, wanted_port
@@ -52,6 +52,7 @@ class State:
     version: str
     agi: str
     ports: Ports
+    sounds: str
     command: tuple[str, ...]
 
 
@@ -111,6 +112,7 @@ class PrivatePbx:
             raise UserFault("a private PBX already runs here", where=str(state_dir), fix="`ctiserver pbx down` ends it")
         programs = programs or await find_programs(progress)
         version = await asterisk_version(programs)
+        sounds = await announcements(programs)
         progress("starting Asterisk", 1.0)
         try:
             layout = Layout(state_dir, _run_dir(state_dir))
@@ -122,6 +124,7 @@ class PrivatePbx:
                 agi=agi,
                 ami_secret=accounts["ami"],
                 phone_secrets={phone.name: accounts[f"phone:{phone.name}"] for phone in site.phones},
+                sounds=sounds,
                 site=site,
             )
             write(plan)
@@ -131,9 +134,8 @@ class PrivatePbx:
                 where=str(error.filename or state_dir),
                 fix="Name a folder that is yours with --state",
             ) from error
-        await render(programs, layout.sounds)
         command = (*programs.command("asterisk"), "-C", str(layout.etc / "asterisk.conf"))
-        state = State(0, 0, str(layout.run), version, agi, plan.ports, command)
+        state = State(0, 0, str(layout.run), version, agi, plan.ports, str(sounds), command)
         pbx = cls(layout, state, accounts)
         await pbx._boot()
         return pbx
@@ -204,6 +206,11 @@ class PrivatePbx:
     def cdr_path(self) -> Path:
         """The call detail records, one CSV line a leg; columns as ``cdr_custom.conf`` there says."""
         return self._layout.log / "cdr-custom/Master.csv"
+
+    @property
+    def sounds_dir(self) -> Path:
+        """The fallback's announcements, ``<language>/<name>.wav``."""
+        return Path(self._state.sounds)
 
     @property
     def voicemail_dir(self) -> Path:

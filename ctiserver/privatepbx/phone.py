@@ -34,7 +34,10 @@ COMMAND_TIMEOUT_S = 5.0
 
 _USER = re.compile(r"[A-Za-z0-9+_.-]{1,64}")
 _NAME = re.compile(r'[^"<>\\\x00-\x1f\x7f]{0,64}')
+_DIALLED = re.compile(r"call id: (\S+)\s*$")
 _KEYS = re.compile(r"[0-9*#A-D]+")
+# One codec a phone: baresip 1.1 crashes when the other side changes it in mid-stream.
+_SOUND = "audio_codecs={}/8000/1;ptime=20"
 _RTP_PORTS = 40
 _STARTS = 3
 _CONNECT_POLL_S = 0.02
@@ -73,7 +76,7 @@ class SipPhone:
         server = f"127.0.0.1:{pbx.sip_port}"
         account = (
             f"<sip:{name}@{server};transport=udp>;auth_user={name};auth_pass={pbx.phone_secrets[name]}"
-            ";answermode=manual;regint=60;audio_codecs=PCMU/8000/1,PCMA/8000/1;ptime=20"
+            f";answermode=manual;regint=60;{_SOUND.format('PCMU')}"
         )
         async with cls._started(programs, server, account) as phone:
             async with asyncio.timeout(START_TIMEOUT_S):
@@ -93,9 +96,7 @@ class SipPhone:
                 f"{number!r} {name!r} is no caller", fix="Use digits for the number, and no quotes in the name"
             )
         server = f"127.0.0.1:{pbx.sip_port}"
-        account = (
-            f'"{name}" <sip:{number}@{server};transport=udp>;regint=0;audio_codecs=PCMA/8000/1,PCMU/8000/1;ptime=20'
-        )
+        account = f'"{name}" <sip:{number}@{server};transport=udp>;regint=0;{_SOUND.format("PCMA")}'
         async with cls._started(programs, server, account) as phone:
             yield phone
 
@@ -282,6 +283,10 @@ class _Control(asyncio.Protocol):
     def _read(self, message: dict[str, Any]) -> None:
         if message.get("response"):
             self._answers[message.get("token", "")] = message
+            # Before the events behind it are read: the call may be over in the very same packet.
+            dialled = _DIALLED.match(str(message.get("data", "")))
+            if dialled:
+                self.calls.add(dialled[1])
         else:
             self._event(message.get("type", ""), message.get("id", ""), message)
         self._changed.set()
@@ -331,8 +336,6 @@ class _Control(asyncio.Protocol):
         text = str(answer.get("data", "")).strip()
         if not answer.get("ok"):
             raise CallFailed(f"the phone refused {command}: {text or 'no reason given'}")
-        if command == "dial" and text.startswith("call id: "):
-            self.calls.add(text.removeprefix("call id: "))
         return text
 
     def close(self) -> None:

@@ -1,0 +1,128 @@
+"""Whatever the server does, the caller is served: refused, killed under way, hung, too busy."""
+
+from __future__ import annotations
+
+import asyncio
+import wave
+from pathlib import Path
+
+from ctiserver.privatepbx.lifecycle import PrivatePbx
+from ctiserver.privatepbx.phone import SipPhone
+from ctiserver.privatepbx.tree import Programs
+from tests.support.asterisk import journal
+from tests.support.eventually import eventually
+from tests.support.fastagi import AgiCall, hung, scripted
+
+
+async def test_no_server_at_all_the_caller_reaches_an_agent(pbx: PrivatePbx, programs: Programs) -> None:
+    async with (
+        SipPhone.agent(programs, pbx, "agent1") as agent,
+        SipPhone.caller(programs, pbx, "13800138000") as caller,
+    ):
+        await pbx.cli("queue add member PJSIP/agent1 to repair")
+        await caller.dial("4008001234")
+        await caller.answered()
+        assert await agent.ringing() == "13800138000"
+        assert caller.heard_s() > 5.0, "the announcement in both languages"
+        await agent.answer()
+        await caller.press("7")
+        await eventually(lambda: _keys(agent), lambda keys: keys == "7")
+        await agent.hang_up()
+        await caller.ended(timeout_s=15.0)  # after the goodbye
+        entries = await journal(pbx)
+    (entry,) = entries.values()
+    assert entry[1:4] == ["FAILURE", "13800138000", "4008001234"]
+
+
+async def test_nobody_logged_in_the_caller_leaves_a_message(pbx: PrivatePbx, programs: Programs) -> None:
+    before = await _messages(pbx)
+    async with SipPhone.caller(programs, pbx, "13800138001") as caller:
+        await caller.dial("4008001234")
+        await caller.answered()
+        message = await eventually(lambda: _messages(pbx), lambda found: len(found) > len(before), within_s=30.0)
+        await caller.say(pbx.sounds_dir / "en" / "accept-1.wav")
+        await caller.hang_up()
+    entries = await eventually(lambda: journal(pbx), lambda found: any("-vm" in key for key in found))
+    kept = next(fields for key, fields in entries.items() if key.endswith("-vm1"))
+    assert kept[1:4] == ["voicemail", "13800138001", "4008001234"]
+    assert kept[5] == "HANGUP"
+    assert Path(kept[6]) == message[-1]
+    with wave.open(str(message[-1])) as sound:
+        assert sound.getnframes() / sound.getframerate() > 2.0
+
+
+async def test_server_that_dies_under_way_leaves_the_caller_to_the_queue_chosen_last(
+    pbx: PrivatePbx, programs: Programs
+) -> None:
+    async def dies(call: AgiCall) -> None:
+        await call.do("ANSWER")
+        await call.set(CTI_STAGE="menu", CTI_LANGUAGE="en", CTI_QUEUE="operators")
+
+    async with (
+        SipPhone.agent(programs, pbx, "agent2") as agent,
+        SipPhone.caller(programs, pbx, "13800138002") as caller,
+        scripted(pbx.agi, dies) as server,
+    ):
+        await pbx.cli("queue add member PJSIP/agent2 to operators")
+        await caller.dial("4008001234")
+        await server.all_done()
+        await agent.ringing()
+        await agent.answer()
+        await caller.hang_up()
+        await agent.ended()
+        entries = await journal(pbx)
+    (entry,) = entries.values()
+    assert entry[1:] == ["SUCCESS", "13800138002", "4008001234", "menu", "operators", "en"]
+
+
+async def test_queue_already_left_is_never_joined_again(pbx: PrivatePbx, programs: Programs) -> None:
+    async def dies(call: AgiCall) -> None:
+        await call.set(CTI_LANGUAGE="en", CTI_QUEUE="repair", CTI_QUEUES_LEFT="&operators&repair&")
+
+    before = len(await _messages(pbx))
+    async with (
+        SipPhone.agent(programs, pbx, "agent1") as agent,
+        SipPhone.caller(programs, pbx, "13800138003") as caller,
+        scripted(pbx.agi, dies),
+    ):
+        await pbx.cli("queue add member PJSIP/agent1 to repair")
+        await caller.dial("4008001234")
+        await caller.answered()
+        await eventually(lambda: _messages(pbx), lambda found: len(found) > before, within_s=20.0)
+        assert not agent.talking
+        await caller.hang_up()
+
+
+async def test_server_that_hangs_is_given_up_after_the_dead_mans_second(pbx: PrivatePbx, programs: Programs) -> None:
+    async with (
+        SipPhone.agent(programs, pbx, "agent1") as agent,
+        SipPhone.caller(programs, pbx, "13800138004") as caller,
+    ):
+        await pbx.cli("queue add member PJSIP/agent1 to repair")
+        with hung(pbx.agi):
+            loop = asyncio.get_running_loop()
+            started = loop.time()
+            await caller.dial("4008001234")
+            await caller.answered()  # by the fallback: nobody else does
+            assert 0.9 < loop.time() - started < 2.5
+            await agent.ringing()
+            await agent.answer()
+            # The dead-man is cleared: the talk goes on past any second of it.
+            await eventually(lambda: _heard(agent), lambda seconds: seconds > 1.5)
+            assert caller.talking
+            await caller.hang_up()
+        entries = await journal(pbx)
+    (entry,) = entries.values()
+    assert entry[1] == "hung"
+
+
+async def _keys(phone: SipPhone) -> str:
+    return phone.keys_heard
+
+
+async def _heard(phone: SipPhone) -> float:
+    return phone.heard_s()
+
+
+async def _messages(pbx: PrivatePbx) -> list[Path]:
+    return sorted(pbx.voicemail_dir.glob("*.wav"), key=lambda path: path.stat().st_mtime)
