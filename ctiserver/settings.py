@@ -13,7 +13,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError
 
 from ctiserver.errors import UserFault
 from ctiserver.strict_yaml import Document, Written, load, parse
@@ -57,16 +57,6 @@ class PbxSettings(Written):
     reconnect_longest_s: Seconds = 5.0
     trunks: tuple[str, ...] = ("trunk",)  #: PJSIP endpoints (or SIP peers) that bring calls in from outside
     outbound_context: str = "cti-outbound"
-
-    @model_validator(mode="after")
-    def _read_secret(self) -> PbxSettings:
-        if self.secret_file is not None and not self.secret.get_secret_value():
-            try:
-                secret = self.secret_file.read_text(encoding="utf-8").strip()
-            except OSError as error:
-                raise ValueError(f"the secret file {self.secret_file} can't be read: {error.strerror}") from None
-            return self.model_copy(update={"secret": SecretStr(secret)})
-        return self
 
 
 class AgiSettings(Written):
@@ -172,6 +162,7 @@ def load_settings(path: Path, environment: dict[str, str] | None = None) -> Sett
             "data_dir": base / settings.data_dir,
             "config_dir": base / settings.config_dir,
             "flows_dir": None if settings.flows_dir is None else base / settings.flows_dir,
+            "pbxs": {name: _with_secret(document, name, pbx, base) for name, pbx in settings.pbxs.items()},
         }
     )
 
@@ -185,6 +176,20 @@ def _refuse_secret_in_file(document: Document) -> None:
                 where=str(document.key_place(("pbxs", name, "secret"))),
                 fix=f"Put it into a file named by secret_file, or {ENVIRONMENT_PREFIX}PBXS__{name.upper()}__SECRET",
             )
+
+
+def _with_secret(document: Document, name: str, pbx: PbxSettings, base: Path) -> PbxSettings:
+    if pbx.secret_file is None or pbx.secret.get_secret_value():
+        return pbx
+    try:
+        secret = (base / pbx.secret_file).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise UserFault(
+            f"the secret file {pbx.secret_file} can't be read: {error.strerror}",
+            where=str(document.place(("pbxs", name, "secret_file"))),
+            fix="Write the AMI account's secret into it, one line",
+        ) from None
+    return pbx.model_copy(update={"secret": SecretStr(secret)})
 
 
 def _overrides(environment: Any) -> dict[str, str]:

@@ -84,6 +84,7 @@ class App:
 
     settings: Settings
     site: Site
+    clock: Clock
     bus: Bus
     database: Database
     url: str  #: of the console
@@ -93,6 +94,12 @@ class App:
     contacts: Contacts
     dispatch: Dispatch
     links: Mapping[PbxName, PbxLink]
+
+    async def ready(self, within_s: float) -> None:
+        """Wait until every PBX's link is up. Raises TimeoutError."""
+        async with asyncio.timeout(within_s):
+            for link in self.links.values():
+                await link.ready()
 
 
 @asynccontextmanager
@@ -226,6 +233,7 @@ async def running(settings: Settings, site: Site, clock: Clock | None = None) ->
                 yield App(
                     settings=settings,
                     site=site,
+                    clock=clock,
                     bus=bus,
                     database=database,
                     url=web.url,

@@ -154,10 +154,11 @@ class StoreFlowPorts:
                 )
 
     async def tell(self, call_id: CallId, event: str, data: Mapping[str, Value]) -> None:
+        log.info("flow_event", call_id=call_id, event_name=event)
         with _told_as_failure():
-            record = await self._record_of(call_id)
             async with self._database.unit_of_work() as uow:
-                await self._note(uow, record, call_id, "flow_event", {"event": event, "data": _json(data)})
+                for record in await uow.records.of_call(call_id):
+                    await self._note(uow, record, call_id, "flow_event", {"event": event, "data": _json(data)})
 
     async def fetch(self, url: str, data: Mapping[str, Value]) -> Mapping[str, Value] | None:
         try:

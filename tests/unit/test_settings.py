@@ -47,7 +47,7 @@ def test_secret_file(tmp_path: Path) -> None:
         ("web: {}\n", {"CTISERVER_WEB__PORT": "x"}, "CTISERVER_WEB__PORT: Input should be a valid integer"),
         ("web: {}\n", {"CTISERVER_WEBB__PORT": "1"}, "CTISERVER_WEBB__PORT"),
         ("pbxs: {main: {secret: x}}\n", {}, r"ctiserver.yaml:1:15: the secret of PBX 'main' does not belong"),
-        ("pbxs: {main: {secret_file: /nowhere}}\n", {}, r"ctiserver.yaml:1:14: .*secret file /nowhere can't be read"),
+        ("pbxs: {main: {secret_file: /nowhere}}\n", {}, r"ctiserver.yaml:1:28: the secret file /nowhere can't be read"),
         ("pbxs: {Main: {}}\n", {}, "ctiserver.yaml:1:"),
     ],
 )
