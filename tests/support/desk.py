@@ -22,6 +22,9 @@ from ctiserver.features.calls.http import CallsHttp
 from ctiserver.features.calls.service import CallLogService
 from ctiserver.features.contacts.http import ContactsHttp
 from ctiserver.features.contacts.service import Contacts
+from ctiserver.features.dispatch import push as dispatch_push
+from ctiserver.features.dispatch.http import DispatchHttp
+from ctiserver.features.dispatch.service import Dispatch
 from ctiserver.features.records import push as records_push
 from ctiserver.features.records.http import RecordsHttp
 from ctiserver.features.records.service import Records
@@ -276,8 +279,15 @@ async def desk(
         contacts_http = ContactsHttp(database, contacts)
         records_http = RecordsHttp(database, records, site)
         pops_http = ScreenPopHttp(database, pops)
+        dispatch = Dispatch(database, clock, lambda _, orders: dispatch_push.publish(hub, orders))
+        dispatch_http = DispatchHttp(dispatch, database, site)
         hub.add(
-            [*agents_push.topics(agents), *pop_push.topics(pops), *records_push.topics(database)],
+            [
+                *agents_push.topics(agents),
+                *pop_push.topics(pops),
+                *records_push.topics(database),
+                *dispatch_push.topics(),
+            ]
         )
         access = Access(
             {
@@ -285,6 +295,7 @@ async def desk(
                 "contact_id": contacts_http.may_reach,
                 "record_id": records_http.may_reach,
                 "pop_id": pops_http.may_reach,
+                "order_id": dispatch_http.may_reach,
             }
         )
         server = WebServer(
@@ -299,6 +310,7 @@ async def desk(
                 *contacts_http.routes(),
                 *records_http.routes(),
                 *pops_http.routes(),
+                *dispatch_http.routes(),
             ],
             refusals=REFUSALS,
         )

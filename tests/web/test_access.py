@@ -57,6 +57,16 @@ ROUTES: dict[str, set[str]] = {
     "POST /api/v1/pops/mine/refresh": DESK,
     "POST /api/v1/pops/mine/dismiss": DESK,
     "POST /api/v1/pops/{pop_id}/painted": DESK,
+    "GET /api/v1/work-orders": EVERYBODY,
+    "GET /api/v1/work-orders/{order_id}": EVERYBODY,
+    "POST /api/v1/work-orders/{order_id}/accept": EVERYBODY,
+    "POST /api/v1/work-orders/{order_id}/set-out": EVERYBODY,
+    "POST /api/v1/work-orders/{order_id}/start": EVERYBODY,
+    "POST /api/v1/work-orders/{order_id}/decline": EVERYBODY,
+    "POST /api/v1/work-orders/{order_id}/hold": EVERYBODY,
+    "POST /api/v1/work-orders/{order_id}/resume": EVERYBODY,
+    "POST /api/v1/work-orders/{order_id}/complete": EVERYBODY,
+    "POST /api/v1/work-orders/{order_id}/assign": {"dispatcher", *LEAD},
 }
 
 #: Each topic and who may follow it, with agent1 as the key where a key is an agent.
@@ -64,6 +74,7 @@ TOPICS: dict[str, set[str]] = {
     "presence:agent1": {"agent1", "supervisor", "admin"},
     "team:all": {"supervisor", "admin"},
     "pop:agent1": {"agent1"},
+    "inbox:role-technician": {"technician"},
     "record:01ARZ3NDEKTSV4RRFFQ69G5FAV": {"agent1", "agent2", "supervisor", "admin"},
 }
 

@@ -8,6 +8,7 @@ import time
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 from ctiserver.web.access import EVERYBODY
 from ctiserver.web.hub import CLOSE_BAD_MESSAGE, CLOSE_GOING_AWAY, CLOSE_TOO_SLOW, Topic
 from tests.support.desk import Browser, Desk, desk
-from tests.support.waiting import until
+from tests.support.eventually import eventually
 
 
 class Things:
@@ -40,6 +41,17 @@ def things(running: Desk) -> Things:
     it = Things()
     running.hub.add([Topic(kind="things", roles=EVERYBODY, may=lambda person, key: True, snapshot=it.snapshot)])
     return it
+
+
+async def _tick(running: Desk) -> int:
+    return running.hub.publish("things", "a", "tick", 0)
+
+
+async def _all_gone(running: Desk) -> None:
+    async def clients() -> int:
+        return running.hub.clients
+
+    await eventually(clients, lambda count: count == 0)
 
 
 async def _closed(socket: ClientWebSocketResponse) -> int:
@@ -110,7 +122,7 @@ async def test_a_connection_that_ends_leaves_nothing_behind(running: Desk, agent
         await socket.send_json({"op": "subscribe", "topic": "things:a"})
         await socket.receive_json(timeout=5)
         assert running.hub.clients == 1
-    await until(lambda: running.hub.clients == 0)
+    await _all_gone(running)
     assert running.hub.publish("things", "a", "changed", 1) == 0
 
 
@@ -209,7 +221,7 @@ async def test_a_browser_that_reads_nothing_is_thrown_out_and_nobody_waits_for_i
     async with _deaf(running, agent), agent.socket() as good:
         await good.send_json({"op": "subscribe", "topic": "things:a"})
         await good.receive_json(timeout=5)
-        await until(lambda: running.hub.publish("things", "a", "tick", 0) == 2)
+        await eventually(partial(_tick, running), lambda reached: reached == 2)
         await good.receive_json(timeout=5)
         text = "x" * 16_384
         seen = 0
@@ -235,7 +247,7 @@ async def test_a_flood_for_one_browser_is_bounded_and_closed_with_1013(
         for number in range(300):
             running.hub.publish("things", "a", "tick", number)
         assert await _closed(socket) == CLOSE_TOO_SLOW
-    await until(lambda: running.hub.clients == 0)
+    await _all_gone(running)
 
 
 async def test_a_pop_goes_to_its_agent_and_not_a_byte_of_it_elsewhere(running: Desk, agent: Browser) -> None:
@@ -284,4 +296,4 @@ async def test_a_hundred_browsers_have_their_snapshots_at_once(running: Desk, ag
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         for _ in range(100):
             group.create_task(one())
-    await until(lambda: running.hub.clients == 0)
+    await _all_gone(running)

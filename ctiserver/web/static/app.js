@@ -270,7 +270,7 @@ class App extends Worded(LitElement) {
       case "desk":
         return html`<cti-desk .me=${this._me} .socket=${this.socket}></cti-desk>`;
       case "tasks":
-        return html`<cti-tasks .me=${this._me}></cti-tasks>`;
+        return html`<cti-tasks .me=${this._me} .socket=${this.socket}></cti-tasks>`;
       case "team":
         return html`<cti-team .socket=${this.socket}></cti-team>`;
       default:

@@ -5,15 +5,12 @@ import { shared } from "../lib/styles.js";
 import { Ticking } from "../lib/ticking.js";
 import { Worded, ago, dayTime, fault, t, title, word } from "../lib/words.js";
 
-const READ_EVERY_MS = 15_000;
-const OUTCOMES = {
-  dispatch: ["done", "not_home", "rescheduled", "parts_missing", "refused", "no_fault", "unsafe"],
-  follow_up: ["satisfied", "dissatisfied", "unreachable"],
-};
+const READ_EVERY_MS = 60_000; // times pass and marks change; what others do comes over the hub at once
 
 class Tasks extends Worded(LitElement) {
   static properties = {
     me: { attribute: false },
+    socket: { attribute: false },
     _orders: { state: true },
     _error: { state: true },
     _reporting: { state: true }, // the order whose outcome is being told
@@ -84,11 +81,14 @@ class Tasks extends Worded(LitElement) {
 
   #ticking = new Ticking(this);
   #timer = 0;
+  #stops = [];
 
   connectedCallback() {
     super.connectedCallback();
     document.addEventListener("visibilitychange", this.#read);
     this.#timer = setInterval(this.#read, READ_EVERY_MS);
+    // The snapshot is the word to read, as is each change: what is mine, and what anybody of my role may take.
+    this.#stops = [this.me.user_id, `role-${this.me.role}`].map((key) => this.socket.follow(`inbox:${key}`, this.#read));
     this.#read();
   }
 
@@ -96,6 +96,7 @@ class Tasks extends Worded(LitElement) {
     super.disconnectedCallback();
     document.removeEventListener("visibilitychange", this.#read);
     clearInterval(this.#timer);
+    for (const stop of this.#stops) stop();
   }
 
   #read = async () => {
@@ -200,7 +201,7 @@ class Tasks extends Worded(LitElement) {
       <label>
         <span class="label">${t("tasks.outcome")}</span>
         <select name="outcome" required>
-          ${(OUTCOMES[order.kind] ?? ["done"]).map((value) => html`<option value=${value}>${word("outcome", value)}</option>`)}
+          ${order.outcomes.map((value) => html`<option value=${value}>${word("outcome", value)}</option>`)}
         </select>
       </label>
       <label><span class="label">${t("tasks.report")}</span><textarea name="report" rows="3" maxlength="5000"></textarea></label>
