@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -266,6 +266,22 @@ def load_site(directory: Path) -> Site:
         phones=phones[1].phones,
         trunks=trunks[1].trunks,
     )
+
+
+def unknown_flows(directory: Path, flows: Collection[str]) -> list[Problem]:
+    """Numbers that lead to a flow which is not among ``flows``, each with its place. The site itself must read."""
+    path = directory / "numbers.yaml"
+    document = load(path if path.exists() else shipped("config", "numbers.yaml"))
+    return [
+        Problem(
+            document.place(("numbers", number, "flow")),
+            "CT-009",
+            f"no flow is named {config.flow_name!r}",
+            suggest(config.flow_name, flows),
+        )
+        for number, config in parse(document, NumbersFile).numbers.items()
+        if config.flow_name not in flows
+    ]
 
 
 def _unknown_overflows(document: Document, file: QueuesFile) -> Iterator[Problem]:

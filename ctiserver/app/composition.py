@@ -14,7 +14,7 @@ from ctiserver.agi.server import AgiServer
 from ctiserver.app.flow_ports import StoreFlowPorts
 from ctiserver.bus import Bus, Lagged
 from ctiserver.clock import Clock, SystemClock
-from ctiserver.errors import CtiError, UserFault
+from ctiserver.errors import CtiError, FileFault, UserFault
 from ctiserver.features.agents import phone as agent_phone
 from ctiserver.features.agents import push as agents_push
 from ctiserver.features.agents.http import AgentsHttp
@@ -55,7 +55,7 @@ from ctiserver.pbx.link import PbxLink
 from ctiserver.pbx.port import PbxRefused
 from ctiserver.resources import shipped
 from ctiserver.settings import Settings
-from ctiserver.site import Site
+from ctiserver.site import Site, unknown_flows
 from ctiserver.store import faults
 from ctiserver.store.database import Database
 from ctiserver.supervise import Supervisor
@@ -121,6 +121,9 @@ async def running(settings: Settings, site: Site, clock: Clock | None = None) ->
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     for problem in library.reload(site_names(site, world)).warnings:
         log.warning("flow_warning", problem=str(problem))
+    lost_numbers = unknown_flows(site.directory, sorted(library.flows))
+    if lost_numbers:
+        raise FileFault(lost_numbers)
 
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database.open(settings.database_url, upgrade=True))
