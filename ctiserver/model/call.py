@@ -108,6 +108,7 @@ class Leg:
     ringing: bool = False
     ring_since: float | None = None
     connected: bool = False
+    served: bool = False  #: talked with the caller
     visit: Visit | None = None
     asked_cause: int | None = None  #: why the far end ended it, by its own word
     ending: bool = False

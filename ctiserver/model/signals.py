@@ -199,14 +199,23 @@ class BlindTransferred(NamedTuple):
 
 
 class AttendedTransferred(NamedTuple):
-    """AttendedTransfer that succeeded. ``target`` is None where the far side had not answered (blonde) or is an app."""
+    """AttendedTransfer that succeeded. ``target`` is None where the far side was in no bridge yet, or is an app."""
 
     at: float | None
     by: Who
     second: Who
     transferee: Who | None
     target: Who | None
+    target_up: bool  #: whether the far side had answered; if not, the transfer is blonde
     second_bridge: str
+
+
+class PickedUp(NamedTuple):
+    """Pickup: ``who`` takes the call that rings at ``target``."""
+
+    at: float | None
+    who: Who
+    target: Who
 
 
 class VoicemailEnded(NamedTuple):
@@ -291,6 +300,7 @@ CallSignal = (
     | LocalJoined
     | BlindTransferred
     | AttendedTransferred
+    | PickedUp
     | VoicemailBegan
     | VoicemailEnded
 )

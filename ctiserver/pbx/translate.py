@@ -68,6 +68,7 @@ _WHO = {
         "SecondTransferer",
         "Transferee",
         "TransferTarget",
+        "Target",
     )
 }
 
@@ -198,8 +199,14 @@ def _attended_transfer(message: Message, at: float | None) -> s.Signal | None:
         second,
         _who(message, "Transferee"),
         _who(message, "TransferTarget"),
+        message.get("TransferTargetChannelState") == "6",
         message.get("SecondBridgeUniqueid"),
     )
+
+
+def _pickup(message: Message, at: float | None) -> s.Signal | None:
+    who, target = _who(message), _who(message, "Target")
+    return None if who is None or target is None else s.PickedUp(at, who, target)
 
 
 def _newexten(message: Message, at: float | None) -> s.Signal | None:
@@ -284,6 +291,7 @@ _READERS: dict[str, Callable[[Message, float | None], s.Signal | None]] = {
     "LocalBridge": _local_bridge,
     "BlindTransfer": _blind_transfer,
     "AttendedTransfer": _attended_transfer,
+    "Pickup": _pickup,
     "Newexten": _newexten,
     "VarSet": _var_set,
     "UserEvent": _user_event,

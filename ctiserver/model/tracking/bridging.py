@@ -36,6 +36,8 @@ def bridge_left(book: Book, signal: s.BridgeLeft) -> None:
         leg.bridge = signal.bridge
         leg.turn("talk", None)  # a talk that had begun before we listened
         connect(book, leg, None)
+        if not leg.first:
+            _served(leg, None)
         leg.call.served_by = "person"
         if signal.bridge in book.unseen:
             book.unseen[signal.bridge] -= 1
@@ -49,6 +51,7 @@ def leave_bridge(book: Book, leg: Leg, at: float | None) -> None:
     bridge, leg.bridge = leg.bridge, None
     if bridge is None:
         return
+    leg.holding = False  # hold is about those in the bridge, and Asterisk says no Unhold when a feature moves the leg
     room = book.bridges.get(bridge, {})
     room.pop(leg.uniqueid, None)
     if leg.current is not None and leg.current.kind in ("talk", "hold", "consult"):
@@ -72,8 +75,11 @@ def settle(book: Book, bridge: str, at: float | None) -> None:
     if len(parties) + unseen == 1:
         leg = parties[0]
         others = any(other is not leg and not other.local and not other.ending for other in leg.call.live.values())
-        if leads_out:
-            leg.turn("ivr", at, passing=True)
+        if leads_out and not leg.first:
+            leg.turn("consult", at)
+        elif leads_out:
+            rung = any(other.ringing for other in leg.call.live.values())
+            leg.turn("ring" if rung else "ivr", at, passing=True)
         elif others and not leg.ending:
             leg.turn("hold", at, passing=True)
         else:
@@ -94,6 +100,8 @@ def settle(book: Book, bridge: str, at: float | None) -> None:
             leg.turn("talk", at)
         if not leg.connected:
             connect(book, leg, at)
+        if not leg.first and not leg.served and leg.current is not None and leg.current.kind != "consult":
+            _served(leg, at)
 
 
 def connect(book: Book, leg: Leg, at: float | None) -> None:
@@ -107,12 +115,11 @@ def connect(book: Book, leg: Leg, at: float | None) -> None:
             _emit_connected(book, leg, at)
         return
     leg.connected = True
-    if leg.current is not None and leg.current.kind == "talk":
-        _served(book, leg, at)
     _emit_connected(book, leg, at)
 
 
-def _served(book: Book, leg: Leg, at: float | None) -> None:
+def _served(leg: Leg, at: float | None) -> None:
+    leg.served = True
     call = leg.call
     call.served_by = "person"
     if at is not None:

@@ -115,6 +115,19 @@ def ring_ended(book: Book, leg: Leg, at: float | None, outcome: RingOutcome) -> 
     )
 
 
+def picked_up(book: Book, signal: s.PickedUp) -> None:
+    """Somebody takes a call that rings elsewhere: that phone's ring ends, and the call is theirs."""
+    leg, target = book.leg(signal.who, signal.at), book.leg(signal.target, signal.at)
+    if leg is None or target is None:
+        return
+    if target.ringing:
+        ring_ended(book, target, signal.at, "cancelled")
+    rung = target.twin if target.local and target.twin is not None else target
+    leg.queue = rung.queue
+    if leg.call is not target.call:
+        book.merge(target.call, leg.call, signal.at)
+
+
 def originate_answered(book: Book, signal: s.OriginateAnswered) -> None:
     leg = book.legs.get(signal.uniqueid)
     if leg is not None and leg.first and not leg.call.dnis:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ctiserver.model import signals as s
-from ctiserver.model.call import Call, Leg, Visit, elapsed_ms
+from ctiserver.model.call import Call, Leg, Visit, elapsed_ms, is_local
 from ctiserver.model.events import CallerEnteredQueue, CallerLeftQueue, QueueOutcome
 from ctiserver.model.ids import Interface, QueueName
 from ctiserver.model.tracking.book import Book
@@ -69,7 +69,7 @@ def queue_left(book: Book, signal: s.QueueLeft) -> None:
     outcome = leg.visit.outcome
     if outcome == "unknown":
         # Nobody gave up: either somebody answered (AgentConnect may come after), or a key led out of the queue.
-        rung = (other for other in leg.call.live.values() if other.member is not None and other.queue)
+        rung = (other for other in leg.call.live.values() if other.queue == signal.queue)
         answered = any(not other.ringing and not other.ending for other in rung)
         outcome = "answered" if answered else "abandoned" if leg.ending else "key"
     leave_queue(book, leg, signal.at, outcome)
@@ -128,7 +128,9 @@ def member_answered(book: Book, signal: s.MemberAnswered) -> None:
     leg = book.leg(signal.dest, signal.at)
     if caller is None or leg is None:
         return
-    leg.queue, leg.member = signal.queue, signal.member
+    leg.queue = signal.queue
+    # app_queue names the member whom it rang, even if somebody else picked the call up.
+    leg.member = signal.member if leg.local or is_local(signal.member) else leg.interface
     for visit in reversed(caller.call.visits):
         if visit.queue == signal.queue:
             visit.agent = _answering(book, caller.call, visit) if leg.local else leg.interface

@@ -26,6 +26,7 @@ _TABLE: dict[type, Callable[[Book, Any], None]] = {
     s.DialBegan: dialling.dial_began,
     s.DialEnded: dialling.dial_ended,
     s.OriginateAnswered: dialling.originate_answered,
+    s.PickedUp: dialling.picked_up,
     s.QueueJoined: queueing.queue_joined,
     s.QueueGivenUp: queueing.queue_given_up,
     s.QueueLeft: queueing.queue_left,
