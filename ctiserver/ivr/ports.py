@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, assert_never
 
 from ctiserver.errors import CtiError
+from ctiserver.ivr.requests import ControlAudio, Find, OpenRecord, ReadQueues, RequestCallback, Tell
 from ctiserver.ivr.state import PathStep
 from ctiserver.model.expression import Value
 from ctiserver.model.ids import CallId
@@ -90,6 +91,38 @@ class FlowPorts(Protocol):
     async def delete_state(self, call_id: CallId) -> None:
         """Forget a call's state; unknown calls are no error."""
         ...
+
+
+#: What the engine asks of these ports, rather than of the caller or the dialplan.
+PortRequest = ReadQueues | Find | OpenRecord | Tell | RequestCallback | ControlAudio
+
+
+async def ask(ports: FlowPorts, call: CallId, request: PortRequest) -> Value:
+    """Carry out one request. Raises PortFailed."""
+    match request:
+        case ReadQueues(names=names):
+            return {name: await ports.queue_state(name) for name in names}
+        case Find(what="http", by=by, url=url):
+            found = await ports.fetch(url, by)
+            return () if found is None else (found,)
+        case Find(what=what, by=by):
+            assert what != "http"
+            return tuple(await ports.find(what, by))
+        case OpenRecord(type=kind, fields=fields, record_id=""):
+            return await ports.open_record(call, kind, fields)
+        case OpenRecord(fields=fields, record_id=record_id):
+            return await ports.update_record(call, record_id, fields)
+        case Tell(event=event, data=data, url=""):
+            await ports.tell(call, event, data)
+        case Tell(event=event, data=data, url=url):
+            await ports.fetch(url, {"event": event, **data})
+        case RequestCallback(number=number, queue=queue):
+            await ports.request_callback(call, number, queue)
+        case ControlAudio(action=action):
+            await ports.control_audio(call, action)
+        case _:
+            assert_never(request)
+    return None
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from ctiserver.errors import CtiError
 from ctiserver.ivr.engine import Turn, begin, step
 from ctiserver.ivr.library import Library
 from ctiserver.ivr.loader import Flow
-from ctiserver.ivr.ports import CallerFacts, FlowPorts, PortFailed
+from ctiserver.ivr.ports import CallerFacts, FlowPorts, PortFailed, ask
 from ctiserver.ivr.prompts import PromptFile, Shelf
 from ctiserver.ivr.requests import (
     Answer,
@@ -97,6 +97,7 @@ class _Call:
     state: FlowState
     uniqueid: str
     session: Session | None  #: None once the caller is gone
+    answered: bool = False
     path: list[PathStep] = field(default_factory=list)
     told: dict[str, str] = field(default_factory=dict)  #: channel variables as they were last set
 
@@ -282,47 +283,18 @@ class FlowService:
                 if session is not None:
                     await session.hold(within_s)
                 try:
-                    return Done(await self._within(within_s, self._ask(call.id, request)))
+                    return Done(await self._within(within_s, ask(self._ports, call.id, request)))
                 except PortFailed as error:
                     log.warning("port_failed", request=type(request).__name__, reason=str(error))
                     return Failed(str(error))
             case _:
                 assert_never(request)
 
-    async def _ask(
-        self, call: CallId, request: ReadQueues | Find | OpenRecord | Tell | RequestCallback | ControlAudio
-    ) -> Value:
-        ports = self._ports
-        match request:
-            case ReadQueues(names=names):
-                return {name: await ports.queue_state(name) for name in names}
-            case Find(what="http", by=by, url=url):
-                found = await ports.fetch(url, by)
-                return () if found is None else (found,)
-            case Find(what=what, by=by):
-                assert what != "http"
-                return tuple(await ports.find(what, by))
-            case OpenRecord(type=kind, fields=fields, record_id=""):
-                return await ports.open_record(call, kind, fields)
-            case OpenRecord(fields=fields, record_id=record_id):
-                return await ports.update_record(call, record_id, fields)
-            case Tell(event=event, data=data, url=""):
-                await ports.tell(call, event, data)
-            case Tell(event=event, data=data, url=url):
-                await ports.fetch(url, {"event": event, **data})
-            case RequestCallback(number=number, queue=queue):
-                await ports.request_callback(call, number, queue)
-            case ControlAudio(action=action):
-                await ports.control_audio(call, action)
-            case _:
-                assert_never(request)
-        return None
-
     async def _answer(self, call: _Call, session: Session) -> None:
-        if call.told.get("answered") != "1" and session.request["priority"]:
+        if not call.answered:
             if await session.get_variable("CHANNEL(state)") != "Up":
                 await session.answer()
-            call.told["answered"] = "1"
+            call.answered = True
 
     async def _speak(self, session: Session, request: Speak) -> Answer:
         keys = ""
