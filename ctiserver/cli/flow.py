@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -186,13 +187,18 @@ def schema() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @_CONFIG
 @click.option("--caller", default="13800138000", help="The number that calls; empty: withheld.")
+@click.option("--dialled", default="4008001234", help="The number that is called; numbers.yaml names its calendar.")
 @click.option("--language", default="", help="The caller's language where it is known.")
-def try_command(file: Path, config: Path | None, caller: str, language: str) -> None:
+def try_command(file: Path, config: Path | None, caller: str, dialled: str, language: str) -> None:
     """Talk a flow through in the terminal; the keyboard is the keypad."""
+    from ctiserver.ivr.simulate import Given
     from ctiserver.ivr.terminal import talk
 
     _, site, world = _site(config)
-    talk(_loaded(file, site_names(site, world)), world, caller=caller, language=language)
+    number = site.number(dialled)
+    calendar = number.calendar if number is not None else None
+    given = Given(caller, dialled, datetime.now(UTC), calendar or "", language)
+    talk(_loaded(file, site_names(site, world)), world, given)
 
 
 @command.command()

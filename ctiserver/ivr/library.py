@@ -71,7 +71,10 @@ def _file(directory: Path, name: str) -> Path:
 
 
 def _files(directory: Path, name: str) -> list[Path]:
-    folder = _file(directory, name)
+    try:
+        folder = _file(directory, name)
+    except FileNotFoundError:
+        return []  # a site needs none of these, and neither does an installation
     return sorted(folder.glob("*.yaml"))
 
 
