@@ -9,7 +9,7 @@ import phonenumbers
 _WITHHELD = re.compile(
     r"(anonymous|unknown|unavailable|private|restricted|withheld|asterisk|<unknown>|0*|)", re.IGNORECASE
 )
-_PUNCTUATION = re.compile(r"[\s().\-/]")
+_PUNCTUATION = re.compile(r"[ \u00a0().\-/]")
 
 
 def withheld(ani: str) -> bool:
