@@ -243,7 +243,6 @@ class _Turn:
     def close(self, resolution: str, reason: str) -> None:
         if self.state.step:
             self.leave(reason)
-        self.commands.append(DropTimers(prefix=""))
         self.commands.append(CloseRecord(resolution=resolution))
         self.state = replace(self.state, closed=resolution)
 

@@ -76,7 +76,12 @@ Share = Annotated[str, AfterValidator(_share)]
 
 
 def _move(value: Any) -> Any:
-    return {"go": value} if isinstance(value, str) else value
+    if isinstance(value, str):
+        return {"go": value}
+    if isinstance(value, dict) and isinstance(value.get("redo"), list):
+        # Behind a validator of our own the value counts as Python's, where strict mode takes no list for a tuple.
+        return {**value, "redo": tuple(value["redo"])}
+    return value
 
 
 class Assign(Written):

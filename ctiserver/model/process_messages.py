@@ -118,7 +118,7 @@ class SetTimer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropTimers:
-    """Forget every timer whose key begins so; all of them if empty."""
+    """Forget every timer whose key begins so."""
 
     prefix: str
 

@@ -194,7 +194,7 @@ def _unusable(url: sa.URL, cause: BaseException | None) -> UserFault:
         )
     shown = url.set(drivername="postgresql").render_as_string(hide_password=True)
     return UserFault(
-        f"the PostgreSQL database at {url.set(drivername='postgresql').render_as_string(hide_password=True)} can't be used ({cause})",
+        f"the PostgreSQL database at {shown} can't be used ({cause})",
         where=_SETTING,
         fix="Check that it runs, and the host, port, name, user and secret",
     )

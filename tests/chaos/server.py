@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ctiserver.clock import SystemClock
 from ctiserver.features.dispatch import workflow as dispatch_workflow
@@ -67,7 +67,7 @@ def answer(subject: str, order: WorkOrder) -> str:
     return "unreachable" if subject == "never reached" else "satisfied"
 
 
-async def work(database: Database, dispatch: Dispatch, people: dict[str, UserId]) -> None:
+async def work(database: Database, dispatch: Dispatch, people: Mapping[str, UserId]) -> None:
     """Do every order that is offered; others may do so at the same time, and one of us is too late."""
     while True:
         async with database.reading() as uow:
@@ -105,14 +105,14 @@ async def main() -> None:
         dispatch_workflow._receive = held
     async with Database.open(arguments.database) as database:
         async with database.reading() as uow:
-            people = {user.role: user.id for user in await uow.users.everybody()}
+            people: dict[str, UserId] = {user.role: user.id for user in await uow.users.everybody()}
         settings = WorkflowSettings(polling_s=0.05, executor=arguments.executor)
         workflow = Workflow(database, advance_on(database, QUICK), SystemClock(), arguments.workflow, settings)
         async with asyncio.TaskGroup() as group:
             group.create_task(workflow.run())
             await workflow.ready.wait()
             print("ready", flush=True)  # noqa: T201 - the test reads it
-            group.create_task(work(database, Dispatch(database, SystemClock()), dict(people)))
+            group.create_task(work(database, Dispatch(database, SystemClock()), people))
 
 
 if __name__ == "__main__":

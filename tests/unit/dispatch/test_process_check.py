@@ -1,0 +1,110 @@
+"""The check refuses whatever could strand a record, and says where."""
+
+from pathlib import Path
+
+import pytest
+
+from ctiserver.errors import FileFault
+from ctiserver.features.dispatch.definitions import load_definitions, revived
+from ctiserver.model import process_check
+from ctiserver.resources import shipped
+from ctiserver.strict_yaml import load
+
+GOOD = """\
+schema: process/1
+process: p
+version: 1
+for: {type: repair}
+start: visit
+steps:
+  visit:
+    order: dispatch
+    to: {role: technician}
+    complete_within: 1 day
+    on:
+      done: close
+      not_home: {go: visit, max: 2, then: dispatcher}
+      late: {escalate: supervisor, stay: true}
+  close: {close: resolved}
+"""
+
+
+def problems(text: str) -> list[str]:
+    document = load(text, file="p.yaml")
+    try:
+        process_check.read(document, calendars=("desk",), record_types=("repair",))
+    except FileFault as fault:
+        return [f"{problem.place} {problem.code}" for problem in fault.problems]
+    return []
+
+
+def test_a_good_definition_passes() -> None:
+    assert problems(GOOD) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("order: dispatch", "order: dipatch", "p.yaml:8:12 PF-004"),
+        ("to: {role: technician}", "to: {role: technician, skill: x}", "p.yaml:9:28 PF-001"),
+        ("complete_within: 1 day", "complete_within: 1", "p.yaml:10:22 PF-006"),
+        ("complete_within: 1 day", "complete_within: soon", "p.yaml:10:22 PF-006"),
+        ("start: visit", "start: vist", "p.yaml:5:8 PF-010"),
+        ("for: {type: repair}", "for: {type: repiar}", "p.yaml:4:13 PF-011"),
+        ("version: 1", "version: 1\ncalendar: dsk", "p.yaml:4:11 PF-012"),
+        ("not_home:", "won:", "p.yaml:13:7 PF-013"),
+        ("      done: close\n", "", "p.yaml:7:3 PF-014"),
+        ("      late: {escalate: supervisor, stay: true}\n", "", "p.yaml:7:3 PF-014"),
+        ("    complete_within: 1 day\n", "", "p.yaml:7:3 PF-015"),
+        ("complete_within: 1 day", "complete_within: 1 working hours", "p.yaml:10:22 PF-017"),
+        ("{role: technician}", '{role: technician, skills: "=record.prodct"}', "p.yaml:9:36 PF-018"),
+        ("{go: visit, max: 2, then: dispatcher}", "{notify: owner}", "p.yaml:13:17 PF-019"),
+        ("{escalate: supervisor, stay: true}", "{stay: true}", "p.yaml:14:13 PF-020"),
+        ("{go: visit, max: 2, then: dispatcher}", "{go: visit, max: 2}", "p.yaml:13:17 PF-021"),
+        ("then: dispatcher", "then: dispacher", "p.yaml:13:43 PF-010"),
+        ("max: 2, then", "redo: [x], max: 2, then", "p.yaml:13:36 PF-022"),
+        ("{close: resolved}", "{close: resolved, notify: nobdy}", "p.yaml:15:36 PF-023"),
+        ("  close: {close: resolved}", "  close: {close: resolved}\n  spare: {close: x}", "p.yaml:16:3 PF-024"),
+        ("done: close", "done: {go: visit, max: 2, then: dispatcher}", "p.yaml:7:3 PF-025"),
+        ("{go: visit, max: 2, then: dispatcher}", "visit", "p.yaml:13:17 PF-026"),
+    ],
+)
+def test_what_could_strand_a_record_is_refused(old: str, new: str, found: str) -> None:
+    assert old in GOOD
+    assert found in problems(GOOD.replace(old, new, 1))
+
+
+def test_two_orders_with_one_name_are_refused() -> None:
+    twice = GOOD.replace(
+        "  close: {close",
+        """\
+  both:
+    all:
+      visit: {order: parts, to: {role: storekeeper}, complete_within: 1 day}
+    on: {done: close, late: {escalate: supervisor, stay: true}}
+  close: {close""",
+    ).replace("done: close\n      not", "done: both\n      not")
+    assert problems(twice) == ["p.yaml:17:7 PF-027"]
+
+
+def test_the_shipped_definitions_pass_and_come_back_from_their_copies() -> None:
+    found = load_definitions(shipped("config"), calendars=("service_desk",), record_types=("repair",))
+    assert "repair" in found
+    for definition in found.values():
+        assert revived(definition.data) == definition.file
+
+
+def test_every_problem_of_every_file_is_told_at_once(tmp_path: Path) -> None:
+    folder = tmp_path / "processes"
+    folder.mkdir()
+    (folder / "a.yaml").write_text(GOOD.replace("start: visit", "start: x"))
+    (folder / "b.yaml").write_text(GOOD.replace("type: repair", "type: x"))
+    (folder / "c.yaml").write_text(GOOD)
+    (folder / "d.yaml").write_text(GOOD)
+    with pytest.raises(FileFault) as raised:
+        load_definitions(tmp_path, calendars=(), record_types=("repair",))
+    assert {(Path(p.place.file).name, p.code) for p in raised.value.problems} >= {
+        ("a.yaml", "PF-010"),
+        ("b.yaml", "PF-011"),
+        ("d.yaml", "PF-028"),
+    }
