@@ -83,6 +83,7 @@ export class Draft extends EventTarget {
     const fresh = values(record);
     if (whose === "theirs") this.#local = { ...fresh };
     this.#server = fresh;
+    this.savedAt = record.updated_at;
     this.#store();
     this.#become("dirty");
     return this.flush();

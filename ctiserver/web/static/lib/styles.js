@@ -190,7 +190,6 @@ export const shared = css`
     padding: 0 0.35rem;
     border: 1px solid currentcolor;
     border-radius: 5px;
-    opacity: 0.75;
   }
   .unseen {
     position: absolute;

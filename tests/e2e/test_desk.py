@@ -1,0 +1,404 @@
+"""An agent's work in the browser, from log-in to the next call."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, Route, expect
+
+from ctiserver.features.records.service import Change
+from ctiserver.model.ids import Interface, WorkOrderId, new_ulid
+from ctiserver.model.record import Record
+from ctiserver.model.work_order import WorkOrder
+from tests.e2e.conftest import OpenPage
+from tests.support.desk import Desk, PhoneLine
+from tests.support.eventually import eventually
+
+pytestmark = pytest.mark.browser
+
+PHONE = "PJSIP/agent1"
+AXE = Path(__file__).parent / "vendor" / "axe.min.js"
+
+
+async def _call(running: Desk, *, known: bool = True) -> tuple[PhoneLine, Record]:
+    """A call that came through the menu: contact and record are there before any phone rings."""
+    line = running.line()
+    line.start()
+    [contact] = await running.contacts.find_or_create(line.ani, "张伟" if known else "")
+    opened = await running.records.open(
+        "repair", actor=f"call:{line.id}", call_id=line.id, contact_id=contact.id, caller_number=line.ani
+    )
+    return line, opened.record
+
+
+async def _state(running: Desk, state: str) -> None:
+    async def look() -> str:
+        return next(it.state for agent, it in running.agents.everybody() if agent.id == "agent1")
+
+    await eventually(look, lambda seen: seen == state)
+
+
+async def test_from_log_in_to_the_next_call_with_the_keyboard_alone(running: Desk, open_page: OpenPage) -> None:
+    page = await open_page()
+    # The name has the focus already: nothing is clicked in this test.
+    await expect(page.locator("input[name=login]")).to_be_focused()
+    await page.keyboard.type("agent1")
+    await page.keyboard.press("Tab")
+    await page.keyboard.type("correct horse")
+    await page.keyboard.press("Enter")
+    join = page.get_by_role("button", name="签入队列")
+    await join.wait_for()
+    while not await join.evaluate("it => it.getRootNode().activeElement === it"):
+        await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    await _state(running, "available")
+
+    line, record = await _call(running)
+    line.ring(PHONE)
+    await expect(page.get_by_role("alert").filter(has_text="来电：张伟")).to_have_text("来电：张伟。报修")
+    await expect(page.locator("cti-pop")).to_contain_text("话机正在振铃")
+    await expect(page).to_have_title("☎ 张伟")
+
+    async def painted() -> datetime | None:
+        return next((pop.painted_at for pop in await running.pops.of_call(line.id)), None)
+
+    painted_at = await eventually(painted)
+    answered_at = datetime.now(UTC)
+    line.answer(PHONE)
+    assert painted_at is not None
+    assert painted_at < answered_at
+    await expect(page.locator("cti-pop")).to_contain_text("正在通话")
+
+    await page.keyboard.press("Alt+N")
+    await page.keyboard.type("空调不制冷")
+    await expect(page.locator("cti-record [role=status].save")).to_contain_text("已保存")
+    await page.keyboard.press("Alt+D")
+    await page.keyboard.press("Space")
+    await expect(page.get_by_label("需上门维修")).to_be_checked()
+    await page.keyboard.press("Control+Enter")
+    # The fault is required: the focus goes where something is missing.
+    fault = page.get_by_label("故障现象")
+    await expect(fault).to_be_focused()
+    await expect(fault).to_have_attribute("aria-invalid", "true")
+    await page.keyboard.type("E4")
+    line.hang_up(PHONE)
+    line.end()
+    await _state(running, "wrap_up")
+    await page.keyboard.press("Control+Enter")
+    await expect(page.get_by_text("已保存结果：需上门维修")).to_be_visible()
+    # And the next thing to do has the focus.
+    await expect(page.get_by_role("button", name="就绪")).to_be_focused()
+    await page.keyboard.press("Alt+R")
+    await _state(running, "available")
+    await expect(page.get_by_text("当前没有来电")).to_be_visible()
+    async with running.database.reading() as uow:
+        kept = await uow.records.get(record.id)
+        started = await uow.outbox.waiting(["process_start"])
+    assert (kept.notes, kept.fields["fault"], kept.disposition, kept.owner) == (
+        "空调不制冷",
+        "E4",
+        "visit_needed",
+        "agent1",
+    )
+    assert [row.payload["record_id"] for row in started] == [record.id]
+
+
+async def test_no_byte_of_a_pop_reaches_the_other_agents_page(running: Desk, open_page: OpenPage) -> None:
+    frames: list[str] = []
+    other = await open_page()
+    other.on("websocket", lambda socket: socket.on("framereceived", lambda frame: frames.append(str(frame))))
+    await other.locator("input[name=login]").fill("agent2")
+    await other.locator("input[name=password]").fill("correct horse")
+    await other.keyboard.press("Enter")
+    await other.get_by_role("button", name="Join the queues").click()
+    await other.get_by_text("Available").wait_for()
+    mine = await open_page("agent1")
+    line, record = await _call(running)
+    line.ring(PHONE)
+    await mine.locator("cti-pop").wait_for()
+    line.answer(PHONE)
+    await expect(mine.locator("cti-pop")).to_contain_text("正在通话")
+    assert frames
+    assert not [frame for frame in frames for secret in (line.ani, "张伟", line.id, record.id) if secret in frame]
+    await expect(other.locator("cti-pop")).to_have_count(0)
+
+
+async def test_the_language_changes_in_mid_call_and_is_remembered(running: Desk, open_page: OpenPage) -> None:
+    page = await open_page("agent1")
+    line, _ = await _call(running)
+    line.ring(PHONE)
+    await expect(page.locator("cti-pop")).to_contain_text("话机正在振铃")
+    await page.locator("#notes").fill("half a sentence")
+    await page.get_by_role("button", name="English").click()
+    await expect(page.locator("cti-pop")).to_contain_text("Your phone is ringing")
+    await expect(page.get_by_label("Visit needed")).to_be_visible()
+    await expect(page.locator("#notes")).to_have_value("half a sentence")
+    assert await page.evaluate("document.documentElement.lang") == "en"
+    left = re.sub(r"[王芳张伟中文]", "", await page.locator("cti-app").inner_text())
+    assert not re.findall(r"[\u4e00-\u9fff]+", left)
+
+    async def kept() -> str:
+        async with running.database.reading() as uow:
+            user = await uow.users.by_login("agent1")
+        assert user is not None
+        return user.language
+
+    await eventually(kept, lambda language: language == "en")
+    await page.reload()
+    await expect(page.get_by_role("button", name="Log out")).to_be_visible()
+
+
+async def test_a_save_that_fails_says_so_keeps_the_text_and_tries_again(running: Desk, open_page: OpenPage) -> None:
+    page = await open_page("agent1")
+    line, record = await _call(running)
+    line.ring(PHONE)
+    await page.locator("#notes").wait_for()
+
+    async def broken(route: Route) -> None:
+        if route.request.method == "PATCH":
+            await route.abort()
+        else:
+            await route.continue_()
+
+    await page.route("**/api/v1/records/*", broken)
+    await page.locator("#notes").fill("客户很急")
+    await expect(page.locator("cti-record .save")).to_contain_text("未保存！")
+    page.on("dialog", lambda dialog: dialog.accept())
+    await page.reload()
+    await expect(page.locator("#notes")).to_have_value("客户很急")
+    await expect(page.locator("cti-record .save")).to_contain_text("未保存！")
+    await page.unroute("**/api/v1/records/*")
+    await expect(page.locator("cti-record .save")).to_contain_text("已保存")
+    async with running.database.reading() as uow:
+        assert (await uow.records.get(record.id)).notes == "客户很急"
+    assert await page.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('cti-draft'))") == []
+
+
+@pytest.mark.parametrize(("button", "kept"), [("用我的", "mine"), ("用对方的", "theirs")])
+async def test_two_people_in_one_field_are_told_and_choose(
+    running: Desk, open_page: OpenPage, button: str, kept: str
+) -> None:
+    page = await open_page("agent1")
+    line, record = await _call(running)
+    line.ring(PHONE)
+    await page.locator("#notes").wait_for()
+    # The other one's change is written while ours is being typed, before the hub's word of it arrives.
+    await page.evaluate("WebSocket.prototype.send = () => {}")
+    for socket in list(running.hub._clients):
+        socket.topics.clear()
+    for followed in running.hub._followed.values():
+        followed.clients.clear()
+    await running.records.write(record.id, {"notes": Change("", "theirs")}, {}, actor="user:agent2")
+    await page.locator("#notes").fill("mine")
+    await expect(page.locator("cti-record .save")).to_contain_text("刚被别人修改过")
+    await page.get_by_role("button", name=button).click()
+    await expect(page.locator("cti-record .save")).to_contain_text("已保存")
+    await expect(page.locator("#notes")).to_have_value(kept)
+    async with running.database.reading() as uow:
+        assert (await uow.records.get(record.id)).notes == kept
+
+
+async def test_what_another_one_writes_elsewhere_appears_without_touching_what_i_write(
+    running: Desk, open_page: OpenPage
+) -> None:
+    page = await open_page("agent1")
+    line, record = await _call(running)
+    line.ring(PHONE)
+    await page.locator("#notes").fill("mine")
+    await running.records.write(record.id, {}, {"fault": Change("", "theirs")}, actor="user:agent2")
+    await expect(page.get_by_label("故障现象")).to_have_value("theirs")
+    await expect(page.locator("#notes")).to_have_value("mine")
+
+
+async def test_a_lost_connection_is_said_and_comes_back_with_what_was_missed(
+    running: Desk, open_page: OpenPage
+) -> None:
+    page = await open_page("agent1")
+    await page.get_by_role("button", name="签入队列").click()
+    await _state(running, "available")
+    await page.route("**/api/v1/tickets", lambda route: route.abort())
+    running.hub.close()
+    await expect(page.get_by_text("与服务器的连接中断")).to_be_visible()
+    line, _ = await _call(running)
+    line.ring(PHONE)
+    await page.unroute("**/api/v1/tickets")
+    await expect(page.locator("cti-pop")).to_contain_text("张伟")
+    await expect(page.get_by_text("与服务器的连接中断")).to_have_count(0)
+    assert [pop.reason for pop in await running.pops.of_call(line.id)] == ["no_browser"]
+
+    async def painted() -> bool:
+        return all(pop.painted_at for pop in await running.pops.of_call(line.id))
+
+    await eventually(painted)
+
+
+async def test_several_contacts_are_a_choice_and_an_unknown_one_gets_a_name(running: Desk, open_page: OpenPage) -> None:
+    page = await open_page("agent1")
+    line, record = await _call(running, known=False)
+    line.ring(PHONE)
+    await page.get_by_label("姓名").fill("赵敏")
+    await page.get_by_role("button", name="保存", exact=True).click()
+    await expect(page.locator("cti-pop h2")).to_have_text("赵敏")
+    line.answer(PHONE)
+    line.end()
+    assert record.contact_id is not None
+    async with running.database.unit_of_work() as uow:
+        known = await uow.contacts.get(record.contact_id)
+        await uow.contacts.add(replace(known, id=type(known.id)(new_ulid(datetime.now(UTC))), name="钱多"))
+    second = running.line()
+    second.start()
+    opened = await running.records.open("enquiry", actor="call", call_id=second.id, caller_number=second.ani)
+    second.ring(PHONE)
+    await page.get_by_role("button", name="是 钱多").click()
+    await expect(page.locator("cti-pop h2")).to_have_text("钱多")
+    async with running.database.reading() as uow:
+        linked = (await uow.records.get(opened.record.id)).contact_id
+        assert linked is not None
+        assert (await uow.contacts.get(linked)).name == "钱多"
+
+
+async def test_logging_out_leaves_nothing_on_the_screen(running: Desk, open_page: OpenPage) -> None:
+    page = await open_page("agent1")
+    line, _ = await _call(running)
+    line.ring(PHONE)
+    await page.locator("cti-pop").wait_for()
+    await page.get_by_role("button", name="退出登录").click()
+    await page.locator("cti-login").wait_for()
+    await expect(page.locator("cti-pop")).to_have_count(0)
+    await page.reload()
+    await page.locator("cti-login").wait_for()
+
+
+async def test_a_wrong_password_is_said_and_the_password_is_ready_to_be_typed_anew(open_page: OpenPage) -> None:
+    page = await open_page(locale="en-GB")
+    await page.locator("input[name=login]").fill("agent1")
+    await page.locator("input[name=password]").fill("wrong horse")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("alert")).to_have_text("The name or the password is wrong.")
+    await expect(page.locator("input[name=password]")).to_be_focused()
+
+
+async def _order(running: Desk, record: Record, **changes: Any) -> WorkOrder:
+    now = datetime.now(UTC)
+    async with running.database.unit_of_work() as uow:
+        technician = await uow.users.by_login("tech1")
+        assert technician is not None
+        order = WorkOrder(
+            id=WorkOrderId(new_ulid(now)),
+            number="D20261121-0001",
+            key="process/visit/1",
+            kind="dispatch",
+            record_id=record.id,
+            process_id=None,
+            step="visit",
+            state="offered",
+            assignee=technician.id,
+            due_at=now + timedelta(hours=4),
+            accept_by=now + timedelta(minutes=30),
+            payload={"outcomes": ["done", "not_home", "parts_missing"]},
+            created_at=now,
+            updated_at=now,
+            **changes,
+        )
+        await uow.work_orders.add(order)
+    return order
+
+
+async def test_a_technician_accepts_and_reports_on_a_phone(running: Desk, open_page: OpenPage) -> None:
+    page = await open_page("tech1", viewport={"width": 360, "height": 740}, has_touch=True)
+    await expect(page.get_by_text("暂无任务")).to_be_visible()
+    _, record = await _call(running)
+    await running.records.write(record.id, {}, {"fault": Change("", "不制冷")}, actor="user:agent1")
+    order = await _order(running, record)
+    running.hub.publish("inbox", str(order.assignee), "changed", {})
+    card = page.locator("article")
+    await expect(card).to_contain_text("派工单")
+    await expect(card).to_contain_text("张伟")
+    await expect(card).to_contain_text("不制冷")
+    assert await _overflow(page) == 0
+    await page.get_by_role("button", name="接受").tap()
+    await expect(card).to_contain_text("已接受")
+    await page.get_by_role("button", name="完成").tap()
+    await page.get_by_label("结果如何？").select_option("done")
+    await page.get_by_label("处理说明").fill("已加注冷媒")
+    await page.get_by_role("button", name="提交").tap()
+    await expect(page.get_by_text("暂无任务")).to_be_visible()
+    async with running.database.reading() as uow:
+        done = await uow.work_orders.get(order.id)
+    assert (done.state, done.outcome, done.result["report"]) == ("done", "done", "已加注冷媒")
+
+
+async def test_a_supervisor_sees_the_team_change(running: Desk, open_page: OpenPage) -> None:
+    page = await open_page("boss")
+    await page.goto(f"{running.url}/#/team")
+    row = page.locator("tr", has_text="王芳")
+    await expect(row).to_contain_text("未签入队列")
+    await running.pbx.queue_add("repair", Interface(PHONE), name="x", penalty=0)  # type: ignore[arg-type]
+    await expect(row).to_contain_text("空闲")
+    running.line().ring(PHONE)
+    await expect(row).to_contain_text("振铃")
+
+
+async def _overflow(page: Page) -> int:
+    return int(await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+
+
+async def _serious(page: Page) -> list[str]:
+    await page.evaluate(AXE.read_text())
+    found = await page.evaluate("axe.run({resultTypes: ['violations']})")
+    return [
+        f"{it['id']}: {[node['target'] for node in it['nodes']]}"
+        for it in found["violations"]
+        if it["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_every_page_is_free_of_serious_barriers_and_fits_at_double_size(
+    running: Desk, open_page: OpenPage, scheme: str
+) -> None:
+    page = await open_page(color_scheme=scheme)
+    seen: dict[str, list[str]] = {}
+
+    async def look(name: str) -> None:
+        seen[name] = await _serious(page)
+        await page.set_viewport_size({"width": 660, "height": 430})  # as 1320 × 860 at 200 %
+        if (over := await _overflow(page)) > 0:
+            seen[name].append(f"{over} px too wide at double size")
+        await page.set_viewport_size({"width": 1320, "height": 860})
+
+    await page.locator("cti-login").wait_for()
+    await look("log-in")
+    await page.locator("input[name=login]").fill("boss")
+    await page.locator("input[name=password]").fill("correct horse")
+    await page.keyboard.press("Enter")
+    await page.get_by_role("button", name="签入队列").wait_for()
+    await look("logged out of the queues")
+    await page.get_by_role("button", name="签入队列").click()
+    await page.get_by_text("空闲").wait_for()
+    await look("idle")
+    line, record = await _call(running)
+    line.ring("PJSIP/boss")
+    await page.locator("cti-record").get_by_label("需上门维修").wait_for()
+    await look("ringing")
+    line.answer("PJSIP/boss")
+    await page.get_by_label("需上门维修").check()
+    await page.locator("#save-result").click()
+    await page.get_by_text("必填").wait_for()
+    await look("in call, a field missing")
+    line.hang_up("PJSIP/boss")
+    await page.get_by_text("话后处理").first.wait_for()
+    await look("wrap-up")
+    await _order(running, record, role="")
+    await page.goto(f"{running.url}/#/tasks")
+    await page.get_by_text("暂无任务").wait_for()
+    await look("tasks")
+    await page.goto(f"{running.url}/#/team")
+    await page.locator("cti-team table").wait_for()
+    await look("team")
+    assert {name: found for name, found in seen.items() if found} == {}
