@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parent / "vendor"
 CHECKOUT = HERE.parents[1]
 SHIPPED = CHECKOUT / "ctiserver" / "web" / "static" / "vendor"
 FOR_TESTS = CHECKOUT / "tests" / "e2e" / "vendor"
