@@ -65,28 +65,30 @@ class AgiServer:
 
         Raises UserFault when the address can't be listened on.
         """
-        async with asyncio.TaskGroup() as group:
+        calls = asyncio.TaskGroup()
 
-            def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                group.create_task(self._connection(reader, writer), name="agi-call")
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            calls.create_task(self._connection(reader, writer), name="agi-call")
 
-            try:
-                server = await asyncio.start_server(
-                    accept, self._settings.host, self._settings.port, limit=16384, backlog=1024
-                )
-            except OSError as error:
-                raise UserFault(
-                    f"FastAGI can't listen on {self._settings.host}:{self._settings.port}: {error.strerror or error}",
-                    where="agi.host / agi.port",
-                    fix="Stop what uses the port, or give another one here and in the dialplan",
-                ) from None
-            try:
+        try:
+            server = await asyncio.start_server(
+                accept, self._settings.host, self._settings.port, limit=16384, backlog=1024, start_serving=False
+            )
+        except OSError as error:
+            raise UserFault(
+                f"FastAGI can't listen on {self._settings.host}:{self._settings.port}: {error.strerror or error}",
+                where="agi.host / agi.port",
+                fix="Stop what uses the port, or give another one here and in the dialplan",
+            ) from None
+        try:
+            async with calls:
+                await server.start_serving()
                 self._port = server.sockets[0].getsockname()[1]
                 self._listening.set()
                 await asyncio.get_running_loop().create_future()  # until cancelled
-            finally:
-                self._listening.clear()
-                server.close()
+        finally:
+            self._listening.clear()
+            server.close()
 
     def _allowed(self, peer: object) -> bool:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from ctiserver.ivr.graph import Edge, edges_of, followers
+from ctiserver.ivr.graph import Edge, components, edges_of, followers
 from ctiserver.ivr.loader import Flow
 from ctiserver.ivr.schema import Node
 
@@ -25,7 +25,7 @@ def to_mermaid(flow: Flow) -> str:
     for name, node in flow.nodes.items():
         open_, close = ("{{", "}}") if node.kind in ("branch", "hours", "lookup") else ("[", "]")
         lines.append(f'  {name}{open_}"{name}<br/><small>{_subtitle(node)}</small>"{close}')
-    for (source, target), labels in _joined(edges_of(flow)).items():
+    for (source, target), labels in _joined(_written(flow)).items():
         lines.append(f'  {source} -->|"{", ".join(labels)}"| {target}')
     lines += [f"  begin(( )) --> {flow.file.start}"]
     if flow.file.on_hangup is not None:
@@ -55,7 +55,7 @@ class _Spot:
 
 def to_svg(flow: Flow) -> str:
     """The graph as an SVG picture: one row for each step's distance from the start, handlers below."""
-    joined = _joined(edges_of(flow))
+    joined = _joined(_written(flow))
     rows = _rows(flow)
     spots = {
         name: _Spot(_MARGIN + column * (_BOX_W + _GAP_X), _MARGIN + number * (_BOX_H + _GAP_Y))
@@ -78,16 +78,36 @@ def to_svg(flow: Flow) -> str:
 
 
 def _rows(flow: Flow) -> list[list[str]]:
-    after = followers(edges_of(flow))
-    seen: set[str] = set()
-    rows: list[list[str]] = []
-    for start in (flow.file.start, flow.file.on_hangup, *flow.nodes):
-        row = [start] if start in flow.nodes and start not in seen and start is not None else []
-        while row:
-            seen.update(row)
-            rows.append(row)
-            row = list(dict.fromkeys(name for here in row for name in after.get(here, ()) if name not in seen))
-    return rows
+    """Each node one row below the lowest that leads to it, loops aside; beside each other near where they come from."""
+    edges = _written(flow)
+    after = followers(edges)
+    groups = components([name for name in (flow.file.start, flow.file.on_hangup, *flow.nodes) if name], after)
+    group_of = {name: number for number, group in enumerate(groups) for name in group}
+    row_of: dict[str, int] = {}
+    for group in reversed(groups):
+        for name in sorted(group, key=list(flow.nodes).index):
+            row_of.setdefault(name, 0)
+            for target in after.get(name, ()):
+                same = group_of[target] == group_of[name]
+                if not same or target not in row_of:
+                    row_of[target] = max(row_of.get(target, 0), row_of[name] + 1)
+    rows: list[list[str]] = [[] for _ in range(max(row_of.values()) + 1)]
+    for name in flow.nodes:
+        rows[row_of[name]].append(name)
+    column: dict[str, int] = {}
+    for row in rows:
+        row.sort(key=lambda name: _mean([column[e.source] for e in edges if e.target == name and e.source in column]))
+        column.update({name: number for number, name in enumerate(row)})
+    return [row for row in rows if row]
+
+
+def _mean(values: list[int]) -> float:
+    return sum(values) / len(values) if values else 0.0
+
+
+def _written(flow: Flow) -> list[Edge]:
+    """The edges that the author wrote; those that on_error adds would hide them."""
+    return [edge for edge in edges_of(flow) if edge.label in {label for label, _ in flow.nodes[edge.source].edges()}]
 
 
 def _arrow(source: _Spot, target: _Spot, labels: list[str]) -> str:
@@ -102,7 +122,7 @@ def _arrow(source: _Spot, target: _Spot, labels: list[str]) -> str:
     else:
         middle = (y1 + y2) // 2
         path = f"M{x1} {y1} C{x1} {middle} {x2} {middle} {x2} {y2 - 1}"
-        label_x, label_y = x1 + (x2 - x1) // 4, y1 + (y2 - y1) // 4 + 8
+        label_x, label_y = x1 + (x2 - x1) * 3 // 4, y1 + (y2 - y1) * 3 // 4 - 6
     text = escape(", ".join(labels))
     return (
         f'<path d="{path}" fill="none" stroke="#94a3b8" marker-end="url(#tip)"/>'

@@ -1,0 +1,246 @@
+"""The FastAGI server among peers that are hostile, broken, or merely gone."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from ctiserver.agi.server import AgiServer, Handler
+from ctiserver.agi.session import CommandRefused, HungUp, PromptMissing, Session
+from ctiserver.clock import SystemClock
+from ctiserver.errors import DeadlineExceeded, UserFault
+from ctiserver.settings import AgiSettings
+from tests.support.fake_asterisk import FakeAsterisk, header
+
+SETTINGS = AgiSettings(port=0, header_timeout_s=0.3, max_sessions=50)
+
+
+async def polite(session: Session) -> None:
+    await session.answer()
+    await session.stream_file("/prompts/hello", "#", longest_s=2.0)
+    await session.wait_for_digit(3.0)
+    await session.release()
+    await session.set_variable("CTI_DONE", 1)
+
+
+@contextlib.asynccontextmanager
+async def serving(handler: Handler = polite, settings: AgiSettings = SETTINGS) -> AsyncIterator[tuple[AgiServer, int]]:
+    server = AgiServer(settings, {"flow": handler}, SystemClock())
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(server.run())
+        yield server, await server.listening()
+        task.cancel()
+
+
+async def closed(data: bytes, port: int, *, half_close: bool = False) -> bytes:
+    """Send ``data``; what the server says until it closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        with contextlib.suppress(ConnectionError):
+            writer.write(data)
+            await writer.drain()
+            if half_close:
+                writer.write_eof()
+            async with asyncio.timeout(2.0):
+                return await reader.read()
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+    return b""
+
+
+async def test_a_call_from_header_to_done() -> None:
+    async with serving() as (server, port):
+        asterisk = FakeAsterisk(keys="5")
+        await asterisk.call(port)
+    names = [" ".join(words[:3]) if words[0] == "SET" else words[0] for words in asterisk.commands]
+    assert names == ["SET AUTOHANGUP 7", "ANSWER", "SET AUTOHANGUP 4", "STREAM", "SET AUTOHANGUP 5", "WAIT",
+                     "SET AUTOHANGUP 0", "SET VARIABLE CTI_DONE"]  # fmt: skip
+    assert asterisk.variables["CTI_DONE"] == "1"
+    assert server.counts.served == 1
+    assert server.active == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "half_close"),
+    [
+        pytest.param(b"", True, id="connect and close"),
+        pytest.param(b"agi_network: yes\n", False, id="half a header"),
+        pytest.param(b"agi_network: yes", False, id="no newline"),
+        pytest.param(b"agi_x: " + b"y" * 10_000_000, False, id="10 MB"),
+        pytest.param(header().replace(b"agi_callerid:", b"agi_channel:"), False, id="duplicate keys"),
+        pytest.param(header(callerid="@@").replace(b"@@", b"\xff\xfe"), False, id="bad UTF-8"),
+        pytest.param(b"\x16\x03\x01\x02\x00", False, id="TLS"),
+    ],
+)
+async def test_a_bad_peer_is_gone_within_two_seconds_and_nothing_is_said_to_it(data: bytes, half_close: bool) -> None:
+    async with serving() as (server, port):
+        assert await closed(data, port, half_close=half_close) == b""
+        good = FakeAsterisk(keys="1")
+        await good.call(port)
+    assert good.variables["CTI_DONE"] == "1"
+    assert server.counts.refused_header == 1
+
+
+async def test_two_hundred_bad_peers_at_once_hurt_no_call() -> None:
+    bad = [b"", b"agi_network: yes\n", b"agi_x: " + b"y" * 100_000, b"\x00" * 5000] * 50
+    good = [FakeAsterisk(keys="1") for _ in range(20)]
+    loop = asyncio.get_running_loop()
+    times: list[float] = []
+
+    async def timed(asterisk: FakeAsterisk) -> None:
+        began = loop.time()
+        await asterisk.call(port)
+        times.append(loop.time() - began)
+
+    async with serving() as (server, port), asyncio.TaskGroup() as group:
+        for data in bad:
+            group.create_task(closed(data, port, half_close=not data))
+        for asterisk in good:
+            group.create_task(timed(asterisk))
+    assert server.counts.served == 20
+    assert server.counts.refused_header == 200
+    assert max(times) < 2.0
+
+
+async def test_a_peer_outside_the_allow_list_is_not_heard() -> None:
+    settings = AgiSettings.model_validate({"port": 0, "allow": ["10.0.0.0/8"]}, strict=False)
+    async with serving(settings=settings) as (server, port):
+        assert await closed(header(network_script="flow"), port) == b""
+    assert server.counts.refused_peer == 1
+
+
+async def test_a_call_too_many_is_told_so_and_falls_back() -> None:
+    inside, leave = asyncio.Event(), asyncio.Event()
+
+    async def busy(_: Session) -> None:
+        inside.set()
+        await leave.wait()
+
+    one = SETTINGS.model_copy(update={"max_sessions": 1})
+    async with serving(busy, one) as (server, port), asyncio.TaskGroup() as group:
+        group.create_task(FakeAsterisk().call(port))
+        await inside.wait()
+        late = FakeAsterisk()
+        await late.call(port)
+        leave.set()
+    assert late.variables == {"CTI_BUSY": "calls"}
+    assert server.counts.refused_busy == 1
+
+
+async def test_an_unknown_script_falls_back() -> None:
+    async with serving() as (server, port):
+        asterisk = FakeAsterisk()
+        await asterisk.call(port, script="nothing")
+    assert asterisk.variables == {"CTI_BUSY": "script"}
+    assert server.counts.unknown_script == 1
+
+
+async def test_a_handler_that_crashes_takes_only_its_own_call_along() -> None:
+    async def crash(_: Session) -> None:
+        raise RuntimeError("a bug")
+
+    async with serving(crash) as (server, port):
+        first = FakeAsterisk()
+        await first.call(port)
+        await FakeAsterisk().call(port)
+    assert first.variables == {}
+    assert server.counts.failed == 2
+
+
+@pytest.mark.parametrize("how", ["HANGUP", "511", "-1", "EOF"])
+@pytest.mark.parametrize("command", ["ANSWER", "STREAM", "WAIT"])
+async def test_a_hang_up_is_one_thing_however_asterisk_says_it(how: str, command: str) -> None:
+    ended = asyncio.Event()
+
+    async def handler(session: Session) -> None:
+        with pytest.raises(HungUp):
+            await polite(session)
+        with pytest.raises(HungUp):
+            await session.set_variable("X", 1)  # there is no second chance
+        ended.set()
+
+    async with serving(handler) as (server, port):
+        asterisk = FakeAsterisk(hang_up_before=lambda words: words[0] == command, how=how)
+        await asterisk.call(port)
+        async with asyncio.timeout(2.0):
+            await ended.wait()
+    assert server.counts.failed == 0
+    assert "CTI_DONE" not in asterisk.variables
+
+
+async def test_a_missing_prompt_is_not_a_hang_up() -> None:
+    class NoPrompt(FakeAsterisk):
+        def reply(self, words: list[str]) -> str:
+            return "200 result=-1 endpos=0" if words[0] == "STREAM" else super().reply(words)
+
+    async def handler(session: Session) -> None:
+        with pytest.raises(PromptMissing):
+            await session.stream_file("/nowhere", "")
+        await session.set_variable("CTI_DONE", 1)
+
+    async with serving(handler) as (_, port):
+        asterisk = NoPrompt()
+        await asterisk.call(port)
+    assert asterisk.variables["CTI_DONE"] == "1"
+
+
+async def test_a_refused_command_keeps_replies_in_step() -> None:
+    class Refusing(FakeAsterisk):
+        def reply(self, words: list[str]) -> str:
+            if words[0] == "FOO":
+                return "520-Invalid command syntax.  Proper usage follows:\n Usage: FOO\n520 End of proper usage."
+            return super().reply(words)
+
+    async def handler(session: Session) -> None:
+        with pytest.raises(CommandRefused, match="520"):
+            await session.execute("FOO")
+        assert await session.get_variable("A") == "b"
+
+    async with serving(handler) as (server, port):
+        await Refusing(variables={"A": "b"}).call(port)
+    assert server.counts.served == 1
+
+
+async def test_an_asterisk_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctiserver.agi.session._REPLY_TIMEOUT_S", 0.05)
+    failed: list[BaseException] = []
+
+    async def handler(session: Session) -> None:
+        try:
+            await session.answer()
+        except DeadlineExceeded as error:
+            failed.append(error)
+            raise
+
+    async with serving(handler) as (server, port):
+        assert b"SET AUTOHANGUP" in await closed(header(network_script="flow"), port)
+    assert len(failed) == 1
+    assert server.counts.failed == 1
+
+
+async def test_cancelling_the_server_ends_calls_and_leaves_no_task() -> None:
+    inside = asyncio.Event()
+
+    async def waits(session: Session) -> None:
+        inside.set()
+        await session.wait_for_digit(60.0)
+
+    before = len(asyncio.all_tasks())
+    reader: asyncio.StreamReader | None = None
+    async with serving(waits) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(header(network_script="flow"))
+        await inside.wait()
+    assert b"SET AUTOHANGUP" in await reader.read()  # and then the end: the dialplan goes on
+    writer.close()
+    await writer.wait_closed()
+    assert len(asyncio.all_tasks()) == before
+
+
+async def test_a_port_in_use_is_a_fault_that_names_the_setting() -> None:
+    async with serving() as (_, port):
+        with pytest.raises(UserFault, match=r"agi\.port"):
+            await AgiServer(SETTINGS.model_copy(update={"port": port}), {}, SystemClock()).run()
