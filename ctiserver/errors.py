@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 
 class CtiError(Exception):
@@ -24,6 +25,18 @@ class UserFault(CtiError):
         self.fix = fix
         text = f"{where}: {what}" if where else what
         super().__init__(f"{text}. {fix}" if fix else text)
+
+
+X = TypeVar("X", bound=BaseException)
+
+
+def first_of(error: BaseException, kind: type[X]) -> X | None:
+    """The first error of a kind in ``error`` itself or, where TaskGroups wrapped it, anywhere inside; else None."""
+    if isinstance(error, kind):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for inner in error.exceptions if (found := first_of(inner, kind)) is not None), None)
+    return None
 
 
 class UnsafeValue(CtiError):

@@ -106,7 +106,7 @@ class App:
 async def running(settings: Settings, site: Site, clock: Clock | None = None) -> AsyncIterator[App]:
     """The whole server for the length of the block. Whatever can be refused is refused before anything listens.
 
-    Raises UserFault (alone, or inside an ExceptionGroup when it comes later) for what an admin can mend.
+    Raises UserFault for what an admin can mend: alone at the start, inside an ExceptionGroup later.
     """
     clock = clock or SystemClock()
     if not settings.pbxs:
@@ -212,7 +212,7 @@ async def running(settings: Settings, site: Site, clock: Clock | None = None) ->
         )
         await agents.load()
         await stack.enter_async_context(web.running())
-        async with _root_group() as group:
+        async with asyncio.TaskGroup() as group:
             supervisor = Supervisor(group)
             supervisor.start("agi", agi.run)
             agi_port = await agi.listening()
@@ -307,22 +307,6 @@ def _web_server(
         ],
         refusals=REFUSALS,
     )
-
-
-@asynccontextmanager
-async def _root_group() -> AsyncIterator[asyncio.TaskGroup]:
-    """The one root TaskGroup; what a user can mend comes out of it as itself, not wrapped in groups."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            yield group
-    except* UserFault as faults_:
-        raise _innermost(faults_) from None
-
-
-def _innermost(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 async def _follow_hangups(bus: Bus, flows: FlowService) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import click
 
 from ctiserver import __version__
-from ctiserver.errors import UserFault
+from ctiserver.errors import UserFault, first_of
 
 #: Exit status for whatever the user can mend.
 EXIT_USER_FAULT = 2
@@ -45,7 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; what a user can mend is one message on stderr and exit status 2."""
     try:
         cli.main(args=None if arguments is None else list(arguments), prog_name="ctiserver", standalone_mode=False)
-    except UserFault as fault:
+    except (UserFault, BaseExceptionGroup) as error:
+        fault = first_of(error, UserFault)
+        if fault is None:
+            raise
         click.echo(f"ctiserver: {fault}", err=True)
         sys.exit(EXIT_USER_FAULT)
     except click.ClickException as error:

@@ -14,7 +14,7 @@ from ctiserver import logs
 from ctiserver.cli._progress import progress_shown
 from ctiserver.demo.centre import Centre, centre
 from ctiserver.demo.open_house import open_house
-from ctiserver.errors import CtiError, UserFault
+from ctiserver.errors import CtiError, UserFault, first_of
 from ctiserver.model.json_value import Json
 from ctiserver.privatepbx.tree import headless_browser
 from ctiserver.settings import LogSettings
@@ -76,7 +76,10 @@ async def _once(here: Centre, executable: Path, language: str, screenshots: Path
 
     try:
         await once(here, executable, emit, language=language, shots=screenshots)
-    except CtiError as broken:
+    except (CtiError, BaseExceptionGroup) as error:
+        broken = first_of(error, CtiError)
+        if broken is None:
+            raise
         emit({"stage": "broken", "why": str(broken)})
         raise UserFault(
             f"the chain broke: {broken}", fix="Run it again with --verbose to see the server's log"

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from playwright.async_api import Browser, Locator, Page, async_playwright
+from playwright.async_api import Browser, Error, Locator, Page, async_playwright
 
+from ctiserver.errors import CtiError
 from ctiserver.model.work_order import WorkOrder
 
 #: Everything that Chromium would otherwise ask of the network by itself is off.
@@ -23,15 +24,25 @@ FLAGS = (
 _TIMEOUT_MS = 15_000
 
 
+class BrowserFailed(CtiError):
+    """The browser did not do what it was asked."""
+
+
 @asynccontextmanager
 async def chromium(executable: Path) -> AsyncIterator[Browser]:
-    """A headless Chromium for the length of the block."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=executable, args=list(FLAGS), headless=True)
-        try:
-            yield browser
-        finally:
-            await browser.close()
+    """A headless Chromium for the length of the block.
+
+    Raises BrowserFailed when it does not start, or a page does not show what was waited for.
+    """
+    try:
+        async with async_playwright() as playwright:
+            browser = await playwright.chromium.launch(executable_path=executable, args=list(FLAGS), headless=True)
+            try:
+                yield browser
+            finally:
+                await browser.close()
+    except Error as error:
+        raise BrowserFailed(f"the browser {executable}: {error.message.strip()[:2000]}") from error
 
 
 class Person:
