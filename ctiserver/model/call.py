@@ -89,7 +89,7 @@ class Visit:
     open: bool = True
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Leg:
     """One channel of a call."""
 
@@ -148,7 +148,7 @@ class Leg:
         return "caller" if self.first and self.call.direction == "inbound" else self.interface
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Call:
     """All legs that dials, bridges and transfers join."""
 

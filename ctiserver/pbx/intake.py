@@ -20,7 +20,7 @@ from ctiserver.pbx.translate import translate
 log = structlog.get_logger(__name__)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Intake:
     """Calls and queue members of one PBX, kept by its messages.
 

@@ -21,7 +21,7 @@ from ctiserver.pbx.translate import WANTED
 _CHUNK = 1 << 16
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Replay:
     """Feeds one recording. ``events`` and ``summaries`` come out as they would live."""
 

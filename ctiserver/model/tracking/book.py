@@ -19,13 +19,15 @@ _REMEMBERED = 4096
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """Which devices are ours. ``trunks`` None: unknown (a replay); then phones are learnt from the queues."""
+    """Which devices are lines to the outside; all others are phones of ours.
+
+    None: not known, as in a replay. Then queue members are phones, and what calls in without being one is a line.
+    """
 
     trunks: frozenset[Interface] | None = None
-    phones: frozenset[Interface] = frozenset()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Book:
     """All calls and channels of one PBX. ``midstream``: see :class:`~ctiserver.model.tracking.tracker.CallTracker`."""
 
@@ -116,11 +118,13 @@ class Book:
     def _direction(self, interface: Interface, *, ringing_in: bool) -> Direction:
         if not ringing_in:
             return "outbound"
-        if interface in self.phones or interface in self.sides.phones:
-            return "internal"
-        if self.sides.trunks is not None and interface not in self.sides.trunks:
-            return "internal"
-        return "inbound"
+        return "internal" if self.is_phone(interface) else "inbound"
+
+    def is_phone(self, interface: Interface) -> bool:
+        """Whether the device is a phone of ours, as far as is known."""
+        if self.sides.trunks is not None:
+            return interface not in self.sides.trunks
+        return interface in self.phones
 
     def leg(self, who: Who, at: float | None) -> Leg | None:
         """The leg of a channel; taken in now if its beginning was missed. None: it is over, or not to be known."""

@@ -23,7 +23,7 @@ def bridge_entered(book: Book, signal: s.BridgeEntered) -> None:
         if other.call is not leg.call:
             book.merge(*older_first(other.call, leg.call), signal.at)
     room[leg.uniqueid] = leg
-    if book.midstream and signal.count > len(room):
+    if leg.call.reconstructed and signal.count > len(room):
         book.unseen[signal.bridge] = signal.count - len(room)
     settle(book, signal.bridge, signal.at)
 
@@ -32,7 +32,7 @@ def bridge_left(book: Book, signal: s.BridgeLeft) -> None:
     leg = book.leg(signal.who, signal.at)
     if leg is None:
         return
-    if leg.bridge is None and leg.current is None and book.midstream and leg.call.reconstructed:
+    if leg.bridge is None and leg.current is None and book.midstream and leg.call.reconstructed and not leg.local:
         leg.bridge = signal.bridge
         leg.turn("talk", None)  # a talk that had begun before we listened
         connect(book, leg, None)
@@ -76,7 +76,7 @@ def settle(book: Book, bridge: str, at: float | None) -> None:
         leg = parties[0]
         others = any(other is not leg and not other.local and not other.ending for other in leg.call.live.values())
         if leads_out and not leg.first:
-            leg.turn("consult", at)
+            leg.turn("consult", at, passing=True)
         elif leads_out:
             rung = any(other.ringing for other in leg.call.live.values())
             leg.turn("ring" if rung else "ivr", at, passing=True)

@@ -49,10 +49,8 @@ def dial_began(book: Book, signal: s.DialBegan) -> None:
 
 
 def _leads_outside(book: Book, dest: Leg, dial_string: str) -> bool:
-    if book.sides.trunks is not None:
-        return dest.interface in book.sides.trunks
-    if dest.interface in book.phones:
-        return False
+    if book.sides.trunks is not None or book.is_phone(dest.interface):
+        return not dest.local and not book.is_phone(dest.interface)
     return dest.interface in book.lines or "@" in dial_string
 
 
@@ -71,7 +69,8 @@ def ring(book: Book, leg: Leg, at: float | None, via: Leg | None = None) -> None
 
 
 def is_own_phone(book: Book, leg: Leg) -> bool:
-    return leg.call.direction == "outbound" and (leg.interface in book.phones or leg.interface in book.sides.phones)
+    """Whether the calling party is one of us, whom the PBX called first."""
+    return leg.call.direction == "outbound" and not leg.local and book.is_phone(leg.interface)
 
 
 def dial_ended(book: Book, signal: s.DialEnded) -> None:

@@ -43,7 +43,7 @@ _TABLE: dict[type, Callable[[Book, Any], None]] = {
 }
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class CallTracker:
     """All calls of one PBX; pure.
 
