@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,25 +13,21 @@ from typing import Any, cast
 from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse, CookieJar
 from argon2 import PasswordHasher
 
+from ctiserver.app import composition
 from ctiserver.bus import Bus
 from ctiserver.clock import Clock, SystemClock
 from ctiserver.features.agents import push as agents_push
-from ctiserver.features.agents.http import AgentsHttp
 from ctiserver.features.agents.service import Agents
-from ctiserver.features.calls.http import CallsHttp
 from ctiserver.features.calls.service import CallLogService
-from ctiserver.features.contacts.http import ContactsHttp
 from ctiserver.features.contacts.service import Contacts
 from ctiserver.features.dispatch import push as dispatch_push
-from ctiserver.features.dispatch.http import DispatchHttp
 from ctiserver.features.dispatch.service import Dispatch
+from ctiserver.features.queues import push as queues_push
+from ctiserver.features.queues.service import Queues
 from ctiserver.features.records import push as records_push
-from ctiserver.features.records.http import RecordsHttp
 from ctiserver.features.records.service import Records
 from ctiserver.features.screenpop import push as pop_push
-from ctiserver.features.screenpop.http import ScreenPopHttp
 from ctiserver.features.screenpop.service import ScreenPops
-from ctiserver.features.users.http import routes as user_routes
 from ctiserver.features.users.passwords import Passwords
 from ctiserver.features.users.service import Users
 from ctiserver.model.events import (
@@ -47,15 +43,12 @@ from ctiserver.model.events import (
 )
 from ctiserver.model.ids import CallId, Interface, Linkedid, PbxName, QueueName, Uniqueid, call_id
 from ctiserver.model.person import Role
-from ctiserver.pbx.port import Pbx, PbxRefused
+from ctiserver.pbx.port import Pbx
 from ctiserver.resources import shipped
-from ctiserver.settings import WebSettings
+from ctiserver.settings import Settings, WebSettings
 from ctiserver.site import Site, load_site
-from ctiserver.store import faults
 from ctiserver.store.database import Database
-from ctiserver.web.access import Access
 from ctiserver.web.hub import Hub
-from ctiserver.web.problems import Away, Conflict, NotFound, Refusal
 from ctiserver.web.server import WebServer
 from ctiserver.web.sessions import Sessions
 
@@ -220,7 +213,6 @@ class Desk:
     contacts: Contacts
     records: Records
     pops: ScreenPops
-    access: Access
     _lines: int = 0
 
     def line(self, **changes: Any) -> PhoneLine:
@@ -275,62 +267,31 @@ async def desk(
             changed=lambda agent_id, shown: pop_push.publish(hub, agent_id, shown),
         )
         calls = CallLogService(database, bus, clock)
-        calls_http = CallsHttp(database, calls)
-        contacts_http = ContactsHttp(database, contacts)
-        records_http = RecordsHttp(database, records, site)
-        pops_http = ScreenPopHttp(database, pops)
+        queues = Queues(bus, clock, site, changed=lambda state: queues_push.publish(hub, state))
         dispatch = Dispatch(database, clock, lambda _, orders: dispatch_push.publish(hub, orders))
-        dispatch_http = DispatchHttp(dispatch, database, site)
-        hub.add(
-            [
-                *agents_push.topics(agents),
-                *pop_push.topics(pops),
-                *records_push.topics(database),
-                *dispatch_push.topics(),
-            ]
-        )
-        access = Access(
-            {
-                "call_id": calls_http.may_reach,
-                "contact_id": contacts_http.may_reach,
-                "record_id": records_http.may_reach,
-                "pop_id": pops_http.may_reach,
-                "order_id": dispatch_http.may_reach,
-            }
-        )
-        server = WebServer(
-            web or WebSettings(port=0),
-            sessions=sessions,
-            access=access,
+        # The routes, topics and rules are those that `ctiserver serve` has, so that the access matrix is the real one.
+        server = composition._web_server(
+            Settings(web=web or WebSettings(port=0)),
+            site,
+            database=database,
             hub=hub,
-            routes=[
-                *user_routes(users, sessions, hub),
-                *AgentsHttp(agents, site).routes(),
-                *calls_http.routes(),
-                *contacts_http.routes(),
-                *records_http.routes(),
-                *pops_http.routes(),
-                *dispatch_http.routes(),
-            ],
-            refusals=REFUSALS,
+            sessions=sessions,
+            users=users,
+            agents=agents,
+            contacts=contacts,
+            records=records,
+            pops=pops,
+            calls=calls,
+            queues=queues,
+            dispatch=dispatch,
         )
         async with server.running(), asyncio.TaskGroup() as group:
-            services = [agents.run, records.run, pops.run, calls.run]
+            services = [agents.run, records.run, pops.run, calls.run, queues.run]
             tasks = [group.create_task(service()) for service in services]
             await asyncio.sleep(0)
-            yield Desk(
-                server.url, server, hub, bus, pbx, database, site, users, agents, contacts, records, pops, access
-            )
+            yield Desk(server.url, server, hub, bus, pbx, database, site, users, agents, contacts, records, pops)
             bus.close()
             await asyncio.wait(tasks, timeout=5)
-
-
-REFUSALS: Mapping[type[Any], type[Refusal]] = {
-    faults.NotFound: NotFound,
-    faults.Conflict: Conflict,
-    faults.StoreUnavailable: Away,
-    PbxRefused: Conflict,
-}
 
 
 class Browser:

@@ -39,6 +39,7 @@ ROUTES: dict[str, set[str]] = {
     "POST /api/v1/agents/me/extend": DESK,
     "GET /api/v1/pause-reasons": DESK,
     "GET /api/v1/queues": DESK,
+    "GET /api/v1/queues/states": DESK,
     "GET /api/v1/calls": DESK,
     "GET /api/v1/calls/{call_id}": DESK,
     "POST /api/v1/calls/{call_id}/reason": DESK,
@@ -73,6 +74,7 @@ ROUTES: dict[str, set[str]] = {
 TOPICS: dict[str, set[str]] = {
     "presence:agent1": {"agent1", "supervisor", "admin"},
     "team:all": {"supervisor", "admin"},
+    "queues:all": {"agent1", "agent2", "supervisor", "admin"},
     "pop:agent1": {"agent1"},
     "inbox:role-technician": {"technician"},
     "record:01ARZ3NDEKTSV4RRFFQ69G5FAV": {"agent1", "agent2", "supervisor", "admin"},
