@@ -174,7 +174,7 @@ class MemoryPorts:
         self._may_fail("update_record")
         for record in self.records:
             if record["id"] == record_id:
-                known = record["fields"]
+                known = record.get("fields")
                 record["fields"] = {**(known if isinstance(known, Mapping) else {}), **fields}
                 return record
         raise PortFailed(f"there is no record {record_id!r}")

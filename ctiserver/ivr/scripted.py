@@ -279,6 +279,8 @@ class _Player:
             self.at += 1
             self.waiting_keys = step.press[1:]
             self.simulation.pressed(step.press[0])
+        elif self.again is not None and self.again[0] == self.simulation.state.node:
+            self.simulation.silent()  # an offer in the queue that this caller lets pass
         elif step is not None and step.hear is not None and not self.failures:
             self.failures.append(
                 f"step {self.at + 1} waits to hear {step.hear}, but {self.simulation.state.node} listens"
@@ -326,6 +328,8 @@ class _Player:
             return "exhausted"
         if outcome == "holiday" and outcome not in labels:
             return "closed"
+        if outcome == "hangup" and "caller_hung_up" in labels:
+            return "caller_hung_up"
         return outcome
 
 
