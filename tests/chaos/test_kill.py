@@ -117,12 +117,12 @@ async def fates(database: Database, records: list[Record]) -> list[tuple[object,
     return found
 
 
-async def all_closed(database: Database, records: list[Record]) -> None:
+async def all_closed(database: Database, records: list[Record], deadline_s: float = 60) -> None:
     async def closed() -> bool:
         async with database.reading() as uow:
             return all([(await uow.records.get(record.id)).status == "closed" for record in records])
 
-    await until(closed, "every record is closed", every_s=0.1, deadline_s=100)
+    await until(closed, "every record is closed", every_s=0.1, deadline_s=deadline_s)
 
 
 async def test_a_start_survives_a_kill_between_commit_and_relay(
@@ -166,7 +166,7 @@ async def killed_often(
             await victim.kill()
     async with server(tmp_path, *urls) as last:
         await last.says("ready")
-        await all_closed(database, records)
+        await all_closed(database, records, deadline_s=60 + len(records))
 
 
 async def test_records_end_where_they_end_without_kills(
