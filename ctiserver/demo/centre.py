@@ -101,12 +101,12 @@ async def log_in(phone: SipPhone) -> None:
 
 
 @asynccontextmanager
-async def call(here: Centre, caller: Caller, keys: str) -> AsyncIterator[SipPhone]:
-    """A call from outside, in the queue: the caller has listened to each prompt for a moment and pressed the keys."""
+async def call(here: Centre, caller: Caller) -> AsyncIterator[SipPhone]:
+    """A call from outside, in the queue: the caller has listened to each prompt for a moment and pressed a key."""
     async with SipPhone.caller(here.programs, here.pbx, caller.number) as phone:
         await phone.dial(people.HOTLINE)
         await phone.answered()
-        for key in keys:
+        for key in caller.keys:
             await _hears_more(phone)
             await phone.press(key)
         yield phone

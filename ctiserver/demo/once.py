@@ -101,7 +101,7 @@ async def once(
 
 async def _caller(here: Centre, caller: people.Caller, over: asyncio.Event) -> float:
     """The caller's part; returns how many seconds of sound there were."""
-    async with call(here, caller, "11") as phone:
+    async with call(here, caller) as phone:
         await over.wait()
         await phone.hang_up()
         return phone.heard_s()

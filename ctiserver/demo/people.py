@@ -26,13 +26,14 @@ class Caller:
     address: str
     model: str
     serial: str
+    keys: str  #: what they press in the front desk's menus: language, then service
 
 
 CALLERS = (
-    Caller("13800138000", "王芳", "", "gold", "北京市朝阳区建国路 88 号 3 单元 502", "KF-35GW", "SN0012345678"),
-    Caller("13912345678", "李建国", "锦江宾馆", "", "成都市锦江区人民南路 80 号", "RF-120", "SN0087654321"),
-    Caller("13600136000", "Anna Keller", "Harbour Café", "", "12 Zhongshan Rd, Shanghai", "WM-9", "SN0055500055"),
-    Caller("18621000001", "", "", "", "", "", ""),  # nobody that the centre knows
+    Caller("13800138000", "王芳", "", "gold", "北京市朝阳区建国路 88 号 3 单元 502", "KF-35GW", "SN0012345678", "11"),
+    Caller("13912345678", "李建国", "锦江宾馆", "", "成都市锦江区人民南路 80 号", "RF-120", "SN0087654321", "11"),
+    Caller("13600136000", "Anna Keller", "Harbour Café", "", "12 Zhongshan Rd, Shanghai", "WM-9", "SN0055500055", "21"),
+    Caller("18621000001", "", "", "", "", "", "", "12"),  # nobody that the centre knows
 )  # fmt: skip
 
 
