@@ -164,6 +164,7 @@ class OnePbx(RuleBasedStateMachine):
         connected = s.MemberAnswered(self.at(), call.caller, phone.who, REPAIR, phone.interface)
         for signal in (connected, left) if connect_first else (left, connected):
             events += self.say(signal)
+        self.count += 1
         call.bridge = f"bridge-{self.count}"
         events += self.say(s.BridgeEntered(self.at(), phone.who, call.bridge, False, 1))
         phone.since = self.at()
