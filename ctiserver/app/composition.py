@@ -298,7 +298,7 @@ def _web_server(
         routes=[
             *user_routes(users, sessions, hub),
             *AgentsHttp(agents, site).routes(),
-            *QueuesHttp(queues).routes(),
+            *QueuesHttp(queues, site).routes(),
             *calls_http.routes(),
             *contacts_http.routes(),
             *records_http.routes(),

@@ -39,7 +39,6 @@ ROUTES: dict[str, set[str]] = {
     "POST /api/v1/agents/me/extend": DESK,
     "GET /api/v1/pause-reasons": DESK,
     "GET /api/v1/queues": DESK,
-    "GET /api/v1/queues/states": DESK,
     "GET /api/v1/calls": DESK,
     "GET /api/v1/calls/{call_id}": DESK,
     "POST /api/v1/calls/{call_id}/reason": DESK,

@@ -39,7 +39,6 @@ class AgentsHttp:
             Route(method="POST", path=f"{mine}/unpause", handler=self._unpause, roles=DESK),
             Route(method="POST", path=f"{mine}/extend", handler=self._extend, roles=DESK),
             Route(method="GET", path="/api/v1/pause-reasons", handler=self._reasons, roles=DESK),
-            Route(method="GET", path="/api/v1/queues", handler=self._queues, roles=DESK),
         ]
 
     async def _list(self, request: web.Request) -> web.Response:
@@ -80,10 +79,6 @@ class AgentsHttp:
                 ]
             }
         )
-
-    async def _queues(self, request: web.Request) -> web.Response:
-        queues = [{"name": name, "title": dict(queue.title)} for name, queue in self._site.queues.items()]
-        return json_answer({"queues": queues})
 
     def _answer(self, presence: Presence) -> web.Response:
         return json_answer(presence_json(presence, self._agents))

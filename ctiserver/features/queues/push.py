@@ -24,7 +24,7 @@ def publish(hub: Hub, state: QueueState) -> int:
 
 def state_json(state: QueueState) -> dict[str, Json]:
     return {
-        "queue": state.queue,
+        "name": state.queue,
         "waiting": state.waiting,
         "longest_since": None if state.longest_since is None else state.longest_since.isoformat(),
         "members": state.members,
