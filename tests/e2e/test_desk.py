@@ -262,6 +262,19 @@ async def test_several_contacts_are_a_choice_and_an_unknown_one_gets_a_name(runn
         assert (await uow.contacts.get(linked)).name == "钱多"
 
 
+async def test_somebody_is_looked_up_and_gets_a_record_without_a_call(running: Desk, open_page: OpenPage) -> None:
+    page = await open_page("agent1")
+    [contact] = await running.contacts.find_or_create("13800000001", "张伟")
+    await page.get_by_role("searchbox", name="查找联系人").fill("没有这个人")
+    await expect(page.get_by_text("没有这个姓名或号码的联系人")).to_be_visible()
+    await page.get_by_role("searchbox", name="查找联系人").fill("0000001")
+    await page.get_by_role("button", name="+ 咨询 新建服务单 张伟").click()
+    await expect(page.locator("cti-record h2")).to_contain_text("咨询")
+    async with running.database.reading() as uow:
+        [record] = await uow.records.open_of_contact(contact.id)
+    assert (record.type, record.owner) == ("enquiry", "agent1")
+
+
 async def test_logging_out_leaves_nothing_on_the_screen(running: Desk, open_page: OpenPage) -> None:
     page = await open_page("agent1")
     line, _ = await _call(running)

@@ -58,6 +58,17 @@ async def test_logging_in_takes_a_seat_in_each_fitting_queue(running: Desk, agen
     assert running.pbx.told[-1] == f"remove repair {phone}"
 
 
+async def test_the_desk_hears_of_each_queue(running: Desk, agent: Browser, phone: str) -> None:
+    async with agent.socket() as socket:
+        await socket.send_json({"op": "subscribe", "topic": "presence:agent1"})
+        assert (await socket.receive_json(timeout=5))["data"]["queues"] == []
+        await agent.json("POST", f"{ME}/login")
+        while (await socket.receive_json(timeout=5))["data"]["queues"] != ["repair"]:
+            pass
+        await running.pbx.queue_add(QueueName("operators"), Interface(phone), name="x", penalty=0)
+        assert (await socket.receive_json(timeout=5))["data"]["queues"] == ["operators", "repair"]
+
+
 async def test_an_agent_whom_no_queue_asks_for_is_told_so(running: Desk) -> None:
     await running.add_user("agent3", "agent", skills=("juggling",))
     async with Browser(running.url) as browser:

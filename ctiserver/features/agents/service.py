@@ -227,6 +227,7 @@ class Agents:
 
     def _member_changed(self, event: MemberChanged) -> None:
         seats = self._seats.setdefault(event.interface, {})
+        seated = event.queue in seats
         if event.present:
             seats[event.queue] = event
         else:
@@ -238,7 +239,9 @@ class Agents:
         if event.present:
             steps.append(presence_of.PhoneSeen(event.status not in ("unavailable", "invalid")))
             steps.extend(self._pause_steps(agent_id, list(seats.values())))
-        self._step(agent_id, *steps)
+        before = self._presences[agent_id]
+        if self._step(agent_id, *steps) == before and seated != event.present:
+            self._changed(before)  # another queue, and nothing else: the desk shows the queues too
 
     def _pause_steps(self, agent_id: AgentId, seats: list[MemberChanged]) -> list[PresenceEvent]:
         """What app_queue's pause flags mean: all seats paused is a pause, or after-call work."""

@@ -70,7 +70,7 @@ SAID_BY_SERVER = {"state", "order", "order_state", "call_outcome", "timeline", "
 
 def test_every_word_is_used() -> None:
     named, built = _used()
-    quoted = set(re.findall(r'"([\w-]*)"', sources())) | set(re.findall(r"^  (\w+):", sources(), re.MULTILINE))
+    quoted = set(re.findall(r'"([\w-]*)"', sources())) | set(re.findall(r"^\s+(\w+):", sources(), re.MULTILINE))
     unused = []
     for key in catalogue("en"):
         prefix, _, rest = key.partition(".")

@@ -90,7 +90,7 @@ export function ago(iso, now = Date.now()) {
   const seconds = (new Date(iso).getTime() - now) / 1000;
   const format = new Intl.RelativeTimeFormat(language, { numeric: "auto", style: "short" });
   for (const [unit, size] of [["day", 86_400], ["hour", 3600], ["minute", 60]]) {
-    if (Math.abs(seconds) >= size) return format.format(Math.trunc(seconds / size), unit);
+    if (Math.abs(seconds) >= size) return format.format(Math.round(seconds / size), unit);
   }
-  return seconds < 0 ? t("time.just_now") : format.format(Math.trunc(seconds / 60), "minute");
+  return seconds < 0 ? t("time.just_now") : format.format(Math.round(seconds / 60), "minute");
 }

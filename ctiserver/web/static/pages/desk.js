@@ -5,6 +5,7 @@ import { shared } from "../lib/styles.js";
 import { Worded, ago, fault, t, title } from "../lib/words.js";
 import { caller } from "../parts/pop.js";
 import "../parts/record.js";
+import "../parts/search.js";
 import "../parts/status.js";
 
 class Desk extends Worded(LitElement) {
@@ -66,6 +67,7 @@ class Desk extends Worded(LitElement) {
       .keys {
         display: flex;
         flex-wrap: wrap;
+        justify-content: center;
         gap: 0.3rem 1rem;
         padding-top: 0.8rem;
       }
@@ -214,7 +216,10 @@ class Desk extends Worded(LitElement) {
                   @disposed=${this.#disposed}
                 ></cti-record>
                 ${this._shown ? nothing : html`<div><button @click=${() => this.#open(null)}>${t("desk.back")}</button></div>`}`
-            : this.#mine()}
+            : html`${this.#mine()}<cti-search
+                  .types=${this._words.types}
+                  @open-record=${(event) => this.#open(event.detail)}
+                ></cti-search>`}
         </div>
       </div>
     `;

@@ -68,6 +68,9 @@ class Tasks extends Worded(LitElement) {
         min-height: 3rem;
         justify-content: center;
       }
+      .actions .call {
+        grid-column: 1 / -1;
+      }
       .empty {
         text-align: center;
         padding: 3rem 1rem;
@@ -192,7 +195,7 @@ class Tasks extends Worded(LitElement) {
       ${["accepted", "en_route", "started"].includes(order.state)
         ? html`<button class="primary" @click=${() => (this._reporting = order.id)}>${t("tasks.complete")}</button>`
         : nothing}
-      ${number ? html`<a class="button" href="tel:${number}">${t("tasks.call", { number })}</a>` : nothing}
+      ${number ? html`<a class="button call" href="tel:${number}">${t("tasks.call", { number })}</a>` : nothing}
     </div>`;
   }
 

@@ -1,17 +1,27 @@
-// The team, for supervisors: who is what, and for how long. It follows the hub; nothing is asked twice.
+// The board, for supervisors: each queue as it stands, who is what, and for how long. It follows the hub.
 import { LitElement, css, html, nothing, repeat } from "lit";
+import { api } from "../lib/api.js";
 import { shared } from "../lib/styles.js";
 import { Ticking, since } from "../lib/ticking.js";
-import { Worded, clockTime, duration, t } from "../lib/words.js";
+import { Worded, clockTime, duration, fault, t, title } from "../lib/words.js";
 
 const ORDER = ["ringing", "talking", "wrap_up", "available", "paused", "unreachable", "logged_out"];
 const TONES = { available: "good", ringing: "accent", talking: "accent", wrap_up: "warn", paused: "warn", unreachable: "bad" };
+
+/** The map after a snapshot (all of it) or a delta (one whole item). */
+function merged(map, key, data, event) {
+  if (event === "snapshot") return new Map(data.map((item) => [item[key], item]));
+  return new Map(map).set(data[key], { ...map.get(data[key]), ...data });
+}
 
 class Team extends Worded(LitElement) {
   static properties = {
     socket: { attribute: false },
     _agents: { state: true },
+    _queues: { state: true },
+    _titles: { state: true },
     _at: { state: true },
+    _error: { state: true },
   };
 
   static styles = [
@@ -19,17 +29,33 @@ class Team extends Worded(LitElement) {
     css`
       .tiles {
         display: grid;
-        grid-template-columns: repeat(auto-fit, minmax(8rem, 1fr));
+        grid-template-columns: repeat(auto-fit, minmax(min(17rem, 100%), 1fr));
         gap: 0.8rem;
         padding-bottom: 1rem;
       }
       .tile {
-        padding: 0.8rem 1rem;
+        display: grid;
+        gap: 0.6rem;
       }
-      .tile strong {
-        display: block;
-        font-size: 1.7rem;
+      .tile.waiting {
+        border-color: var(--warn);
+      }
+      .figures {
+        display: grid;
+        grid-template-columns: repeat(3, 1fr);
+        gap: 0.5rem;
+      }
+      .figures dt {
+        font-size: 0.8rem;
+        color: var(--ink-soft);
+      }
+      .figures dd {
+        font-size: 1.6rem;
+        font-weight: 700;
         line-height: 1.2;
+      }
+      .states {
+        padding-bottom: 1rem;
       }
       .scroll {
         overflow-x: auto;
@@ -62,22 +88,41 @@ class Team extends Worded(LitElement) {
   ];
 
   #ticking = new Ticking(this);
-  #stop = null;
+  #stops = [];
+
+  constructor() {
+    super();
+    this._titles = new Map();
+    this._queues = new Map();
+  }
 
   connectedCallback() {
     super.connectedCallback();
-    this.#stop = this.socket.follow("team:all", (data, event) => {
-      this._agents =
-        event === "snapshot"
-          ? new Map(data.map((agent) => [agent.agent_id, agent]))
-          : new Map(this._agents).set(data.agent_id, { ...this._agents.get(data.agent_id), ...data });
-      this._at = new Date().toISOString();
-    });
+    this.#stops = [
+      this.socket.follow("team:all", (data, event) => {
+        this._agents = merged(this._agents, "agent_id", data, event);
+        this._at = new Date().toISOString();
+      }),
+      this.socket.follow("queues:all", (data, event) => {
+        this._queues = merged(this._queues, "queue", data, event);
+        this._at = new Date().toISOString();
+      }),
+    ];
+    this.#readTitles();
   }
 
   disconnectedCallback() {
     super.disconnectedCallback();
-    this.#stop?.();
+    for (const stop of this.#stops) stop();
+  }
+
+  async #readTitles() {
+    try {
+      const { queues } = await api("GET", "queues");
+      this._titles = new Map(queues.map((queue) => [queue.name, queue.title]));
+    } catch (error) {
+      this._error = error;
+    }
   }
 
   render() {
@@ -89,10 +134,12 @@ class Team extends Worded(LitElement) {
         <h1>${t("team.title")}</h1>
         <span class="soft small number">${t("team.age", { time: clockTime(this._at) })}</span>
       </div>
+      <div role="alert" class="notice bad" ?hidden=${!this._error}>${this._error ? fault(this._error) : ""}</div>
       <div class="tiles">
-        ${ORDER.filter((state) => state !== "ringing").map(
-          (state) => html`<div class="card tile"><strong class="number">${count(state)}</strong>${t(`state.${state}`)}</div>`,
-        )}
+        ${repeat(this._queues.values(), (queue) => queue.queue, (queue) => this.#queue(queue))}
+      </div>
+      <div class="row states">
+        ${ORDER.map((state) => html`<span class="chip ${TONES[state] ?? ""}">${t(`state.${state}`)} ${count(state)}</span>`)}
       </div>
       ${agents.length
         ? html`<div class="card scroll" tabindex="0" role="region" aria-label=${t("team.title")}>
@@ -112,7 +159,7 @@ class Team extends Worded(LitElement) {
                       <td class="number">${agent.extension}</td>
                       <td><span class="chip ${TONES[agent.state] ?? ""}">${t(`state.${agent.state}`)}</span></td>
                       <td class="number">${duration(since(agent.since))}</td>
-                      <td>${agent.queues.join(", ")}</td>
+                      <td>${agent.queues.map((name) => title(this._titles.get(name), name)).join(" · ")}</td>
                     </tr>`,
                 )}
               </tbody>
@@ -120,6 +167,20 @@ class Team extends Worded(LitElement) {
           </div>`
         : html`<p class="notice">${t("team.empty")}</p>`}
     `;
+  }
+
+  #queue(queue) {
+    const figures = {
+      waiting: queue.waiting,
+      longest: queue.longest_since ? duration(since(queue.longest_since)) : "–",
+      ready: `${queue.agents_ready} / ${queue.members}`,
+    };
+    return html`<section class="card tile ${queue.waiting ? "waiting" : ""}">
+      <h2>${title(this._titles.get(queue.queue), queue.queue)}</h2>
+      <dl class="figures">
+        ${Object.entries(figures).map(([name, value]) => html`<div><dt>${t(`board.${name}`)}</dt><dd class="number">${value}</dd></div>`)}
+      </dl>
+    </section>`;
   }
 }
 

@@ -10,7 +10,7 @@ export default {
   "app.nav": "Pages",
   "nav.desk": "Desk",
   "nav.tasks": "My tasks",
-  "nav.team": "Team",
+  "nav.team": "Board",
 
   "login.title": "Log in",
   "login.lead": "The contact centre on your own Asterisk",
@@ -78,6 +78,11 @@ export default {
   "contact.organisation": "Firm",
   "contact.save": "Save",
   "contact.edit": "Who is it?",
+
+  "search.title": "Look somebody up",
+  "search.hint": "Part of a name, firm or number",
+  "search.found": "{n} found",
+  "search.nobody": "Nobody is called so, and nobody has that number.",
 
   "record.title": "Service record",
   "record.owner": "Owner: {name}",
@@ -182,7 +187,11 @@ export default {
   "outcome.dissatisfied": "Dissatisfied",
   "outcome.unreachable": "Not reached",
 
-  "team.title": "Team",
+  "board.waiting": "Waiting",
+  "board.longest": "Longest wait",
+  "board.ready": "Ready / seated",
+
+  "team.title": "Board",
   "team.agent": "Agent",
   "team.extension": "Extension",
   "team.state": "State",

@@ -10,7 +10,7 @@ export default {
   "app.nav": "页面",
   "nav.desk": "坐席台",
   "nav.tasks": "我的任务",
-  "nav.team": "团队",
+  "nav.team": "看板",
 
   "login.title": "登录",
   "login.lead": "建在您自己的 Asterisk 上的联络中心",
@@ -78,6 +78,11 @@ export default {
   "contact.organisation": "单位",
   "contact.save": "保存",
   "contact.edit": "登记联系人",
+
+  "search.title": "查找联系人",
+  "search.hint": "姓名、单位或号码的一部分",
+  "search.found": "找到 {n} 位",
+  "search.nobody": "没有这个姓名或号码的联系人。",
 
   "record.title": "服务单",
   "record.owner": "首问负责人：{name}",
@@ -182,7 +187,11 @@ export default {
   "outcome.dissatisfied": "不满意",
   "outcome.unreachable": "未联系上",
 
-  "team.title": "团队",
+  "board.waiting": "排队人数",
+  "board.longest": "最长等待",
+  "board.ready": "空闲 / 签入",
+
+  "team.title": "看板",
   "team.agent": "坐席",
   "team.extension": "分机",
   "team.state": "状态",

@@ -1,0 +1,103 @@
+// Look somebody up by part of a name, firm or number, and open a record for them.
+import { LitElement, css, html, nothing, repeat } from "lit";
+import { api } from "../lib/api.js";
+import { shared } from "../lib/styles.js";
+import { Worded, fault, t, title } from "../lib/words.js";
+
+const ASK_AFTER_MS = 200;
+const SHORTEST = 2;
+
+class Search extends Worded(LitElement) {
+  static properties = {
+    types: { attribute: false },
+    _found: { state: true }, // null: nothing was asked yet
+    _error: { state: true },
+  };
+
+  static styles = [
+    shared,
+    css`
+      li {
+        padding: 0.55rem 0;
+      }
+      li + li {
+        border-top: 1px solid var(--line);
+      }
+      li button {
+        min-height: 2rem;
+        padding: 0.1rem 0.7rem;
+      }
+    `,
+  ];
+
+  #timer = 0;
+  #asked = "";
+
+  constructor() {
+    super();
+    this._found = null;
+  }
+
+  #typed(event) {
+    clearTimeout(this.#timer);
+    this.#asked = event.target.value.trim();
+    if (this.#asked.length < SHORTEST) this._found = null;
+    else this.#timer = setTimeout(() => this.#ask(this.#asked), ASK_AFTER_MS);
+  }
+
+  async #ask(words) {
+    this._error = null;
+    try {
+      const { contacts } = await api("GET", `contacts?q=${encodeURIComponent(words)}`);
+      if (words === this.#asked) this._found = contacts; // an older answer may come later
+    } catch (error) {
+      this._error = error;
+    }
+  }
+
+  async #open(contact, type) {
+    this._error = null;
+    try {
+      const record = await api("POST", "records", { type: type.name, contact_id: contact.id });
+      this.dispatchEvent(new CustomEvent("open-record", { detail: record.id }));
+    } catch (error) {
+      this._error = error;
+    }
+  }
+
+  render() {
+    return html`<section class="card stack" aria-labelledby="look">
+      <label>
+        <h2 id="look">${t("search.title")}</h2>
+        <input type="search" placeholder=${t("search.hint")} autocomplete="off" maxlength="100" @input=${this.#typed}>
+      </label>
+      <p class="unseen" role="status">${this._found ? t("search.found", { n: this._found.length }) : ""}</p>
+      ${this._found?.length === 0 ? html`<p class="soft">${t("search.nobody")}</p>` : nothing}
+      ${this._found?.length
+        ? html`<ul>
+            ${repeat(this._found, (contact) => contact.id, (contact) => this.#contact(contact))}
+          </ul>`
+        : nothing}
+      <div role="alert" class="notice bad" ?hidden=${!this._error}>${this._error ? fault(this._error) : ""}</div>
+    </section>`;
+  }
+
+  #contact(contact) {
+    return html`<li class="row spread">
+      <span>
+        <strong>${contact.name || t("pop.unknown")}</strong> ${contact.organisation}
+        <span class="number soft">${contact.numbers.join(" · ")}</span>
+      </span>
+      <span class="row">
+        ${this.types.map(
+          (type) =>
+            html`<button @click=${() => this.#open(contact, type)}>
+              + ${title(type.title, type.name)}<span class="unseen"> ${t("pop.open_record")} ${contact.name}</span>
+            </button>`,
+        )}
+      </span>
+    </li>`;
+  }
+}
+
+customElements.define("cti-search", Search);

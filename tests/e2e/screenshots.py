@@ -1,0 +1,178 @@
+"""Take the console's screenshots for docs/images: ``python -m tests.e2e.screenshots [FOLDER]``.
+
+Real server, real Chromium; the call is played on the bus, so that every picture is the same each time but for its
+times. Chinese letters need a font: Debian's fonts-noto-cjk or fonts-wqy-microhei.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import tempfile
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from playwright.async_api import Browser, Page, async_playwright
+
+from ctiserver.model.contact import Device
+from ctiserver.model.events import CallerEnteredQueue
+from ctiserver.model.ids import DeviceId, Linkedid, QueueName, Uniqueid, WorkOrderId, call_id, new_ulid
+from ctiserver.model.work_order import OrderKind, OrderState, WorkOrder
+from tests.e2e.conftest import CHROMIUM_FLAGS, WIDE
+from tests.support.desk import PASSWORD, PBX, Desk, desk
+
+
+async def _open(browser: Browser, running: Desk, login: str | None, **options: object) -> Page:
+    context = await browser.new_context(**{"locale": "zh-CN", "viewport": WIDE, "device_scale_factor": 2, **options})  # type: ignore[arg-type]
+    page = await context.new_page()
+    await page.goto(running.url)
+    await page.locator("input[name=login]").wait_for()
+    if login is not None:
+        await page.locator("input[name=login]").fill(login)
+        await page.locator("input[name=password]").fill(PASSWORD)
+        await page.keyboard.press("Enter")
+        await page.locator("nav a[aria-current=page]").wait_for()
+    return page
+
+
+async def _people(running: Desk) -> None:
+    await running.add_user("agent1", "agent", name="王芳", extension="101")
+    for number, name in enumerate(("陈静", "Ann Lee", "周杰"), start=2):
+        await running.add_user(f"agent{number}", "agent", name=name, extension=f"10{number}")
+    await running.add_user("boss", "supervisor", name="李主管", extension="100")
+    await running.add_user("tech1", "technician", name="刘师傅")
+
+
+async def _orders(running: Desk, record_id: str) -> None:
+    now = datetime.now(UTC)
+    rows: list[tuple[OrderKind, str, OrderState, timedelta]] = [
+        ("dispatch", "D20261121-0001", "offered", timedelta(hours=4)),
+        ("dispatch", "D20261120-0007", "accepted", timedelta(minutes=-25)),
+    ]
+    async with running.database.unit_of_work() as uow:
+        technician = await uow.users.by_login("tech1")
+        assert technician is not None
+        for kind, number, state, due in rows:
+            await uow.work_orders.add(
+                WorkOrder(
+                    id=WorkOrderId(new_ulid(now)),
+                    number=number,
+                    key=number,
+                    kind=kind,
+                    record_id=record_id,  # type: ignore[arg-type]
+                    process_id=None,
+                    step="visit",
+                    state=state,
+                    assignee=technician.id,
+                    accept_by=now + timedelta(minutes=30),
+                    due_at=now + due,
+                    payload={"outcomes": ["done", "not_home", "parts_missing"]},
+                    created_at=now,
+                    updated_at=now,
+                )
+            )
+
+
+async def take(running: Desk, browser: Browser, folder: Path) -> None:
+    """Go through an agent's call, picture by picture."""
+    await _people(running)
+
+    async def shoot(page: Page, name: str) -> None:
+        await page.wait_for_timeout(400)  # fonts, and the last frame of a transition
+        await page.screenshot(path=folder / f"{name}.png", full_page=True)
+        sys.stdout.write(f"{folder / name}.png\n")
+
+    await shoot(await _open(browser, running, None), "desk-login")
+    page = await _open(browser, running, "agent1")
+    await page.get_by_role("button", name="签入队列").click()
+    await page.get_by_text("空闲").wait_for()
+    await shoot(page, "desk-idle")
+
+    line = running.line()
+    line.start()
+    [contact] = await running.contacts.find_or_create(line.ani, "张伟")
+    contact = await running.contacts.rename(
+        contact.id, contact.revision, name="张伟", organisation="东方物业", note="机房在地下一层，到访前先打电话"
+    )
+    async with running.database.unit_of_work() as uow:
+        for serial, model, until in (
+            ("20231187", "KFR-35 空调", date(2099, 6, 30)),
+            ("19880042", "KFR-26 空调", date(2024, 3, 1)),
+        ):
+            await uow.contacts.add_device(
+                Device(
+                    id=DeviceId(new_ulid(datetime.now(UTC))),
+                    contact_id=contact.id,
+                    serial=serial,
+                    model=model,
+                    warranty_until=until,
+                )
+            )
+    await running.records.open("enquiry", actor="user:agent1", contact_id=contact.id, subject="询问延保价格")
+    record = (
+        await running.records.open(
+            "repair", actor=f"call:{line.id}", call_id=line.id, contact_id=contact.id, caller_number=line.ani
+        )
+    ).record
+    line.ring("PJSIP/agent1")
+    await page.locator("cti-record").get_by_label("需上门维修").wait_for()
+    await shoot(page, "desk-ringing")
+    line.answer("PJSIP/agent1")
+    await page.locator("#notes").fill("客户说昨晚开始不制冷，外机不转。")
+    await page.get_by_label("故障现象").fill("不制冷，显示 E4")
+    await page.get_by_text("已保存").wait_for()
+    await page.get_by_label("需上门维修").check()
+    await shoot(page, "desk-in-call")
+    line.hang_up("PJSIP/agent1")
+    line.end()
+    await page.get_by_text("话后处理").first.wait_for()
+    await _orders(running, record.id)
+    await page.locator("#save-result").click()
+    await page.get_by_text("已保存结果").wait_for()
+    await shoot(page, "desk-wrap-up")
+
+    phone = await _open(browser, running, "tech1", viewport={"width": 390, "height": 844})
+    await phone.locator("article").first.wait_for()
+    await shoot(phone, "tasks-phone")
+
+    for name in ("agent2", "agent3"):
+        await running.agents.log_in(name)  # type: ignore[arg-type]
+    await running.agents.pause("agent3", "lunch")  # type: ignore[arg-type]
+    for number in range(2):
+        key = Uniqueid(f"1763700{number}.9")
+        running.bus.publish(
+            CallerEnteredQueue(
+                pbx=PBX,
+                at=datetime.now(UTC) - timedelta(seconds=47 - 20 * number),
+                call_id=call_id(PBX, key),
+                linkedid=Linkedid(key),
+                uniqueid=key,
+                queue=QueueName("repair"),
+                position=number + 1,
+            )
+        )
+    lead = await _open(browser, running, "boss", viewport={"width": 1320, "height": 700}, color_scheme="dark")
+    await lead.goto(f"{running.url}/#/team")
+    await lead.locator("cti-team table").wait_for()
+    await shoot(lead, "board")
+
+
+async def main(folder: Path) -> None:
+    """Start server and browser, take all pictures."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-headless-shell")
+    if chromium is None:
+        sys.exit("screenshots need Chromium: install Debian's package chromium")
+    with tempfile.TemporaryDirectory(prefix="ctiserver-shots-") as scratch:
+        async with desk(Path(scratch)) as running, async_playwright() as playwright:
+            browser = await playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+            try:
+                await take(running, browser, folder)
+            finally:
+                await browser.close()
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("docs/images")
+    target.mkdir(parents=True, exist_ok=True)
+    asyncio.run(main(target))
