@@ -8,7 +8,6 @@ not spoken again. Where that wheel does not exist for a platform, the package is
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -46,6 +45,6 @@ class SpeakPrompts(BuildHookInterface[Any]):
         missing = shelf.missing(texts)
         if missing:
             with ProcessPoolExecutor(os.cpu_count()) as pool:
-                failed = asyncio.run(shelf.render(missing, executor=pool))
-            for text, reason in failed.items():
-                self.app.display_warning(f"not spoken: {text.text}: {reason}")
+                for text, reason in zip(missing, pool.map(shelf.speak_bundled, missing, chunksize=8), strict=True):
+                    if reason:
+                        self.app.display_warning(f"not spoken: {text.text}: {reason}")

@@ -1,6 +1,7 @@
 """``python espeak.py VOICE WORDS_PER_MINUTE OUT < text``: the espeak-ng of the wheel ``espeakng-loader``.
 
-A process of its own, since the C library keeps global state. The next engine where no ``espeak-ng`` is installed.
+The next engine where no ``espeak-ng`` is installed. A server runs it as a process of its own, since the C library keeps
+global state; building the package calls :func:`speak` in worker processes.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ from ctiserver.settings import PromptSettings
 
 log = structlog.get_logger(__name__)
 
-RATES = {".wav16": 16000, ".wav": 8000}
+SUFFIXES = (".wav16", ".wav")  #: 16 kHz and 8 kHz
 #: The key of files that the default engine speaks, whichever espeak-ng it is.
 DEFAULT_ENGINE = "espeak-ng"
 _WORKERS = 4
@@ -149,7 +149,7 @@ class Shelf:
         found = sorted(base.parent.glob(f"{base.name}.*")) if base.parent.is_dir() else []
         if not found:
             return None
-        wav = next((path for path in found if path.suffix in RATES), None)
+        wav = next((path for path in found if path.suffix in SUFFIXES), None)
         return PromptFile(str(base), seconds_of(wav) if wav is not None else 60.0)
 
     def phrase(self, phrase: Phrase) -> tuple[list[PromptFile], list[Text]]:
@@ -217,6 +217,18 @@ class Shelf:
             return
         raise NotSpoken("; ".join(reasons) or "no engine is installed")
 
+    def speak_bundled(self, text: Text) -> str:
+        """Speak by the wheel's espeak-ng, in this very process: quicker for hundreds. Gives why not, "" if it did."""
+        base = self.folder / text.language / self._key(text, DEFAULT_ENGINE)
+        with tempfile.TemporaryDirectory(prefix="ctiserver-prompt-") as scratch:
+            raw = Path(scratch) / "spoken.wav"
+            try:
+                espeak.speak(text.text, self._voice(text), self.settings.words_per_minute, str(raw))
+                _store(raw, base)
+            except (RuntimeError, NoSound) as error:
+                return str(error)
+        return ""
+
     def _find(self, text: Text) -> PromptFile | None:
         names = [Path(self.settings.command[0]).name] if self.settings.command else []
         for engine in (*names, DEFAULT_ENGINE):
@@ -231,7 +243,7 @@ class Shelf:
 
     def _adopt(self, shipped: Path, own: Path) -> None:
         """Copy what ctiserver shipped to where Asterisk reads."""
-        for suffix in RATES:
+        for suffix in SUFFIXES:
             source = shipped.with_suffix(suffix)
             if source.exists():
                 own.parent.mkdir(parents=True, exist_ok=True)
@@ -248,9 +260,9 @@ class Shelf:
 
 
 def _store(raw: Path, base: Path) -> None:
-    sound = read_wav(raw).trimmed()
-    for suffix, rate in RATES.items():
-        write_wav(base.with_suffix(suffix), sound.resampled(rate))
+    wide = read_wav(raw).trimmed().resampled(16000)
+    write_wav(base.with_suffix(".wav16"), wide)
+    write_wav(base.with_suffix(".wav"), wide.halved())
 
 
 def texts_of(phrase: Phrase) -> list[Text]:

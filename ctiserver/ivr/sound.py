@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ctiserver.errors import CtiError
 
-_HALF_TAPS = 8
+_HALF_TAPS = 5
 _TRIM_BELOW = 200  #: of 32767; espeak-ng's own silence is exact zero
 _KEEP_S = 0.04
 
@@ -49,8 +49,19 @@ class Sound:
         keep = int(_KEEP_S * self.rate)
         return Sound(self.rate, self.samples[max(0, loud[0] - keep) : loud[-1] + keep])
 
+    def halved(self) -> Sound:
+        """At half the rate, by a half-band filter: far quicker than :meth:`resampled`, every other tap being zero."""
+        padded = array("h", [0] * 5) + self.samples + array("h", [0] * 6)
+        centre, one, three, five = _HALF_BAND
+        pick = [padded[start : len(padded) - 10 + start : 2] for start in (5, 4, 6, 2, 8, 0, 10)]
+        values = [
+            int(centre * x + one * (a + b) + three * (c + d) + five * (e + f))
+            for x, a, b, c, d, e, f in zip(*pick, strict=False)
+        ]
+        return Sound(self.rate // 2, array("h", [max(-32768, min(32767, value)) for value in values]))
+
     def resampled(self, rate: int) -> Sound:
-        """At another rate, low-pass filtered by a windowed sinc of 17 taps at the lower rate."""
+        """At another rate, low-pass filtered by a windowed sinc of 11 taps at the lower rate."""
         if rate == self.rate:
             return self
         divisor = math.gcd(rate, self.rate)
@@ -59,12 +70,20 @@ class Sound:
         reach = math.ceil(_HALF_TAPS / cutoff)
         padded = array("h", [0] * reach) + self.samples + array("h", [0] * (reach + 1))
         phases = [_taps(phase / up, cutoff, reach) for phase in range(up)]
-        out = array("h")
-        for number in range(len(self.samples) * up // down):
-            whole, phase = divmod(number * down, up)
-            value = sum(map(mul, padded[whole : whole + 2 * reach + 1], phases[phase]))
-            out.append(max(-32768, min(32767, round(value))))
-        return Sound(rate, out)
+        taps = 2 * reach + 1
+        steps = (divmod(number * down, up) for number in range(len(self.samples) * up // down))
+        values = [int(sum(map(mul, padded[whole : whole + taps], phases[phase]))) for whole, phase in steps]
+        return Sound(rate, array("h", [max(-32768, min(32767, value)) for value in values]))
+
+
+def _half_band() -> tuple[float, float, float, float]:
+    """The centre tap and those at 1, 3 and 5 of a Hann-windowed half-band low-pass."""
+    taps = [math.sin(math.pi * n / 2) / (math.pi * n) * (0.5 + 0.5 * math.cos(math.pi * n / 6)) for n in (1, 3, 5)]
+    total = 0.5 + 2 * sum(taps)
+    return 0.5 / total, taps[0] / total, taps[1] / total, taps[2] / total
+
+
+_HALF_BAND = _half_band()
 
 
 @lru_cache(maxsize=4096)
