@@ -91,6 +91,7 @@ def write(plan: Plan) -> None:
     for name, text in files(plan).items():
         path = plan.layout.etc / name
         path.touch(mode=0o600)
+        path.chmod(0o600)
         path.write_text(text, encoding="utf-8")
 
 

@@ -66,6 +66,7 @@ class PrivatePbx:
         self._layout = layout
         self._state = state
         self._process = Process(state.pid, state.started)
+        self._dies_with_us = False
         self.ami_secret = accounts["ami"]
         self.phone_secrets = {
             name.removeprefix("phone:"): secret for name, secret in accounts.items() if name.startswith("phone:")
@@ -89,7 +90,9 @@ class PrivatePbx:
 
         Raises UserFault where no Asterisk can be had, it is too old, a port is in use, or it does not boot.
         """
-        pbx = await cls.launch(state_dir, site=site, agi=agi, ports=ports, programs=programs, progress=progress)
+        pbx = await cls._prepared(state_dir, site=site, agi=agi, ports=ports, programs=programs, progress=progress)
+        pbx._dies_with_us = True
+        await pbx._boot()
         try:
             yield pbx
         finally:
@@ -107,6 +110,21 @@ class PrivatePbx:
         progress: Progress = silent,
     ) -> PrivatePbx:
         """Start one that outlives us; :meth:`attach` finds it again. Otherwise as :meth:`start`."""
+        pbx = await cls._prepared(state_dir, site=site, agi=agi, ports=ports, programs=programs, progress=progress)
+        await pbx._boot()
+        return pbx
+
+    @classmethod
+    async def _prepared(
+        cls,
+        state_dir: Path,
+        *,
+        site: Site | None,
+        agi: str,
+        ports: Ports | None,
+        programs: Programs | None,
+        progress: Progress,
+    ) -> PrivatePbx:
         state_dir = absolute(state_dir)
         if running(state_dir) is not None:
             raise UserFault("a private PBX already runs here", where=str(state_dir), fix="`ctiserver pbx down` ends it")
@@ -136,9 +154,7 @@ class PrivatePbx:
             ) from error
         command = (*programs.command("asterisk"), "-C", str(layout.etc / "asterisk.conf"))
         state = State(0, 0, str(layout.run), version, agi, plan.ports, str(sounds), command)
-        pbx = cls(layout, state, accounts)
-        await pbx._boot()
-        return pbx
+        return cls(layout, state, accounts)
 
     @classmethod
     def attach(cls, state_dir: Path) -> PrivatePbx:
@@ -250,7 +266,7 @@ class PrivatePbx:
         with contextlib.suppress(FileNotFoundError):
             self.log_path.rename(self.log_path.with_suffix(".old"))
         try:
-            self._process = Process.spawn([*self._state.command, "-f"], output)
+            self._process = Process.spawn([*self._state.command, "-f"], output, dies_with_us=self._dies_with_us)
         except OSError as error:
             raise UserFault(
                 f"Asterisk can't be started ({error.strerror})", where=self._state.command[0], fix="Fetch it anew"

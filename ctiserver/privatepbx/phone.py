@@ -38,6 +38,7 @@ _DIALLED = re.compile(r"call id: (\S+)\s*$")
 _KEYS = re.compile(r"[0-9*#A-D]+")
 # One codec a phone: baresip 1.1 crashes when the other side changes it in mid-stream.
 _SOUND = "audio_codecs={}/8000/1;ptime=20"
+_TONES = ("ring", "ringback", "callwaiting", "notfound", "busy", "error", "sip_autoanswer")
 _RTP_PORTS = 40
 _STARTS = 3
 _CONNECT_POLL_S = 0.02
@@ -109,7 +110,9 @@ class SipPhone:
         try:
             for attempt in range(_STARTS):
                 port = _write(folder, programs)
-                process = Process.spawn([*programs.command("baresip"), "-f", str(folder)], folder / "output")
+                process = Process.spawn(
+                    [*programs.command("baresip"), "-f", str(folder)], folder / "output", dies_with_us=True
+                )
                 try:
                     async with asyncio.timeout(START_TIMEOUT_S):
                         control = await _connect(port, process)
@@ -234,11 +237,11 @@ class SipPhone:
         return sum(1 for part in tenths if sum(map(abs, part)) / step >= SOUND_LEVEL) / 10
 
     def _heard(self) -> array.array[int]:
-        try:
-            # The header's length is right only after the call; the samples are there before.
-            data = (self._folder / "heard.wav").read_bytes()[_WAV_HEADER_BYTES:]
-        except FileNotFoundError:
+        dumps = sorted(self._folder.glob("dump-*-dec.wav"), key=lambda path: path.stat().st_mtime)
+        if not dumps:
             return array.array("h")
+        # The header's length is right only after the call; the samples are there before.
+        data = dumps[-1].read_bytes()[_WAV_HEADER_BYTES:]
         samples = array.array("h", data[: len(data) // 2 * 2])
         if sys.byteorder == "big":
             samples.byteswap()
@@ -370,15 +373,19 @@ def _write(folder: Path, programs: Programs) -> int:
         f"rtp_ports {rtp}-{rtp + _RTP_PORTS}",
         "statmode_default off",
         "audio_source ausine,440",
-        f"audio_player aufile,{folder / 'heard.wav'}",
-        f"audio_alert aufile,{folder / 'alert.wav'}",
+        # What is heard goes nowhere but into sndfile's dump: baresip 1.1 crashes, now and then, when its file player
+        # is stopped, and it plays a ringing tone through the same player.
+        "audio_player aubridge,nil",
+        "audio_alert aubridge,nil",
+        *(f"{tone}_aufile none" for tone in _TONES),
+        f"snd_path {folder}",
         f"ausrc_srate {_SOURCE_RATE_HZ}",
         f"auplay_srate {_HEARD_RATE_HZ}",
         "ausrc_channels 1",
         "auplay_channels 1",
         "audio_txmode thread",
         f"module_path {programs.baresip_modules}",
-        *(f"module {name}.so" for name in ("g711", "ausine", "aufile", "uuid")),
+        *(f"module {name}.so" for name in ("g711", "ausine", "aufile", "aubridge", "sndfile", "uuid")),
         "module_tmp account.so",
         *(f"module_app {name}.so" for name in ("menu", "ctrl_tcp")),
         f"ctrl_tcp_listen 127.0.0.1:{control}",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import shutil
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,11 +20,19 @@ class Process:
     started: int
 
     @classmethod
-    def spawn(cls, command: Sequence[str], output: Path) -> Process:
-        """Start ``command`` in a session of its own, so that neither our terminal nor our end reaches it.
+    def spawn(cls, command: Sequence[str], output: Path, *, dies_with_us: bool = False) -> Process:
+        """Start ``command`` in a session of its own, which our terminal's Ctrl-C does not reach.
+
+        With ``dies_with_us`` the kernel ends it should we be killed before we can. Call it from the main thread then:
+        to the kernel "we" is the thread that started it.
 
         Raises OSError where it can't be started.
         """
+        setpriv = shutil.which("setpriv") if dies_with_us else None
+        if setpriv:
+            if shutil.which(command[0]) is None:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
+            command = [setpriv, "--pdeathsig", "TERM", "--", *command]
         pid = os.posix_spawn(
             command[0],
             list(command),
