@@ -255,8 +255,9 @@ def _postgres(url: sa.URL, readers: int) -> tuple[AsyncEngine, AsyncEngine]:
                 "timeout": _BUSY_S,
                 "server_settings": {
                     "statement_timeout": str(_BUSY_S * 1000),
-                    # A unit of work never waits for anything but the database; one that does was cut off from us.
-                    "idle_in_transaction_session_timeout": str(_BUSY_S * 2000),
+                    # A unit of work waits for nothing but the database; one that does belongs to a server that was
+                    # stopped or cut off, and others want the rows that it holds.
+                    "idle_in_transaction_session_timeout": "5000",
                 },
             },
             execution_options=execution_options,

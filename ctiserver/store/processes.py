@@ -170,10 +170,6 @@ class Executors:
         )
         return list(found.scalars())
 
-    async def forget(self, executor: str, beat_before: datetime) -> bool:
-        """Remove one that has not been heard of since; False if it was, or somebody else removed it."""
-        table = tables.executors
-        done = await self._connection.execute(
-            sa.delete(table).where(table.c.id == executor, table.c.beat_at < beat_before)
-        )
-        return done.rowcount == 1
+    async def forget(self, beat_before: datetime) -> None:
+        """Remove those not heard of since then."""
+        await self._connection.execute(sa.delete(tables.executors).where(tables.executors.c.beat_at < beat_before))

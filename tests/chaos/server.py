@@ -21,6 +21,7 @@ from ctiserver.settings import WorkflowSettings
 from ctiserver.store.database import Database
 from ctiserver.store.faults import Conflict, StoreUnavailable
 from ctiserver.store.outbox import OutboxRow
+from ctiserver.supervise import Supervisor
 from tests.support.dispatch import advance_on
 
 #: A repair whose every wait is over in no time.
@@ -70,9 +71,12 @@ def answer(subject: str, order: WorkOrder) -> str:
 async def work(database: Database, dispatch: Dispatch, people: Mapping[str, UserId]) -> None:
     """Do every order that is offered; others may do so at the same time, and one of us is too late."""
     while True:
-        async with database.reading() as uow:
-            orders = [order for role in people for order in await uow.work_orders.inbox(people[role], role)]
-            subjects = {order.id: (await uow.records.get(order.record_id)).subject for order in orders}
+        try:
+            async with database.reading() as uow:
+                orders = [order for role in people for order in await uow.work_orders.inbox(people[role], role)]
+                subjects = {order.id: (await uow.records.get(order.record_id)).subject for order in orders}
+        except StoreUnavailable:
+            continue
         for order in orders:
             who = order.assignee or people[order.role]
             try:
@@ -109,7 +113,7 @@ async def main() -> None:
         settings = WorkflowSettings(polling_s=0.05, executor=arguments.executor)
         workflow = Workflow(database, advance_on(database, QUICK), SystemClock(), arguments.workflow, settings)
         async with asyncio.TaskGroup() as group:
-            group.create_task(workflow.run())
+            Supervisor(group).start("workflow", workflow.run)
             await workflow.ready.wait()
             print("ready", flush=True)  # noqa: T201 - the test reads it
             group.create_task(work(database, Dispatch(database, SystemClock()), people))

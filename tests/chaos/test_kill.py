@@ -12,10 +12,12 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from ctiserver.clock import SystemClock
 from ctiserver.model.record import Record
 from ctiserver.store.database import Database
 from tests.support.dispatch import leave_start, until
@@ -48,7 +50,8 @@ class Server:
     async def kill(self) -> None:
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGKILL)
-        await self.process.wait()
+        # To the end of its output, or asyncio would leave the pipe open.
+        await self.process.communicate()
 
     async def live(self, seconds: float) -> None:
         """Let it run; it must not end by itself."""
@@ -190,5 +193,67 @@ async def test_two_hundred_records_and_twenty_kills(
     expected = await reference(database, tmp_path, database_url, workflow_url)
     records = await begin(database, 200)
     await killed_often(database, tmp_path, urls=(database_url, workflow_url), records=records, kills=20, seed=seed)
+    for fate in await fates(database, records):
+        assert fate == expected[str(fate[0])]
+
+
+only_postgres = pytest.mark.parametrize(
+    "database_url", [pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True
+)
+
+
+async def begun_by_both(database: Database, records: list[Record], one: Server, other: Server) -> None:
+    """Wait until both run and some of the records have got somewhere."""
+    await one.says("ready")
+    await other.says("ready")
+
+    async def somewhere() -> bool:
+        async with database.reading() as uow:
+            return any([await uow.processes.of_record(record.id) for record in records])
+
+    await until(somewhere, "a process has begun")
+
+
+@only_postgres
+async def test_what_a_killed_server_had_begun_another_takes_over(
+    database: Database, database_url: str, workflow_url: str, tmp_path: Path
+) -> None:
+    await people(database)
+    expected = await reference(database, tmp_path, database_url, workflow_url)
+    records = await begin(database, 40)
+    async with (
+        server(tmp_path, database_url, workflow_url, "--executor", "a") as one,
+        server(tmp_path, database_url, workflow_url, "--executor", "b") as other,
+    ):
+        await begun_by_both(database, records, one, other)
+        await one.kill()
+        await all_closed(database, records)
+    for fate in await fates(database, records):
+        assert fate == expected[str(fate[0])]
+
+
+@only_postgres
+@pytest.mark.chaos
+async def test_a_server_that_was_stopped_and_goes_on_does_nothing_twice(
+    database: Database, database_url: str, workflow_url: str, tmp_path: Path
+) -> None:
+    await people(database)
+    expected = await reference(database, tmp_path, database_url, workflow_url)
+    records = await begin(database, 40)
+
+    async def taken_over() -> bool:
+        """It counts as dead after ten seconds, and the other looks every two."""
+        async with database.reading() as uow:
+            return "a" in await uow.executors.silent_since(SystemClock().now() - timedelta(seconds=14))
+
+    async with (
+        server(tmp_path, database_url, workflow_url, "--executor", "a") as one,
+        server(tmp_path, database_url, workflow_url, "--executor", "b") as other,
+    ):
+        await begun_by_both(database, records, one, other)
+        one.stop()
+        await until(taken_over, "the stopped server's work was taken over", deadline_s=40)
+        one.go_on()
+        await all_closed(database, records)
     for fate in await fates(database, records):
         assert fate == expected[str(fate[0])]

@@ -210,6 +210,7 @@ def _launch(url: str, threads: int, polling_s: float, executor_id: str) -> None:
         name="ctiserver",
         system_database_url=url,
         sys_db_pool_size=threads + 4,
+        sys_db_idle_transaction_timeout_sec=5.0,  # a server that was stopped must not hold up the others
         max_executor_threads=threads,
         application_version=_VERSION,
         executor_id=executor_id,

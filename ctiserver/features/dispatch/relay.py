@@ -9,6 +9,7 @@ import structlog
 
 from ctiserver.clock import Clock
 from ctiserver.store.database import Database
+from ctiserver.store.faults import StoreUnavailable
 from ctiserver.store.outbox import OutboxRow
 
 log = structlog.get_logger(__name__)
@@ -42,10 +43,15 @@ class Relay:
         database.on_outbox(self._wake.set)
 
     async def run(self) -> None:
-        """Hand on until cancelled. An error of the receiver or the database goes up: run it supervised."""
+        """Hand on until cancelled; while the database is away the rows wait in it. An error of the receiver goes up."""
         while True:
             self._wake.clear()
-            if await self.hand_on() == _BATCH:
+            try:
+                if await self.hand_on() == _BATCH:
+                    continue
+            except StoreUnavailable as error:
+                log.warning("relay_store_away", why=str(error))
+                await asyncio.sleep(self._look_every_s)
                 continue
             try:
                 async with asyncio.timeout(self._look_every_s):

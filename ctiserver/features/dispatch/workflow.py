@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
 import structlog
@@ -14,6 +14,7 @@ from ctiserver.features.dispatch.engine import Engine, Handed
 from ctiserver.features.dispatch.relay import Relay
 from ctiserver.settings import WorkflowSettings
 from ctiserver.store.database import Database
+from ctiserver.store.faults import StoreUnavailable
 from ctiserver.store.outbox import OutboxRow
 
 log = structlog.get_logger(__name__)
@@ -59,13 +60,8 @@ class Workflow:
             relay = Relay(self._database, TOPICS, lambda rows: _receive(engine, rows), self._clock)
             async with asyncio.TaskGroup() as group:
                 group.create_task(relay.run(), name="workflow-relay")
-                group.create_task(self._keep_beating(engine), name="workflow-beat")
-                group.create_task(self._keep_sweeping(engine), name="workflow-sweep")
-
-    async def _keep_beating(self, engine: Engine) -> None:
-        while True:
-            await self.beat(engine)
-            await asyncio.sleep(_BEAT_EVERY_S)
+                group.create_task(_every(_BEAT_EVERY_S, lambda: self.beat(engine)), name="workflow-beat")
+                group.create_task(_every(_SWEEP_EVERY_S, lambda: self.sweep(engine)), name="workflow-sweep")
 
     async def beat(self, engine: Engine) -> None:
         """Say that this executor lives, and carry on what those had begun that don't any more."""
@@ -73,16 +69,11 @@ class Workflow:
         async with self._database.unit_of_work() as uow:
             await uow.executors.beat(self._settings.executor, now)
             silent = await uow.executors.silent_since(now - _DEAD_AFTER)
+        # Again and again while they are silent: one that was stopped may wake, take work from the queue, and die.
         for executor in silent:
             taken = await engine.take_over([executor])
-            log.warning("executor_taken_over", executor=executor, workflows=taken)
-            async with self._database.unit_of_work() as uow:
-                await uow.executors.forget(executor, now - _DEAD_AFTER)
-
-    async def _keep_sweeping(self, engine: Engine) -> None:
-        while True:
-            await self.sweep(engine)
-            await asyncio.sleep(_SWEEP_EVERY_S)
+            if taken:
+                log.warning("executor_taken_over", executor=executor, workflows=taken)
 
     async def sweep(self, engine: Engine) -> None:
         """Hand timers on again that the engine does not have, and forget what is over."""
@@ -102,6 +93,17 @@ class Workflow:
         async with self._database.unit_of_work() as uow:
             await uow.timers.remove(stale)
             await uow.outbox.purge(now - _KEEP)
+            await uow.executors.forget(now - _KEEP)
+
+
+async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    """Do ``work`` now and again; while the database is away it waits for the next time."""
+    while True:
+        try:
+            await work()
+        except StoreUnavailable as error:
+            log.warning("workflow_store_away", why=str(error))
+        await asyncio.sleep(seconds)
 
 
 async def _receive(engine: Engine, rows: Sequence[OutboxRow]) -> None:
