@@ -108,7 +108,7 @@ async def test_cancelled_fetch_leaves_neither_process_nor_half_a_tree(machine: M
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert not os.path.exists(f"/proc/{pid}")  # noqa: ASYNC240 - one look
+    assert not os.path.exists(f"/proc/{pid}")
     assert [path.name for path in machine.cache.iterdir() if path.suffix != ".lock"] == []
 
 

@@ -24,7 +24,7 @@ async def _started(command: list[str], output: Path) -> Process:
     process = Process.spawn(command, output)
 
     async def words() -> str:
-        return output.read_text(encoding="utf-8")  # noqa: ASYNC240 - a line
+        return output.read_text(encoding="utf-8")
 
     await eventually(words, lambda text: "ready" in text)
     return process
