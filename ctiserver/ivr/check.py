@@ -90,7 +90,7 @@ def _outcomes(c: _Checker) -> Iterator[Problem]:
         at: Place = ("nodes", name)
         possible = node.outcomes()
         known = [*possible, *(("exhausted",) if any(o in possible for o in EXHAUSTION) else ())]
-        known += ["tries_max"] if isinstance(node, ListeningNode) else []
+        known += ["tries_max"] if isinstance(node, ListeningNode) and "tries_max" not in known else []
         known += ["timeout"] if isinstance(node, Queue) else []
         for outcome in node.on:
             if outcome not in known:

@@ -188,7 +188,7 @@ def _unknown(document: Document, index: int, test: FlowTest, flow: Flow) -> Iter
 
 def play(flow: Flow, world: World, test: FlowTest) -> Result:
     """Play one test in the simulation."""
-    player = _Player(flow, world, test)
+    player = Player(flow, world, test)
     player.play()
     return player.result()
 
@@ -214,7 +214,9 @@ def _written_labels(flow: Flow, name: str) -> set[str]:
 
 
 @dataclass(slots=True)
-class _Player:
+class Player:
+    """Plays one test; ``simulation`` is the call."""
+
     flow: Flow
     world: World
     test: FlowTest

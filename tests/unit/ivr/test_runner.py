@@ -1,0 +1,210 @@
+"""The runner on a channel that answers as Asterisk does."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ctiserver.clock import ManualClock
+from ctiserver.ivr.ports import CallerFacts, MemoryPorts
+from ctiserver.ivr.simulate import DEFAULT_CLOCK
+from ctiserver.resources import shipped
+from tests.support.eventually import eventually
+from tests.support.fake_asterisk import FakeAsterisk
+from tests.support.flow_server import FlowServer, flow_server
+
+FRONT_DESK = (shipped("ivr_flows") / "front_desk.flow.yaml").read_text(encoding="utf-8")
+
+
+async def settled(server: FlowServer) -> None:
+    async def active() -> int:
+        return server.server.active
+
+    await eventually(active, lambda count: count == 0)
+
+
+async def test_from_the_menu_to_the_queue_and_back_to_the_end(tmp_path: Path) -> None:
+    async with flow_server(tmp_path) as server:
+        asterisk = FakeAsterisk(keys="21")
+        await asterisk.call(server.port)
+        left = dict(asterisk.variables)
+        assert left["CTI_DO"] == "queue"
+        assert left["CTI_QUEUE"] == "repair"
+        assert left["CTI_QUEUE_TIMEOUT"] == "300"
+        assert left["CTI_DONE"] == "1"
+        assert left["CTI_LANGUAGE"] == "en"
+        assert left["CTI_STAGE"] == "front_desk.repair"
+        assert [words for words in asterisk.commands if words[:2] == ["SET", "AUTOHANGUP"]][-1][2] == "0"
+        assert asterisk.commands[-1] == ["SET", "VARIABLE", "CTI_DONE", "1"]  # its last act
+        assert [record["type"] for record in server.ports.records] == ["repair"]  # before Queue()
+        assert server.path() == ["language 2", "opening open", "service 1", "open_repair ok", "repair_greeting ok"]
+
+        back = FakeAsterisk(variables={"CTI_RESULT": "queue:TIMEOUT", "CHANNEL(state)": "Up"})
+        await back.call(server.port)
+        assert back.variables["CTI_DO"] == "voicemail"
+        assert back.variables["CTI_VM_MAX_S"] == "120"
+
+        last = FakeAsterisk(variables={"CTI_RESULT": "voicemail:DTMF:/messages/1.wav", "CHANNEL(state)": "Up"})
+        await last.call(server.port)
+        assert last.variables["CTI_DO"] == "hangup"
+        assert server.ports.messages == ["/messages/1.wav"]
+        assert server.ports.states == {}
+        assert server.path()[-2:] == ["repair timeout", "message ok"]
+
+
+async def test_a_restarted_server_carries_the_flow_on(tmp_path: Path) -> None:
+    ports = MemoryPorts()
+    async with flow_server(tmp_path, ports=ports) as server:
+        await FakeAsterisk(keys="21").call(server.port)
+    async with flow_server(tmp_path, ports=ports) as server:
+        back = FakeAsterisk(variables={"CTI_RESULT": "queue:CONTINUE", "CHANNEL(state)": "Up"})
+        await back.call(server.port)
+        assert back.variables["CTI_DO"] == "hangup"
+        assert server.path()[-1] == "repair agent_hung_up"
+
+
+async def test_a_call_finishes_on_the_version_that_it_began_with(tmp_path: Path) -> None:
+    flows = tmp_path / "site"
+    flows.mkdir()
+    text = FRONT_DESK
+    (flows / "front_desk.flow.yaml").write_text(text, encoding="utf-8")
+    ports = MemoryPorts()
+    async with flow_server(tmp_path, ports=ports, flows=flows) as server:
+        await FakeAsterisk(keys="21").call(server.port)
+    changed = text.replace("timeout: message, empty", "timeout: thanks, empty").replace('"1.0.0"', '"1.0.1"')
+    (flows / "front_desk.flow.yaml").write_text(changed, encoding="utf-8")
+    async with flow_server(tmp_path, ports=ports, flows=flows) as server:
+        back = FakeAsterisk(variables={"CTI_RESULT": "queue:TIMEOUT", "CHANNEL(state)": "Up"})
+        await back.call(server.port)
+        assert back.variables["CTI_DO"] == "voicemail"  # as the old version says
+        new = FakeAsterisk(keys="21")
+        await new.call(server.port, uniqueid="1795295999.7")
+        back = FakeAsterisk(variables={"CTI_RESULT": "queue:TIMEOUT", "CHANNEL(state)": "Up"})
+        await back.call(server.port, uniqueid="1795295999.7")
+        assert back.variables["CTI_DO"] == "hangup"  # as the new one says
+
+
+def at_command(number: int) -> Callable[[list[str]], bool]:
+    seen = 0
+
+    def reached(_: list[str]) -> bool:
+        nonlocal seen
+        seen += 1
+        return seen == number
+
+    return reached
+
+
+@pytest.mark.parametrize("how", ["HANGUP", "EOF", "511"])
+async def test_a_hang_up_at_any_command_runs_on_hangup_once_and_leaves_nothing(tmp_path: Path, how: str) -> None:
+    async with flow_server(tmp_path) as server:
+        whole = FakeAsterisk(keys="21")
+        await whole.call(server.port)
+        for number in range(2, len(whole.commands)):
+            uniqueid = f"17952{number:05d}.{number}"
+            ports = server.ports
+            before = len(ports.events)
+            asterisk = FakeAsterisk(keys="21", hang_up_before=at_command(number), how=how)
+            await asterisk.call(server.port, uniqueid=uniqueid)
+            await settled(server)
+            if server.path(uniqueid) or len(ports.events) > before:  # the flow had begun
+                await server.service.hung_up(server.call_id(uniqueid), served=False)  # as AMI tells it, later
+                assert [event for event, _ in ports.events[before:]] == ["call.left_unserved"], asterisk.commands[-1]
+                assert server.call_id(uniqueid) not in ports.states
+        assert server.server.counts.failed == 0
+
+
+async def test_a_caller_who_hangs_up_in_the_queue_was_not_served(tmp_path: Path) -> None:
+    async with flow_server(tmp_path) as server:
+        await FakeAsterisk(keys="21").call(server.port)
+        await server.service.hung_up(server.call_id(), served=False)
+        await server.service.hung_up(server.call_id(), served=False)  # told twice
+        assert [event for event, _ in server.ports.events] == ["call.left_unserved"]
+        assert server.path()[-2:] == ["repair hangup", "left_unserved ok"]
+        assert server.ports.states == {}
+
+
+async def test_a_caller_who_talked_with_somebody_was_served(tmp_path: Path) -> None:
+    async with flow_server(tmp_path) as server:
+        await FakeAsterisk(keys="21").call(server.port)
+        await server.service.hung_up(server.call_id(), served=True)
+        assert server.ports.events == []
+        assert server.path()[-1] == "repair served"
+
+
+async def test_what_is_known_of_the_caller_chooses_the_language(tmp_path: Path) -> None:
+    ports = MemoryPorts(facts=CallerFacts(contact={"name": "Ann", "language": "en"}))
+    async with flow_server(tmp_path, ports=ports, calendar="service_desk") as server:
+        asterisk = FakeAsterisk(keys="-")
+        await asterisk.call(server.port)
+        assert asterisk.variables["CTI_LANGUAGE"] == "en"
+
+
+async def test_a_store_that_fails_loses_no_caller(tmp_path: Path) -> None:
+    ports = MemoryPorts(fails={"caller", "open_record"})
+    async with flow_server(tmp_path, ports=ports) as server:
+        asterisk = FakeAsterisk(keys="21")
+        await asterisk.call(server.port)
+        assert asterisk.variables["CTI_QUEUE"] == "repair"
+        assert "open_repair error: open_record fails here on purpose" in server.path()
+
+
+@pytest.mark.parametrize("result", ["queue:TIMEOUT", "nonsense", "dial:ANSWER"])
+async def test_a_call_whose_state_is_lost_goes_to_the_fallback(tmp_path: Path, result: str) -> None:
+    async with flow_server(tmp_path) as server:
+        asterisk = FakeAsterisk(variables={"CTI_RESULT": result})
+        await asterisk.call(server.port)
+        assert "CTI_DONE" not in asterisk.variables
+        assert server.server.counts.failed == 1
+
+
+async def test_a_prompt_that_asterisk_lacks_is_passed_over(tmp_path: Path) -> None:
+    class Missing(FakeAsterisk):
+        def reply(self, words: list[str]) -> str:
+            return "200 result=-1 endpos=0" if words[0] == "STREAM" else super().reply(words)
+
+    async with flow_server(tmp_path) as server:
+        asterisk = Missing(keys="21")
+        await asterisk.call(server.port)
+        assert asterisk.variables["CTI_QUEUE"] == "repair"
+
+
+async def test_a_prompt_without_barge_in_goes_on_where_the_key_stopped_it(tmp_path: Path) -> None:
+    class Impatient(FakeAsterisk):
+        def reply(self, words: list[str]) -> str:
+            if words[0] == "STREAM" and words[4] == "0" and words[3]:
+                return f"200 result={ord('7')} endpos=1200"
+            return super().reply(words)
+
+    async with flow_server(tmp_path, flow="emergency") as server:
+        asterisk = Impatient()
+        await asterisk.call(server.port)
+        offsets = [words[4] for words in asterisk.commands if words[:2] == ["STREAM", "FILE"]]
+        assert offsets == ["0", "1200", "0", "1200"]  # both languages, each resumed
+        assert asterisk.variables["CTI_DO"] == "dial"
+        assert asterisk.variables["CTI_DIAL"].startswith("Local/139")
+        assert asterisk.variables["CTI_DIAL_OPTIONS"] == "U(cti-accept^1)"
+
+
+async def test_nobody_to_dial_is_nobody(tmp_path: Path) -> None:
+    ports = MemoryPorts(facts=CallerFacts({"open_records": 1}, {"owner": "agent1"}))
+    async with flow_server(tmp_path, flow="aftersales", ports=ports, clock=ManualClock(DEFAULT_CLOCK)) as server:
+        asterisk = FakeAsterisk(keys="2")
+        await asterisk.call(server.port)
+        # The owner of the record is not logged in: straight to the queue, ahead of others.
+        assert asterisk.variables["CTI_DO"] == "queue"
+        assert asterisk.variables["QUEUE_PRIO"] == "8"
+        assert asterisk.variables["CTI_QUEUE_TIMEOUT"] == "30"  # then the position is said
+
+
+async def test_an_owner_who_is_logged_in_is_rung_first(tmp_path: Path) -> None:
+    ports = MemoryPorts(facts=CallerFacts({"open_records": 1}, {"owner": "agent1"}), agents={"agent1": "PJSIP/agent1"})
+    async with flow_server(tmp_path, flow="aftersales", ports=ports, clock=ManualClock(DEFAULT_CLOCK)) as server:
+        asterisk = FakeAsterisk(keys="2")
+        await asterisk.call(server.port)
+        assert asterisk.variables["CTI_DO"] == "dial"
+        assert asterisk.variables["CTI_DIAL"] == "PJSIP/agent1"
+        assert asterisk.variables["CTI_QUEUE"] == "repair"  # for the fallback
+        back = FakeAsterisk(variables={"CTI_RESULT": "dial:NOANSWER", "CHANNEL(state)": "Up"})
+        await back.call(server.port)
+        assert back.variables["CTI_DO"] == "queue"
