@@ -27,12 +27,12 @@ from ctiserver.ivr.loader import Flow
 from ctiserver.ivr.nodes.leaving import Queue, fixed_phrases
 from ctiserver.ivr.nodes.speaking import Say
 from ctiserver.ivr.requests import Phrase, Said
-from ctiserver.ivr.sound import NoSound, read_wav, seconds_of, write_wav
 from ctiserver.ivr.speech import vocabulary, words
 from ctiserver.ivr.visit import OFFER
 from ctiserver.ivr.written import written_in
 from ctiserver.model.expression import Template
 from ctiserver.settings import PromptSettings
+from ctiserver.sound import NoSound, read_wav, seconds_of, write_wav
 
 log = structlog.get_logger(__name__)
 
@@ -262,7 +262,7 @@ class Shelf:
 def _store(raw: Path, base: Path) -> None:
     wide = read_wav(raw).trimmed().resampled(16000)
     write_wav(base.with_suffix(".wav16"), wide)
-    write_wav(base.with_suffix(".wav"), wide.halved())
+    write_wav(base.with_suffix(".wav"), wide.resampled(8000))
 
 
 def texts_of(phrase: Phrase) -> list[Text]:

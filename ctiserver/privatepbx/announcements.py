@@ -6,14 +6,11 @@ announcement must never keep a caller out of a queue.
 
 from __future__ import annotations
 
-import array
 import asyncio
 import contextlib
 import hashlib
 import shutil
-import sys
 import tempfile
-import wave
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +19,7 @@ from ctiserver.privatepbx.debian import cache_root
 from ctiserver.privatepbx.tree import Programs
 from ctiserver.resources import shipped
 from ctiserver.site import Texts
+from ctiserver.sound import read_wav, write_wav
 from ctiserver.strict_yaml import Written, load, parse
 
 RATE_HZ = 8000  #: what Asterisk's .wav is
@@ -58,7 +56,7 @@ async def announcements(programs: Programs, *, cache: Path | None = None) -> Pat
             (fresh / language).mkdir(exist_ok=True)
             raw = fresh / "raw"
             await _speak(programs, _VOICES[language], text, raw)
-            _to_telephone(raw, fresh / language / f"{name}.wav")
+            write_wav(fresh / language / f"{name}.wav", read_wav(raw).trimmed().resampled(RATE_HZ))
             raw.unlink()
         with contextlib.suppress(OSError):  # another process was quicker, with the same files
             fresh.rename(target)  # noqa: ASYNC240 - one rename
@@ -93,25 +91,3 @@ async def _speak(programs: Programs, voice: str, text: str, to: Path) -> None:
         raise UserFault(
             f"espeak-ng failed: {said.decode('utf-8', 'replace').strip()[:200]}", where=command[0], fix="Fetch it anew"
         )
-
-
-def _to_telephone(spoken: Path, to: Path) -> None:
-    """Mono 16-bit at whatever rate to mono 16-bit at 8 kHz: each sample is the mean of those that it stands for.
-
-    The mean is a gentle low-pass, enough for speech that has little above 4 kHz.
-    """
-    with wave.open(str(spoken)) as source:
-        rate = source.getframerate()
-        samples = array.array("h", source.readframes(source.getnframes()))
-    if sys.byteorder == "big":
-        samples.byteswap()
-    fresh = array.array("h")
-    for index in range(len(samples) * RATE_HZ // rate):
-        first, last = index * rate // RATE_HZ, (index + 1) * rate // RATE_HZ
-        part = samples[first : max(last, first + 1)]
-        fresh.append(sum(part) // len(part))
-    if sys.byteorder == "big":
-        fresh.byteswap()
-    with wave.open(str(to), "wb") as target:
-        target.setparams((1, 2, RATE_HZ, len(fresh), "NONE", ""))
-        target.writeframes(fresh.tobytes())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from array import array
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ctiserver.agi.server import AgiServer
 from ctiserver.clock import Clock, SystemClock
@@ -18,11 +19,11 @@ from ctiserver.ivr.ports import MemoryPorts
 from ctiserver.ivr.prompts import Shelf, Text
 from ctiserver.ivr.requests import Request
 from ctiserver.ivr.runner import FlowService
-from ctiserver.ivr.sound import Sound, write_wav
 from ctiserver.model.ids import CallId, PbxName, Uniqueid, call_id
 from ctiserver.resources import shipped
 from ctiserver.settings import AgiSettings, PromptSettings, load_settings
 from ctiserver.site import NumberConfig, load_site
+from ctiserver.sound import Sound, write_wav
 
 PBX = PbxName("main")
 
@@ -39,7 +40,7 @@ class ToneShelf(Shelf):
         progress: Callable[[Text], None] | None = None,
         executor: Executor | None = None,
     ) -> dict[Text, str]:
-        tone = Sound(8000, array("h", [2000, 2000, -2000, -2000] * int(2000 * self.tone_s)))
+        tone = Sound(8000, np.array([2000, 2000, -2000, -2000] * int(2000 * self.tone_s), np.int16))
         for text in self.missing(texts):
             write_wav((self.folder / text.language / self._key(text, "espeak-ng")).with_suffix(".wav"), tone)
         return {}
