@@ -71,9 +71,8 @@ class Recipe:
 
     name: str
     packages: tuple[str, ...]
-    suite: str | None  #: None: the machine's own sources, on top of what the machine has installed
+    suite: str | None  #: None: the machine's own sources
     stand_ins: tuple[str, ...] = ()  #: taken as installed, since nothing that we start needs them
-    left_out: tuple[str, ...] = ()  #: fetched names with these prefixes are not unpacked
 
     def key(self, mirror: str) -> str:
         """The name of its folder in the cache."""
@@ -118,7 +117,7 @@ async def tree_of(
         try:
             await _fetch(recipe, mirror, work, progress)
             tree = work / "tree"
-            await _unpack(recipe, work / "archives", tree, progress)
+            await _unpack(work / "archives", tree, progress)
             finish(tree)
             tree.rename(target)
         except OSError as error:
@@ -191,20 +190,18 @@ def _apt_settings(recipe: Recipe, mirror: str, work: Path) -> str:
         "#clear APT::Update::Post-Invoke-Success;",
         "#clear DPkg::Post-Invoke;",
     ]
+    (work / "status").write_text(_status(recipe.stand_ins), encoding="utf-8")
+    lines.append(f'Dir::State::status "{work}/status";')
     if recipe.suite is not None:
-        (work / "status").write_text(_status(recipe.stand_ins), encoding="utf-8")
         (work / "sources.list").write_text(
             f"deb [signed-by={KEYRING}] {mirror} {recipe.suite} main\n", encoding="utf-8"
         )
         lines += [
-            f'Dir::State::status "{work}/status";',
             f'Dir::Etc::sourcelist "{work}/sources.list";',
             f'Dir::Etc::sourceparts "{work}/none";',
             f'Dir::Etc::preferencesparts "{work}/none";',
             'Dir::Etc::trusted "/dev/null";',
         ]
-    else:
-        lines.append('Dir::State::status "/var/lib/dpkg/status";')
     return "\n".join(lines) + "\n"
 
 
@@ -271,12 +268,9 @@ async def _apt(arguments: list[str], environment: dict[str, str], fetched: Calla
         )
 
 
-async def _unpack(recipe: Recipe, archives: Path, tree: Path, progress: Progress) -> None:
+async def _unpack(archives: Path, tree: Path, progress: Progress) -> None:
     tree.mkdir()  # noqa: ASYNC240 - one folder
     packages = [archives / name for name in sorted(os.listdir(archives)) if name.endswith(".deb")]
-    packages = [path for path in packages if not path.name.startswith(recipe.left_out)]
-    if not packages and recipe.suite is not None:
-        raise UserFault("apt fetched no packages", where=recipe.name, fix="Try again; if it stays, report it")
     waiting, done = list(packages), 0
 
     async def unpack_waiting() -> None:
