@@ -15,6 +15,7 @@ from pathlib import Path
 
 from playwright.async_api import Browser, Page, async_playwright
 
+from ctiserver.model.call_entry import PathStep
 from ctiserver.model.contact import Device
 from ctiserver.model.events import CallerEnteredQueue
 from ctiserver.model.ids import DeviceId, Linkedid, QueueName, Uniqueid, WorkOrderId, call_id, new_ulid
@@ -107,6 +108,20 @@ async def take(running: Desk, browser: Browser, folder: Path) -> None:
                     serial=serial,
                     model=model,
                     warranty_until=until,
+                )
+            )
+    async with running.database.unit_of_work() as uow:
+        for seq, (node, key) in enumerate((("language", "1"), ("service", "1")), start=1):
+            await uow.calls.add_step(
+                PathStep(
+                    call_id=line.id,
+                    seq=seq,
+                    at=datetime.now(UTC),
+                    flow="front_desk",
+                    version="1.0.0",
+                    node=node,
+                    outcome=key,
+                    data={"kind": "menu"},
                 )
             )
     await running.records.open("enquiry", actor="user:agent1", contact_id=contact.id, subject="询问延保价格")

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse, CookieJar
+from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse, CookieJar, TCPConnector
 from argon2 import PasswordHasher
 
 from ctiserver.app import composition
@@ -300,7 +300,8 @@ class Browser:
     def __init__(self, url: str, *, origin: str | None = None) -> None:
         self.url = url
         self._origin = url if origin is None else origin
-        self.http = ClientSession(cookie_jar=CookieJar(unsafe=True))
+        # No limit of its own: a hundred sockets at once would else wait for each other.
+        self.http = ClientSession(cookie_jar=CookieJar(unsafe=True), connector=TCPConnector(limit=0))
 
     async def __aenter__(self) -> Browser:
         return self

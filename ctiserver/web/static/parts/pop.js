@@ -256,12 +256,13 @@ class Pop extends Worded(LitElement) {
   }
 
   #path(it) {
-    const steps = it.path.filter((step) => step.data?.keyed || step.data?.label);
+    // A menu's outcome is the key; what was keyed in elsewhere is in the record's fields, if the flow keeps it.
+    const steps = it.path.filter((step) => step.data.kind === "menu" && /^([0-9*#]+|star|hash)$/.test(step.outcome));
     if (!steps.length) return nothing;
     return html`<div>
       <h3>${t("pop.path")}</h3>
       <ol class="path">
-        ${steps.map((step) => html`<li class="chip accent">${step.node}: ${step.data.label ?? step.data.keyed}</li>`)}
+        ${steps.map((step) => html`<li class="chip accent">${step.node} → ${step.outcome}</li>`)}
       </ol>
     </div>`;
   }

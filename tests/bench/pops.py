@@ -1,0 +1,163 @@
+"""From the bus to the agents' browsers: AgentRinging to the WebSocket frame, and a crowd that connects at once.
+
+The browsers here are sockets that read; what a real one adds until the frame is painted is measured in the last part,
+with Chromium, where it is installed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import shutil
+import tempfile
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import structlog
+from playwright.async_api import async_playwright
+
+from tests.e2e.conftest import CHROMIUM_FLAGS, WIDE
+from tests.support.desk import PASSWORD, Browser, Desk, desk
+
+BROWSERS = 50
+CALLS_PER_S = 20
+CALLS = 200
+CROWD = 500
+PAINTED = 20
+
+
+def _percentiles(values_ms: list[float]) -> dict[str, float]:
+    ordered = sorted(values_ms)
+    return {
+        f"p{share}_ms": round(ordered[min(len(ordered) - 1, int(len(ordered) * share / 100))], 2)
+        for share in (50, 95, 99)
+    } | {"worst_ms": round(ordered[-1], 2), "n": len(ordered)}
+
+
+async def _rings(running: Desk) -> dict[str, object]:
+    """``CALLS`` calls at ``CALLS_PER_S``, each popping at one of ``BROWSERS`` agents."""
+    async with AsyncExitStack() as stack:
+        sockets = []
+        for number in range(BROWSERS):
+            browser = await stack.enter_async_context(Browser(running.url))
+            await browser.log_in(f"agent{number}")
+            socket = await stack.enter_async_context(browser.socket())
+            await socket.send_json({"op": "subscribe", "topic": f"pop:agent{number}"})
+            await socket.receive_json(timeout=5)
+            sockets.append(socket)
+        taken_ms: list[float] = []
+        began = time.monotonic()
+        for number in range(CALLS):
+            await asyncio.sleep(max(0.0, began + number / CALLS_PER_S - time.monotonic()))
+            agent = number % BROWSERS
+            line = running.line(ani=f"138{number:08d}")
+            [contact] = await running.contacts.find_or_create(line.ani, "bench")
+            await running.records.open("repair", actor="bench", call_id=line.id, contact_id=contact.id)
+            line.start()
+            at = time.perf_counter()
+            line.ring(f"PJSIP/agent{agent}")
+            frame = await sockets[agent].receive_json(timeout=5)
+            taken_ms.append((time.perf_counter() - at) * 1000)
+            assert frame["data"]["records"]
+            line.end()
+            await sockets[agent].receive_json(timeout=5)
+        return {"ring_to_frame": _percentiles(taken_ms), "browsers": BROWSERS, "calls_per_s": CALLS_PER_S}
+
+
+async def _crowd(running: Desk) -> dict[str, object]:
+    """``CROWD`` browsers that connect at once and want a snapshot each."""
+    browser = Browser(running.url)
+    async with browser:
+        await browser.log_in("agent0")
+        began = time.perf_counter()
+        taken_s: list[float] = []
+        done = asyncio.Event()
+
+        async def one() -> None:
+            async with browser.socket() as socket:
+                await socket.send_json({"op": "subscribe", "topic": "presence:agent0"})
+                await socket.receive_json(timeout=30)
+                taken_s.append(time.perf_counter() - began)
+                if len(taken_s) == CROWD:
+                    done.set()
+                await done.wait()
+
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        async with asyncio.TaskGroup() as group:
+            for _ in range(CROWD):
+                group.create_task(one())
+        grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory
+    return {
+        "browsers": CROWD,
+        "last_snapshot_s": round(max(taken_s), 2),
+        "grown_kb_each_both_ends": round(grown_kb / CROWD, 1),
+    }
+
+
+async def _saves(running: Desk) -> dict[str, object]:
+    """Notes saved over HTTP, one after another."""
+    async with Browser(running.url) as browser:
+        await browser.log_in("agent0")
+        record = (await running.records.open("enquiry", actor="bench")).record
+        taken_ms, was = [], ""
+        for number in range(200):
+            now = f"{was[-200:]} {number}"
+            at = time.perf_counter()
+            await browser.json("PATCH", f"/api/v1/records/{record.id}", {"notes": {"was": was, "now": now}})
+            taken_ms.append((time.perf_counter() - at) * 1000)
+            was = now
+    return _percentiles(taken_ms)
+
+
+async def _painted(running: Desk) -> dict[str, object] | str:
+    """AgentRinging to the page's word that the pop was painted, in Chromium."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        return "Chromium is not installed"
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        page = await browser.new_page(viewport=WIDE)  # type: ignore[arg-type]
+        await page.goto(running.url)
+        await page.locator("input[name=login]").fill("agent0")
+        await page.locator("input[name=password]").fill(PASSWORD)
+        await page.keyboard.press("Enter")
+        await page.locator("cti-status").wait_for()
+        taken_ms: list[float] = []
+        for number in range(PAINTED):
+            line = running.line(ani=f"139{number:08d}")
+            [contact] = await running.contacts.find_or_create(line.ani, "bench")
+            await running.records.open("repair", actor="bench", call_id=line.id, contact_id=contact.id)
+            line.start()
+            async with page.expect_response("**/painted") as told:
+                at = time.perf_counter()
+                line.ring("PJSIP/agent0")
+            await told.value
+            taken_ms.append((time.perf_counter() - at) * 1000)
+            line.end()
+            await page.locator("cti-pop").wait_for(state="detached")
+        await browser.close()
+    return _percentiles(taken_ms)
+
+
+async def _run() -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="ctiserver-bench-") as folder:
+        async with desk(Path(folder)) as running:
+            for number in range(BROWSERS):
+                await running.add_user(
+                    f"agent{number}", "agent", extension=f"{1000 + number}", interface=f"PJSIP/agent{number}"
+                )
+            return {
+                **await _rings(running),
+                "crowd": await _crowd(running),
+                "notes_saved": await _saves(running),
+                "ring_to_painted": await _painted(running),
+            }
+
+
+def run() -> dict[str, Any]:
+    """All parts, server and clients in one process on one event loop."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    return asyncio.run(_run())
