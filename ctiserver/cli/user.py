@@ -78,19 +78,19 @@ def add(
 @config_option
 def show(config: Path | None) -> None:
     """Show every account."""
-    table = Table("login", "name", "role", "language", "skills", "extension", "phone", "active")
+    table = Table("login", "name", "role", "skills", "extension", "phone", box=None, pad_edge=False)
     for user, agent in _run(config, lambda users: users.everybody()):
         table.add_row(
             user.login,
             user.name,
-            user.role,
-            user.language,
+            user.role if user.active else f"{user.role} (shut)",
             " ".join(user.skills),
             agent.extension if agent else "",
             agent.interface if agent else "",
-            "yes" if user.active else "no",
         )
-    Console().print(table)
+    console = Console()
+    # Into a pipe goes every word whole: nobody folds the lines there.
+    (console if console.is_terminal else Console(width=240)).print(table)
 
 
 @command.command("passwd")
