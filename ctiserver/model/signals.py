@@ -199,14 +199,13 @@ class BlindTransferred(NamedTuple):
 
 
 class AttendedTransferred(NamedTuple):
-    """AttendedTransfer that succeeded. ``target`` is None where the far side was in no bridge yet, or is an app."""
+    """AttendedTransfer that succeeded. ``target`` is None for an application, and now and then for no reason."""
 
     at: float | None
     by: Who
     second: Who
     transferee: Who | None
     target: Who | None
-    target_up: bool  #: whether the far side had answered; if not, the transfer is blonde
     second_bridge: str
 
 

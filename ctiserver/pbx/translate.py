@@ -199,7 +199,6 @@ def _attended_transfer(message: Message, at: float | None) -> s.Signal | None:
         second,
         _who(message, "Transferee"),
         _who(message, "TransferTarget"),
-        message.get("TransferTargetChannelState") == "6",
         message.get("SecondBridgeUniqueid"),
     )
 

@@ -27,11 +27,11 @@ def attended_transferred(book: Book, signal: s.AttendedTransferred) -> None:
     call = by.call
     if second is not None and second.origin != call.call_id:
         _was_consult(book, call, second, signal.second_bridge)
-    kind: TransferKind = "attended" if target is not None and signal.target_up else "blonde"
     if target is None or target.local:
-        # Behind a Local channel, or not answered yet: the phone that was rung for it.
+        # Asterisk leaves the target out now and then, or names a Local half: then it is the phone that was rung for it.
         rung = (leg for leg in reversed(call.legs) if not leg.local and not leg.first and leg is not by)
         target = next((leg for leg in rung if leg.ringing or leg.bridge is not None), None)
+    kind: TransferKind = "blonde" if target is not None and target.ringing else "attended"
     to = target.interface if target is not None else signal.second.exten
     _transferred(book, call, at, Transfer(kind=kind, by=by.interface, to=to))
 
