@@ -253,8 +253,8 @@ class ChannelRow(NamedTuple):
     who: Who
     bridge: str
     age_s: float
-    up: bool
-    application: str
+    ringing: bool
+    voicemail: bool  #: it runs VoiceMail()
 
 
 class EntryRow(NamedTuple):

@@ -25,6 +25,7 @@ from ctiserver.model.events import CallSummary, MemberChanged, PbxDown, PbxUp
 from ctiserver.model.ids import Interface, PbxName, QueueName, Uniqueid
 from ctiserver.model.tracking.book import Sides
 from ctiserver.pbx.codec import AmiDecoder, Message, refuse_unsafe
+from ctiserver.pbx.gauges import PBX_UP, Tally
 from ctiserver.pbx.intake import Intake
 from ctiserver.pbx.resync import epoch_of, identify, take_snapshot
 from ctiserver.pbx.translate import WANTED
@@ -130,6 +131,7 @@ class PbxLink:
             for technology in ("PJSIP", "SIP", "IAX2", "DAHDI")
         )
         self._intake = Intake(name, Sides(trunks=trunks), midstream=False, now=self._now)
+        self._tally = Tally(name)
         self._protocol: _AmiProtocol | None = None
         self._manager: Any = None
         self._buffer: deque[Message] | None = None
@@ -162,10 +164,11 @@ class PbxLink:
         return list(self._intake.seats.known.values())
 
     def counters(self) -> Mapping[str, int]:
-        """For /metrics: what could not be read, what broke, what was about channels that are not known."""
-        protocol = self._protocol
+        """Since the start: what could not be read, what broke, what was about channels that are not known."""
+        if self._protocol is not None:
+            self._tally.take(self._protocol.decoder)
         return {
-            "unparsable": protocol.decoder.unparsable if protocol is not None else 0,
+            "unparsable": self._tally.unparsable,
             "broken": self._intake.broken,
             "ignored": self._intake.tracker.ignored,
         }
@@ -213,12 +216,15 @@ class PbxLink:
                 await asyncio.wait([protocol.lost], timeout=self._settings.ping_every_s)
                 if protocol.lost.done():
                     raise PeerLost(protocol.lost.result())
+                self._tally.take(protocol.decoder)
                 await self._ask("Ping", timeout_s=self._settings.ping_timeout_s)
         finally:
+            self._tally.take(protocol.decoder)
             self._manager.close()
 
     def _down(self) -> None:
         self._ready.clear()
+        PBX_UP.labels(self._name).set(0)
         self._protocol = None
         self._manager = None
         self._buffer = None
@@ -273,6 +279,7 @@ class PbxLink:
         for message in waiting or ():
             self._heard(message)
         self._ready.set()
+        PBX_UP.labels(self._name).set(1)
         epoch = epoch_of(now, self._uptime or "")
         self._bus.publish(PbxUp(pbx=self._name, at=now, version=self.version, epoch=epoch))
 

@@ -98,7 +98,11 @@ def _channel(row: Message) -> ChannelRow:
         row.get("Exten"),
     )
     return ChannelRow(
-        who, row.get("BridgeId"), _seconds(row.get("Duration")), row.get("ChannelState") == "6", row.get("Application")
+        who,
+        row.get("BridgeId"),
+        _seconds(row.get("Duration")),
+        row.get("ChannelState") == "5",
+        row.get("Application") == "VoiceMail",
     )
 
 

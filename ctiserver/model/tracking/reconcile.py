@@ -8,7 +8,7 @@ from ctiserver.model.signals import ChannelRow, EntryRow, Snapshot
 from ctiserver.model.tracking.book import Book
 from ctiserver.model.tracking.bridging import disconnect, leave_bridge, settle
 from ctiserver.model.tracking.channels import finish
-from ctiserver.model.tracking.dialling import ring_ended
+from ctiserver.model.tracking.dialling import ring, ring_ended
 from ctiserver.model.tracking.queueing import leave_queue
 
 
@@ -35,6 +35,8 @@ def reconcile(book: Book, snapshot: Snapshot) -> None:
     for bridge in sorted(touched):
         settle(book, bridge, snapshot.at)
     _queues(book, snapshot)
+    for row in snapshot.channels:
+        _still_ringing(book, row, snapshot.at)
 
 
 def _vanished(book: Book, leg: Leg) -> None:
@@ -61,6 +63,9 @@ def _take_in(book: Book, row: ChannelRow, at: float) -> None:
         leg = book.begin(row.who, at - row.age_s, ringing_in=True, missed=True)
         if leg.first:
             leg.call.started = at - row.age_s
+        if row.voicemail:
+            leg.call.served_by = "voicemail"
+            leg.turn("voicemail", None)
     elif row.who.linkedid:
         book.follow_linkedid(leg, row.who.linkedid, at)
 
@@ -73,6 +78,17 @@ def _queues(book: Book, snapshot: Snapshot) -> None:
             leave_queue(book, leg, None, "answered" if leg.bridge is not None else "unknown")
         if entry is not None and leg.visit is None:
             _join(book, leg, entry, snapshot.at)
+
+
+def _still_ringing(book: Book, row: ChannelRow, at: float) -> None:
+    """A phone that was being rung before we came: for the queue in which its call's caller waits, if one does."""
+    leg = book.legs[row.who.uniqueid]
+    if not row.ringing or leg.first or leg.local or leg.ringing:
+        return
+    caller = leg.call.caller
+    if caller is not None and caller.visit is not None:
+        leg.queue = caller.visit.queue
+    ring(book, leg, at - row.age_s)
 
 
 def _join(book: Book, leg: Leg, entry: EntryRow, at: float) -> None:

@@ -13,7 +13,17 @@ import pytest
 from ctiserver.bus import Bus, Subscription
 from ctiserver.clock import SystemClock
 from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UnsafeValue, UserFault
-from ctiserver.model.events import CallEnded, CallerEnteredQueue, CallStarted, MemberChanged, PbxDown, PbxEvent, PbxUp
+from ctiserver.metrics import exposition
+from ctiserver.model.events import (
+    AgentRinging,
+    CallEnded,
+    CallerEnteredQueue,
+    CallStarted,
+    MemberChanged,
+    PbxDown,
+    PbxEvent,
+    PbxUp,
+)
 from ctiserver.model.ids import Interface, PbxName, QueueName, Uniqueid
 from ctiserver.pbx.link import PbxLink
 from ctiserver.settings import PbxSettings
@@ -93,6 +103,41 @@ async def test_snapshot_comes_before_up() -> None:
         assert [visit.queue for visit in call.queue_visits] == [REPAIR]
         [seat] = link.members()
         assert (seat.interface, seat.penalty, seat.status) == (AGENT1, 1, "free")
+
+
+async def test_a_phone_that_rings_is_known_after_the_snapshot() -> None:
+    """The server was started anew while a phone rang: the desk must still pop."""
+    agent = channel(
+        "1795288453.2", "PJSIP/agent1-00000002", ChannelState=5, Linkedid="1795288453.1", Duration="00:00:02"
+    )
+    rows = [agent, channel("1795288453.1", Duration="00:00:40")]
+    waiting = [{"Queue": REPAIR, "Position": 1, "Uniqueid": "1795288453.1", "Wait": 30}]
+    async with fake_ami(channels=rows, entries=waiting) as pbx, linked(pbx) as (link, listening):
+        ringing = await listening.first(AgentRinging)
+        assert (ringing.interface, ringing.queue) == (AGENT1, REPAIR)
+        [call] = link.calls()
+        assert call.linkedids == ("1795288453.1",)
+        assert call.ani == "13800138000"
+
+
+async def test_a_talk_is_known_after_the_snapshot() -> None:
+    agent = channel("1795288453.2", "PJSIP/agent1-00000002", Linkedid="1795288453.1", BridgeId="b", Duration="00:00:02")
+    caller = channel("1795288453.1", BridgeId="b", Duration="00:00:40")
+    async with fake_ami(channels=[caller, agent]) as pbx, linked(pbx) as (link, listening):
+        await listening.first(PbxUp)
+        [call] = link.calls()
+        assert (call.outcome, call.answered_by, call.reconstructed) == ("answered", (AGENT1,), True)
+
+
+async def test_what_is_not_consumed_is_counted_by_name() -> None:
+    async with fake_ami() as pbx, linked(pbx, name="counted", ping_every_s=0.01) as (link, listening):
+        await pbx.say(event("RTCPSent", Channel="x") * 3)
+        await pbx.say(event("Newchannel", **channel("1795288453.7")))
+        await listening.first(CallStarted)
+        link.counters()
+        lines = exposition().decode().splitlines()
+        assert 'ctiserver_ami_unused_events_total{event="RTCPSent",pbx="counted"} 3.0' in lines
+        assert 'ctiserver_pbx_up{pbx="counted"} 1.0' in lines
 
 
 async def test_what_happens_during_the_snapshot_is_taken_in_after_it() -> None:
