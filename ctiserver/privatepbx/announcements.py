@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ctiserver.errors import UserFault
-from ctiserver.privatepbx.debian import cache_root
+from ctiserver.privatepbx.debian import cache_root, make_cache
 from ctiserver.privatepbx.tree import Programs
 from ctiserver.resources import shipped
 from ctiserver.site import Texts
@@ -49,7 +49,7 @@ async def announcements(programs: Programs, *, cache: Path | None = None) -> Pat
     target = cache / f"announcements-{key}"
     if target.is_dir():
         return target
-    cache.mkdir(parents=True, exist_ok=True)
+    make_cache(cache)
     fresh = Path(tempfile.mkdtemp(prefix=f"{target.name}.", suffix=".part", dir=cache))
     try:
         for language, name, text in spoken:

@@ -86,6 +86,18 @@ def cache_root() -> Path:
     return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "ctiserver"
 
 
+def make_cache(cache: Path) -> None:
+    """Make the cache folder. Raises UserFault where it can't be."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserFault(
+            f"the cache can't be made ({error.strerror})",
+            where=str(cache),
+            fix="Make the folder writable, or set XDG_CACHE_HOME to one that is",
+        ) from error
+
+
 async def tree_of(
     recipe: Recipe, progress: Progress, finish: Callable[[Path], None], *, cache: Path | None = None
 ) -> Path:
@@ -102,14 +114,7 @@ async def tree_of(
     if target.is_dir():
         return target
     _need_tools(recipe)
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserFault(
-            f"the package cache can't be made ({error.strerror})",
-            where=str(cache),
-            fix="Make the folder writable, or set XDG_CACHE_HOME to one that is",
-        ) from error
+    make_cache(cache)
     async with _alone(cache / f"{target.name}.lock", progress):
         if target.is_dir():
             return target

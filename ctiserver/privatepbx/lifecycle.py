@@ -18,6 +18,7 @@ from ctiserver.errors import PeerLost, UserFault
 from ctiserver.privatepbx import ami
 from ctiserver.privatepbx.announcements import announcements
 from ctiserver.privatepbx.configuration import AMI_USER, Layout, Plan, Ports, write
+from ctiserver.privatepbx.container import name_for
 from ctiserver.privatepbx.debian import Progress
 from ctiserver.privatepbx.ports import free_port, wanted_port
 from ctiserver.privatepbx.process import Process
@@ -53,7 +54,9 @@ class State:
     agi: str
     ports: Ports
     sounds: str
-    command: tuple[str, ...]
+    start: tuple[str, ...]  #: starts it in the foreground
+    ask: tuple[str, ...]  #: asks its console
+    kill: tuple[str, ...]  #: ends it at once where SIGKILL would not reach it: in a container
 
 
 class PrivatePbx:
@@ -152,8 +155,25 @@ class PrivatePbx:
                 where=str(error.filename or state_dir),
                 fix="Name a folder that is yours with --state",
             ) from error
-        command = (*programs.command("asterisk"), "-C", str(layout.etc / "asterisk.conf"))
-        state = State(0, 0, str(layout.run), version, agi, plan.ports, str(sounds), command)
+        configuration = ("-C", str(layout.etc / "asterisk.conf"))
+        start = ask = tuple(programs.command("asterisk"))
+        kill: tuple[str, ...] = ()
+        if programs.container:
+            name = name_for(state_dir)
+            start = programs.container.run(folders=(state_dir, layout.run, sounds), name=name)
+            ask, kill = programs.container.inside(name), programs.container.kill(name)
+        state = State(
+            pid=0,
+            started=0,
+            run=str(layout.run),
+            version=version,
+            agi=agi,
+            ports=plan.ports,
+            sounds=str(sounds),
+            start=(*start, *configuration, "-f"),
+            ask=(*ask, *configuration),
+            kill=kill,
+        )
         return cls(layout, state, accounts)
 
     @classmethod
@@ -198,7 +218,7 @@ class PrivatePbx:
     @property
     def console_command(self) -> list[str]:
         """How Asterisk's own console is opened."""
-        return [*self._state.command, "-r"]
+        return [*self._state.ask, "-r"]
 
     @property
     def secrets_path(self) -> Path:
@@ -240,7 +260,7 @@ class PrivatePbx:
         """What Asterisk's console answers to ``command``. Raises PeerLost when it is not there to answer."""
         try:
             async with asyncio.timeout(CLI_TIMEOUT_S):
-                status, output = await _output([*self._state.command, "-rx", command])
+                status, output = await _output([*self._state.ask, "-rx", command])
         except TimeoutError:
             raise PeerLost(f"Asterisk did not answer {command!r} within {CLI_TIMEOUT_S:.0f} s") from None
         if status or output.startswith("Unable to connect"):
@@ -249,27 +269,34 @@ class PrivatePbx:
 
     async def stop(self) -> None:
         """End it and nothing else. Calls end with it."""
-        await self._process.stop(STOP_PATIENCE_S)
+        await self._end()
         self._forget()
 
     async def kill(self) -> None:
         """SIGKILL, as a power cut would: no event, no clean end."""
+        if self._state.kill:
+            await _output(list(self._state.kill))
         await self._process.kill()
 
     async def restart(self) -> None:
         """End it if it still runs, and boot it anew on the same ports with the same accounts and database."""
-        await self._process.stop(STOP_PATIENCE_S)
+        await self._end()
         await self._boot()
+
+    async def _end(self) -> None:
+        await self._process.stop(STOP_PATIENCE_S)
+        if self._state.kill:  # its client may have been killed before it
+            await _output(list(self._state.kill))
 
     async def _boot(self) -> None:
         output = self._layout.log / "output"
         with contextlib.suppress(FileNotFoundError):
             self.log_path.rename(self.log_path.with_suffix(".old"))
         try:
-            self._process = Process.spawn([*self._state.command, "-f"], output, dies_with_us=self._dies_with_us)
+            self._process = Process.spawn(self._state.start, output, dies_with_us=self._dies_with_us)
         except OSError as error:
             raise UserFault(
-                f"Asterisk can't be started ({error.strerror})", where=self._state.command[0], fix="Fetch it anew"
+                f"Asterisk can't be started ({error.strerror})", where=self._state.start[0], fix="Fetch it anew"
             ) from error
         self._state = replace(self._state, pid=self._process.pid, started=self._process.started)
         try:
@@ -277,7 +304,7 @@ class PrivatePbx:
             async with asyncio.timeout(BOOT_TIMEOUT_S):
                 await self._booted()
         except BaseException as error:
-            await self._process.kill()
+            await self.kill()
             self._forget()
             if isinstance(error, TimeoutError):
                 raise UserFault(
@@ -331,7 +358,9 @@ def running(state_dir: Path) -> State | None:
     """What runs in ``state_dir``; None if nothing does (any more)."""
     try:
         data = json.loads((state_dir / "pbx.json").read_text(encoding="utf-8"))
-        state = State(**{**data, "ports": Ports(**data["ports"]), "command": tuple(data["command"])})
+        state = State(
+            **{**data, "ports": Ports(**data["ports"]), **{key: tuple(data[key]) for key in ("start", "ask", "kill")}}
+        )
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:

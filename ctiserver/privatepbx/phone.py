@@ -64,6 +64,7 @@ class SipPhone:
         self._folder = folder
         self._server = sip_server
         self._process = process
+        self._ended_before = 0
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -140,6 +141,11 @@ class SipPhone:
         return self._process.pid
 
     @property
+    def folder(self) -> Path:
+        """Where its configuration, its words and what it heard lie while it lives."""
+        return self._folder
+
+    @property
     def talking(self) -> bool:
         return bool(self._control.established)
 
@@ -152,13 +158,13 @@ class SipPhone:
         """Call ``number`` at the PBX; returns at once. Wait with :meth:`answered`."""
         if not _USER.fullmatch(number.replace("*", "").replace("#", "") or "0"):
             raise UserFault(f"{number!r} can't be dialled", fix="Use digits, * and #")
+        self._ended_before = self._control.ended
         await self._control.ask("dial", f"sip:{number.replace('#', '%23')}@{self._server}")
 
     async def answered(self, timeout_s: float = 10.0) -> None:
         """Wait until the call that was dialled is answered. Raises CallFailed if it ends instead."""
-        ended = self._control.ended
         async with asyncio.timeout(timeout_s):
-            await self._control.until(lambda seen: bool(seen.established) or seen.ended > ended)
+            await self._control.until(lambda seen: bool(seen.established) or seen.ended > self._ended_before)
         if not self._control.established:
             raise CallFailed(f"the call was not answered: {self._control.reason}")
 

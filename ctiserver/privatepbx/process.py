@@ -48,6 +48,11 @@ class Process:
         )
         return cls(pid, _start_time(pid) or 0)
 
+    @classmethod
+    def of(cls, pid: int) -> Process:
+        """The process that has this pid now; one that has none never was alive."""
+        return cls(pid, _start_time(pid) or 0)
+
     @property
     def alive(self) -> bool:
         """Whether it runs; one that ended and only waits to be collected does not."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ctiserver.errors import UserFault
+from ctiserver.privatepbx.container import Container, find_container
 from ctiserver.privatepbx.debian import Progress, Recipe, architecture, tree_of
 
 #: Debian 12 and 13 have no Asterisk; forky has 22 LTS.
@@ -63,6 +64,7 @@ class Programs:
     asterisk_modules: Path
     asterisk_data: Path
     baresip_modules: Path
+    container: Container | None = None  #: where Asterisk runs in one
 
     def command(self, program: str) -> list[str]:
         """How ``asterisk``, ``baresip``, ``sipp`` or ``espeak-ng`` is started; add its arguments.
@@ -104,6 +106,19 @@ class Programs:
         )
         return cls(commands, modules, data, phones or Path("/usr/lib/baresip/modules"))
 
+    @classmethod
+    async def of_container(cls, progress: Progress) -> Programs | None:
+        """Asterisk in a container, where an engine answers; phones and speech are the machine's own, if it has them."""
+        container = await find_container(progress)
+        if container is None:
+            return None
+        commands: dict[str, tuple[str, ...]] = {
+            name: (path,) for name in _PROGRAMS if (path := shutil.which(name, path=_search_path()))
+        }
+        commands["asterisk"] = container.run()
+        modules = Path("/usr/lib") / architecture().triplet / "asterisk/modules"
+        return cls(commands, modules, Path("/usr/share/asterisk"), Path("/usr/lib/baresip/modules"), container)
+
 
 def _search_path() -> str:
     # Asterisk lies in sbin, which an ordinary user's PATH often lacks.
@@ -115,21 +130,22 @@ def _first_folder(*patterns: str) -> Path | None:
 
 
 async def find_programs(progress: Progress, *, cache: Path | None = None) -> Programs:
-    """Asterisk and what rings it: Debian's packages in the cache, else what this machine has installed.
+    """Asterisk and what rings it: Debian's packages in the cache, else what is installed, else a container.
 
-    Raises UserFault where neither works.
+    Raises UserFault where none of them works.
     """
     try:
         return await asterisk_tree(progress, cache=cache)
     except UserFault as fault:
-        installed = Programs.of_machine()
-        if installed is None:
+        found = Programs.of_machine() or await Programs.of_container(progress)
+        if found is None:
             raise UserFault(
-                f"no Asterisk: unpacking Debian's packages failed ({fault.what}), and none is installed",
+                f"no Asterisk: unpacking Debian's packages failed ({fault.what}), none is installed, "
+                "and no container engine answers",
                 where=fault.where,
-                fix=f"{fault.fix or 'Try again'}; or install Asterisk 22.8.2 or later",
+                fix=f"{fault.fix or 'Try again'}; or install Asterisk 22.8.2 or later; or start Docker or podman",
             ) from fault
-        return installed
+        return found
 
 
 async def asterisk_tree(progress: Progress, *, cache: Path | None = None) -> Programs:
@@ -178,7 +194,8 @@ def _finish_browser(tree: Path) -> None:
     (tree / "browser").write_text(
         "#!/bin/sh\n"
         'tree=$(dirname "$(readlink -f "$0")")\n'
-        f'export LD_LIBRARY_PATH="$tree/usr/lib/{triplet}:$tree/lib/{triplet}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"\n'
+        f'l="$tree/usr/lib/{triplet}:$tree/lib/{triplet}:$tree/usr/lib/{triplet}/pulseaudio"\n'
+        'export LD_LIBRARY_PATH="$l${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"\n'
         'if [ ! -d /etc/fonts ]; then export FONTCONFIG_PATH="$tree/etc/fonts"; fi\n'
         f'exec "$tree/{program.relative_to(tree)}" "$@"\n',
         encoding="utf-8",
