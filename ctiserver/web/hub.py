@@ -32,6 +32,9 @@ from ctiserver.web.routes import Body
 
 log = structlog.get_logger(__name__)
 
+#: How often a snapshot is made anew because something changed meanwhile. The last one is sent with what changed: then
+#: a browser may see an older state once more, but ends at the newest.
+_SNAPSHOT_TRIES = 3
 CLOSE_GOING_AWAY = 1001
 CLOSE_BAD_MESSAGE = 1008
 CLOSE_TOO_SLOW = 1013
@@ -267,9 +270,13 @@ class Hub:
         followed.clients.add(client)
         held: list[str] = []
         client.topics[name] = held
-        seq = followed.seq
         try:
-            data = await self._topics[kind].snapshot(key)
+            for _ in range(_SNAPSHOT_TRIES):
+                held.clear()
+                seq = followed.seq
+                data = await self._topics[kind].snapshot(key)
+                if not held:
+                    break  # nothing changed while it was made, so it is of one moment
         except Exception:
             # One of the three edges where a failure is contained: the browser comes back for another snapshot.
             log.exception("snapshot_failed", topic=name)

@@ -275,6 +275,21 @@ async def test_somebody_is_looked_up_and_gets_a_record_without_a_call(running: D
     assert (record.type, record.owner) == ("enquiry", "agent1")
 
 
+async def test_a_call_without_a_record_gets_its_reason(running: Desk, open_page: OpenPage) -> None:
+    page = await open_page("agent1")
+    line = running.line(ani="anonymous")
+    line.start()
+    line.ring(PHONE)
+    await expect(page.locator("cti-pop h2")).to_have_text("号码未显示")
+    line.answer(PHONE)
+    line.hang_up(PHONE)
+    line.end()
+    await page.get_by_role("button", name="打错").click()
+    await expect(page.get_by_text("当前没有来电")).to_be_visible()
+    async with running.database.reading() as uow:
+        assert (await uow.calls.get(line.id)).no_record_reason == "wrong_number"
+
+
 async def test_logging_out_leaves_nothing_on_the_screen(running: Desk, open_page: OpenPage) -> None:
     page = await open_page("agent1")
     line, _ = await _call(running)

@@ -84,16 +84,31 @@ async def test_a_snapshot_then_deltas_without_a_gap(running: Desk, agent: Browse
         ]
 
 
-async def test_deltas_during_the_snapshot_come_after_it(running: Desk, agent: Browser, things: Things) -> None:
+async def test_a_change_during_the_snapshot_is_in_it(running: Desk, agent: Browser, things: Things) -> None:
     things.open.clear()
     async with agent.socket() as socket:
         await socket.send_json({"op": "subscribe", "topic": "things:a"})
         await asyncio.wait_for(things.asked.wait(), 5)
+        things.value = 2
         running.hub.publish("things", "a", "changed", 1)
         running.hub.publish("things", "a", "changed", 2)
         things.open.set()
-        frames = [await socket.receive_json(timeout=5) for _ in range(3)]
-        assert [(frame["kind"], frame["seq"]) for frame in frames] == [("snapshot", 0), ("delta", 1), ("delta", 2)]
+        snapshot = await socket.receive_json(timeout=5)
+        assert (snapshot["kind"], snapshot["seq"], snapshot["data"]) == ("snapshot", 2, 2)
+        running.hub.publish("things", "a", "changed", 3)
+        assert (await socket.receive_json(timeout=5))["seq"] == 3
+
+
+async def test_what_never_stands_still_is_sent_with_its_changes(running: Desk, agent: Browser) -> None:
+    async def restless(key: str) -> int:
+        running.hub.publish("restless", key, "changed", 7)
+        return 0
+
+    running.hub.add([Topic(kind="restless", roles=EVERYBODY, may=lambda person, key: True, snapshot=restless)])
+    async with agent.socket() as socket:
+        await socket.send_json({"op": "subscribe", "topic": "restless:a"})
+        frames = [await socket.receive_json(timeout=5) for _ in range(2)]
+        assert [(frame["kind"], frame["seq"]) for frame in frames] == [("snapshot", 2), ("delta", 3)]
 
 
 async def test_a_second_browser_starts_at_the_same_seq(running: Desk, agent: Browser, things: Things) -> None:

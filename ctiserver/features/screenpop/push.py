@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from ctiserver.features.screenpop.service import ScreenPops, Shown
+from ctiserver.model import numbers
 from ctiserver.model.call_entry import CallEntry, PathStep
 from ctiserver.model.contact import Contact, Device
 from ctiserver.model.ids import AgentId
@@ -29,7 +30,7 @@ def publish(hub: Hub, agent_id: AgentId, shown: Shown | None) -> int:
 
 
 def shown_json(shown: Shown | None) -> JsonObject | None:
-    """A pop as the API and the topic write it; None for an empty desk."""
+    """A pop as the API and the topic write it; None for an empty desk. A withheld number is empty."""
     if shown is None:
         return None
     return {
@@ -37,8 +38,8 @@ def shown_json(shown: Shown | None) -> JsonObject | None:
         "call_id": shown.call_id,
         "phase": shown.phase,
         "since": shown.since.isoformat(),
-        "ani": shown.ani,
-        "caller_name": shown.caller_name,
+        "ani": "" if numbers.withheld(shown.ani) else shown.ani,
+        "caller_name": "" if numbers.withheld(shown.caller_name) else shown.caller_name,
         "dnis": shown.dnis,
         "queue": shown.queue,
         "called_at": _time(shown.called_at),

@@ -104,7 +104,7 @@ class Team extends Worded(LitElement) {
         this._at = new Date().toISOString();
       }),
       this.socket.follow("queues:all", (data, event) => {
-        this._queues = merged(this._queues, "queue", data, event);
+        this._queues = merged(this._queues, "name", data, event);
         this._at = new Date().toISOString();
       }),
     ];
@@ -136,7 +136,7 @@ class Team extends Worded(LitElement) {
       </div>
       <div role="alert" class="notice bad" ?hidden=${!this._error}>${this._error ? fault(this._error) : ""}</div>
       <div class="tiles">
-        ${repeat(this._queues.values(), (queue) => queue.queue, (queue) => this.#queue(queue))}
+        ${repeat(this._queues.values(), (queue) => queue.name, (queue) => this.#queue(queue))}
       </div>
       <div class="row states">
         ${ORDER.map((state) => html`<span class="chip ${TONES[state] ?? ""}">${t(`state.${state}`)} ${count(state)}</span>`)}
@@ -176,7 +176,7 @@ class Team extends Worded(LitElement) {
       ready: `${queue.agents_ready} / ${queue.members}`,
     };
     return html`<section class="card tile ${queue.waiting ? "waiting" : ""}">
-      <h2>${title(this._titles.get(queue.queue), queue.queue)}</h2>
+      <h2>${title(this._titles.get(queue.name), queue.name)}</h2>
       <dl class="figures">
         ${Object.entries(figures).map(([name, value]) => html`<div><dt>${t(`board.${name}`)}</dt><dd class="number">${value}</dd></div>`)}
       </dl>

@@ -5,6 +5,9 @@ import { shared } from "../lib/styles.js";
 import { Ticking, since } from "../lib/ticking.js";
 import { Worded, ago, clockTime, day, duration, fault, t, title, word } from "../lib/words.js";
 
+// Why a call that was answered may stand in the log without a record.
+const REASONS = ["silent", "wrong_number", "nuisance"];
+
 /** What to call a caller on the screen. */
 export function caller(shown) {
   if (shown.contacts.length === 1 && shown.contacts[0].name) return shown.contacts[0].name;
@@ -344,11 +347,23 @@ class Pop extends Worded(LitElement) {
                 + ${title(type.title, type.name)}<span class="unseen"> ${t("pop.open_record")}</span>
               </button>`,
           )}
+        ${it.phase === "ended" && !it.records.length ? this.#reasons(it) : nothing}
         ${it.phase === "ended"
           ? html`<button class="quiet" @click=${() => this.#try(() => api("POST", "pops/mine/dismiss"))}>${t("pop.dismiss")}</button>`
           : nothing}
       </div>
     `;
+  }
+
+  #reasons(it) {
+    const state = async (reason) => {
+      await api("POST", `calls/${it.call_id}/reason`, { reason });
+      await api("POST", "pops/mine/dismiss");
+    };
+    return html`<fieldset class="row">
+      <legend>${t("pop.no_record")}</legend>
+      ${REASONS.map((reason) => html`<button @click=${() => this.#try(() => state(reason))}>${t(`no_record.${reason}`)}</button>`)}
+    </fieldset>`;
   }
 
   #typeTitle(name) {
