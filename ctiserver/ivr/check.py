@@ -105,7 +105,13 @@ def _outcomes(c: _Checker) -> Iterator[Problem]:
                 f"it is wired by on: {node.main_outcome} already" if node.main_outcome else "wire its outcomes by on:"
             )
             yield c.say_key((*at, "next"), "CF-014", f"next: has no meaning in this {node.kind}", wired)
+        caught = c.flow.file.on_error not in (None, name)
         for outcome, need in possible.items():
+            if need is Need.ERROR and not caught and node.target(outcome) is None:
+                why = "and it is on_error itself" if c.flow.file.on_error == name else "and the flow has no on_error"
+                yield c.say_key(
+                    at, "CF-012", f"{node.kind} {name!r} can end with {outcome!r}, {why}", f"add on: {{{outcome}: …}}"
+                )
             if need is Need.WIRED and node.target(outcome) is None:
                 how = "next:" if outcome == node.main_outcome else f"on: {{{outcome}: …}}"
                 short = " (or exhausted)" if outcome in EXHAUSTION else ""

@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from ctiserver.ivr.requests import Answer, Failed, Heard, Leave, Listen, Move, Pressed, Silence
+from ctiserver.ivr.requests import Answer, Heard, Leave, Listen, Move, Pressed, Silence
 from ctiserver.ivr.visit import Visit
 from ctiserver.ivr.written import Computed, Keys, Need, NodeBase, NodeName, Prompt, VariableName
 from ctiserver.model.expression import Value
@@ -134,8 +134,6 @@ class ListeningNode(NodeBase):
                 return self._consume(visit)
             case Silence():
                 return self._silence(visit)
-            case Failed(reason=reason):
-                return Leave("error", detail=reason)
         return super().answered(visit, answer)
 
     def _attempt(self, visit: Visit, prompt: Prompt, slot: str) -> Move:
@@ -198,7 +196,7 @@ class ListeningNode(NodeBase):
         ]
         if self.limit("max_tries") < self.limit("max_noinput") + self.limit("max_nomatch") - 1:
             needed.append("tries_max")
-        return {**dict.fromkeys(needed, Need.WIRED), "error": Need.ERROR}
+        return dict.fromkeys(needed, Need.WIRED)
 
 
 class Choice(Written):

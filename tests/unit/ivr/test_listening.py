@@ -11,7 +11,7 @@ PROMPT = "prompt: {en: Key something in.}"
 
 def menu(extra: str = "", choices: str = '{"1": good, "2": bad}') -> Flow:
     return flow_of(
-        f"  start: {{kind: menu, {PROMPT}, choices: {choices}, on: {{exhausted: bad, error: bad}}{extra}}}\n"
+        f"  start: {{kind: menu, {PROMPT}, choices: {choices}, on: {{exhausted: bad}}{extra}}}\n"
     )
 
 
