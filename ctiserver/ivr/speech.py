@@ -112,6 +112,8 @@ def _zh(value: Value, as_: SayAs) -> tuple[str, ...]:
     number = _number(value)
     if number is None:
         return (to_text(value),)
+    if abs(number) >= _LARGEST:
+        return tuple(_ZH_DIGITS[int(digit)] for digit in str(abs(int(number))))
     if as_ == "money":
         return _zh_money(number)
     if as_ == "count" and number == 2:
@@ -144,8 +146,6 @@ def _zh_decimal(number: Decimal) -> tuple[str, ...]:
     number = abs(number)
     whole, _, fraction = f"{number:f}".partition(".")
     fraction = fraction.rstrip("0")
-    if int(whole) >= _LARGEST:
-        return tuple(_ZH_DIGITS[int(digit)] for digit in whole)
     tail = ("点", *(_ZH_DIGITS[int(digit)] for digit in fraction)) if fraction else ()
     return (*sign, *_zh_integer(int(whole)), *tail)
 
@@ -210,6 +210,8 @@ def _en(value: Value, as_: SayAs) -> tuple[str, ...]:
     number = _number(value)
     if number is None:
         return (to_text(value),)
+    if abs(number) >= _LARGEST:
+        return tuple(_EN_DIGITS[int(digit)] for digit in str(abs(int(number))))
     if as_ == "money":
         cents = number.quantize(Decimal("0.01"), ROUND_HALF_UP)
         fraction = f"{abs(cents):f}".partition(".")[2]
@@ -219,8 +221,6 @@ def _en(value: Value, as_: SayAs) -> tuple[str, ...]:
     sign = ("minus",) if number < 0 else ()
     whole_text, _, fraction = f"{abs(number):f}".partition(".")
     fraction = fraction.rstrip("0")
-    if int(whole_text) >= _LARGEST:
-        return tuple(_EN_DIGITS[int(digit)] for digit in whole_text)
     tail = ("point", *(_EN_DIGITS[int(digit)] for digit in fraction)) if fraction else ()
     return (*sign, *_en_integer(int(whole_text)), *tail)
 

@@ -10,9 +10,7 @@ PROMPT = "prompt: {en: Key something in.}"
 
 
 def menu(extra: str = "", choices: str = '{"1": good, "2": bad}') -> Flow:
-    return flow_of(
-        f"  start: {{kind: menu, {PROMPT}, choices: {choices}, on: {{exhausted: bad}}{extra}}}\n"
-    )
+    return flow_of(f"  start: {{kind: menu, {PROMPT}, choices: {choices}, on: {{exhausted: bad}}{extra}}}\n")
 
 
 def digits(extra: str = "", on: str = "{ok: good, exhausted: bad}") -> Flow:
