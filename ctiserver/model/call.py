@@ -165,6 +165,7 @@ class Call:
     answered: float | None = None
     ended: float | None = None
     caller: Leg | None = None  #: the calling party's leg, if it was seen
+    handed_over: bool = False  #: the calling party itself transferred the others to each other
     live: dict[Uniqueid, Leg] = field(default_factory=dict)
     legs: list[Leg] = field(default_factory=list)  #: all there ever were, in order
     visits: list[Visit] = field(default_factory=list)

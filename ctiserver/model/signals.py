@@ -148,14 +148,6 @@ class MemberRangOut(NamedTuple):
     dest: Who
 
 
-class MemberCompleted(NamedTuple):
-    """AgentComplete; ``reason`` is caller, agent or transfer."""
-
-    at: float | None
-    who: Who
-    reason: str
-
-
 class BridgeEntered(NamedTuple):
     """BridgeEnter. ``holding``: nobody hears anybody, as in a parking lot; ``count``: how many are in it now."""
 
@@ -292,7 +284,6 @@ CallSignal = (
     | MemberCalled
     | MemberAnswered
     | MemberRangOut
-    | MemberCompleted
     | BridgeEntered
     | BridgeLeft
     | HoldChanged

@@ -154,11 +154,6 @@ def _agent_ring_no_answer(message: Message, at: float | None) -> s.Signal | None
     return None if dest is None else s.MemberRangOut(at, dest)
 
 
-def _agent_complete(message: Message, at: float | None) -> s.Signal | None:
-    who = _who(message)
-    return None if who is None else s.MemberCompleted(at, who, message.get("Reason"))
-
-
 def _bridge_enter(message: Message, at: float | None) -> s.Signal | None:
     who = _who(message)
     if who is None:
@@ -282,7 +277,6 @@ _READERS: dict[str, Callable[[Message, float | None], s.Signal | None]] = {
     "AgentCalled": _agent_called,
     "AgentConnect": _agent_connect,
     "AgentRingNoAnswer": _agent_ring_no_answer,
-    "AgentComplete": _agent_complete,
     "BridgeEnter": _bridge_enter,
     "BridgeLeave": _bridge_leave,
     "Hold": _hold,

@@ -94,7 +94,7 @@ def settle(book: Book, bridge: str, at: float | None) -> None:
         caller = leg.call.caller
         if leg.holding or active < 2:
             leg.turn("hold", at)
-        elif caller is not None and not caller.ended and caller not in parties and not unseen:
+        elif caller is not None and caller not in parties and not leg.call.handed_over and not unseen:
             leg.turn("consult", at)
         else:
             leg.turn("talk", at)

@@ -145,9 +145,3 @@ def member_rang_out(book: Book, signal: s.MemberRangOut) -> None:
     leg = book.leg(signal.dest, signal.at)
     if leg is not None and leg.ringing:
         ring_ended(book, leg, signal.at, CAUSE_OUTCOMES.get(leg.asked_cause or 0, "no_answer"))
-
-
-def member_completed(book: Book, signal: s.MemberCompleted) -> None:
-    leg = book.leg(signal.who, signal.at)
-    if leg is not None and leg.call.hangup_by is None and signal.reason in ("caller", "agent"):
-        leg.call.hangup_by = "caller" if signal.reason == "caller" else "agent"

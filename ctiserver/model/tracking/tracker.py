@@ -34,7 +34,6 @@ _TABLE: dict[type, Callable[[Book, Any], None]] = {
     s.MemberCalled: queueing.member_called,
     s.MemberAnswered: queueing.member_answered,
     s.MemberRangOut: queueing.member_rang_out,
-    s.MemberCompleted: queueing.member_completed,
     s.BridgeEntered: bridging.bridge_entered,
     s.BridgeLeft: bridging.bridge_left,
     s.HoldChanged: bridging.hold_changed,

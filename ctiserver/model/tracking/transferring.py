@@ -6,12 +6,13 @@ from ctiserver.model import signals as s
 from ctiserver.model.call import Call, Leg
 from ctiserver.model.events import CallTransferred, Transfer, TransferKind
 from ctiserver.model.tracking.book import Book, older_first
+from ctiserver.model.tracking.bridging import settle
 
 
 def blind_transferred(book: Book, signal: s.BlindTransferred) -> None:
     leg = book.leg(signal.by, signal.at)
     if leg is not None:
-        _transferred(book, leg.call, signal.at, Transfer(kind="blind", by=leg.interface, to=signal.exten))
+        _transferred(book, leg, signal.at, Transfer(kind="blind", by=leg.interface, to=signal.exten))
 
 
 def attended_transferred(book: Book, signal: s.AttendedTransferred) -> None:
@@ -33,7 +34,7 @@ def attended_transferred(book: Book, signal: s.AttendedTransferred) -> None:
         target = next((leg for leg in rung if leg.ringing or leg.bridge is not None), None)
     kind: TransferKind = "blonde" if target is not None and target.ringing else "attended"
     to = target.interface if target is not None else signal.second.exten
-    _transferred(book, call, at, Transfer(kind=kind, by=by.interface, to=to))
+    _transferred(book, by, at, Transfer(kind=kind, by=by.interface, to=to))
 
 
 def _was_consult(book: Book, call: Call, second: Leg, bridge: str) -> None:
@@ -44,7 +45,12 @@ def _was_consult(book: Book, call: Call, second: Leg, bridge: str) -> None:
                 span.kind = "consult"
 
 
-def _transferred(book: Book, call: Call, at: float | None, transfer: Transfer) -> None:
+def _transferred(book: Book, by: Leg, at: float | None, transfer: Transfer) -> None:
+    call = by.call
     call.transfers.append(transfer)
     call.hangup_by = None
     book.emit(CallTransferred, call, at, kind=transfer.kind, by=transfer.by, to=transfer.to)
+    if by.first:
+        call.handed_over = True
+        for bridge in {leg.bridge for leg in call.live.values() if leg.bridge is not None}:
+            settle(book, bridge, at)
