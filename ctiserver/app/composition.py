@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -11,10 +11,11 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from ctiserver.agi.server import AgiServer
+from ctiserver.app.configuration import Configuration
 from ctiserver.app.flow_ports import StoreFlowPorts
 from ctiserver.bus import Bus, Lagged
 from ctiserver.clock import Clock, SystemClock
-from ctiserver.errors import CtiError, FileFault, UserFault
+from ctiserver.errors import CtiError, UserFault
 from ctiserver.features.agents import phone as agent_phone
 from ctiserver.features.agents import push as agents_push
 from ctiserver.features.agents.http import AgentsHttp
@@ -26,7 +27,6 @@ from ctiserver.features.contacts.http import ContactsHttp
 from ctiserver.features.contacts.service import Contacts
 from ctiserver.features.dispatch import push as dispatch_push
 from ctiserver.features.dispatch.advance import Advance
-from ctiserver.features.dispatch.definitions import load_definitions
 from ctiserver.features.dispatch.http import DispatchHttp
 from ctiserver.features.dispatch.service import Dispatch
 from ctiserver.features.dispatch.workflow import Workflow
@@ -41,7 +41,7 @@ from ctiserver.features.screenpop.http import ScreenPopHttp
 from ctiserver.features.screenpop.service import ScreenPops
 from ctiserver.features.users.http import routes as user_routes
 from ctiserver.features.users.service import Users
-from ctiserver.ivr.library import Library, load_world, site_names
+from ctiserver.ivr.library import Library
 from ctiserver.ivr.prompts import Shelf, texts_of_flow
 from ctiserver.ivr.runner import FlowService
 from ctiserver.metrics import watch_loop
@@ -55,7 +55,7 @@ from ctiserver.pbx.link import PbxLink
 from ctiserver.pbx.port import PbxRefused
 from ctiserver.resources import shipped
 from ctiserver.settings import Settings
-from ctiserver.site import Site, unknown_flows
+from ctiserver.site import Site
 from ctiserver.store import faults
 from ctiserver.store.database import Database
 from ctiserver.supervise import Supervisor
@@ -94,6 +94,9 @@ class App:
     contacts: Contacts
     dispatch: Dispatch
     links: Mapping[PbxName, PbxLink]
+    reload: Callable[[], tuple[str, ...]]
+    """Take flows, numbers, calendars, rosters, fees and processes anew; raises FileFault and changes nothing if any
+    of them does not check."""
 
     async def ready(self, within_s: float) -> None:
         """Wait until every PBX's link is up. Raises TimeoutError."""
@@ -103,7 +106,7 @@ class App:
 
 
 @asynccontextmanager
-async def running(settings: Settings, site: Site, clock: Clock | None = None) -> AsyncIterator[App]:
+async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterator[App]:
     """The whole server for the length of the block. Whatever can be refused is refused before anything listens.
 
     Raises UserFault for what an admin can mend: alone at the start, inside an ExceptionGroup later.
@@ -113,17 +116,9 @@ async def running(settings: Settings, site: Site, clock: Clock | None = None) ->
         raise UserFault("no PBX is named", where="ctiserver.yaml: pbxs", fix="Name at least one, with its AMI account")
     main = PbxName(next(iter(settings.pbxs)))
     zone = ZoneInfo(settings.time_zone)
-    world = load_world(site, settings)
-    library = Library(settings.flows_dir or shipped("ivr_flows"), settings.data_dir / "flows")
-    definitions = load_definitions(
-        site.directory, calendars=frozenset(world.calendars), record_types=frozenset(site.record_types)
-    )
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    for problem in library.reload(site_names(site, world)).warnings:
-        log.warning("flow_warning", problem=str(problem))
-    lost_numbers = unknown_flows(site.directory, sorted(library.flows))
-    if lost_numbers:
-        raise FileFault(lost_numbers)
+    configuration = Configuration(settings)
+    site, world, library = configuration.site, configuration.world, configuration.library
 
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database.open(settings.database_url, upgrade=True))
@@ -171,7 +166,11 @@ async def running(settings: Settings, site: Site, clock: Clock | None = None) ->
         queues = Queues(bus, clock, site, changed=lambda state: queues_push.publish(hub, state))
         dispatch = Dispatch(database, clock, changed=orders_changed)
         advance = Advance(
-            database, lambda: definitions, clock, WorkingTime(zone, world.calendars), changed=orders_changed
+            database,
+            lambda: configuration.definitions,
+            clock,
+            WorkingTime(zone, world.calendars),
+            changed=orders_changed,
         )
         workflow = Workflow(database, advance, clock, settings.workflow_url, settings.workflow)
         ports = StoreFlowPorts(
@@ -228,10 +227,18 @@ async def running(settings: Settings, site: Site, clock: Clock | None = None) ->
                 supervisor.start(name, service)
             supervisor.start("workflow", workflow.run)
             supervisor.start("loop-lag", watch_loop)
-            supervisor.start("prompts", lambda: _speak_ahead(shelf, library, settings))
+            texts_changed = asyncio.Event()
+            supervisor.start("prompts", lambda: _keep_spoken(shelf, library, settings, texts_changed))
             await asyncio.sleep(0)  # let the services subscribe before the first PBX speaks
             for name, link in links.items():
                 supervisor.start(f"pbx-{name}", link.run)
+
+            def reload() -> tuple[str, ...]:
+                changed = configuration.reload()
+                flows.configure(configuration.site, configuration.world)
+                texts_changed.set()
+                return changed
+
             try:
                 yield App(
                     settings=settings,
@@ -246,6 +253,7 @@ async def running(settings: Settings, site: Site, clock: Clock | None = None) ->
                     contacts=contacts,
                     dispatch=dispatch,
                     links=links,
+                    reload=reload,
                 )
             finally:
                 await _wind_down(supervisor, bus, links, services)
@@ -324,18 +332,20 @@ async def _follow_hangups(bus: Bus, flows: FlowService) -> None:
                 log.error("hangups_lagged", missed=str(lagged))
 
 
-async def _speak_ahead(shelf: Shelf, library: Library, settings: Settings) -> None:
-    """Speak what no file speaks yet, so that no caller waits for an engine. Missing engines are only told of."""
-    texts = [text for flow in library.flows.values() for text in texts_of_flow(flow)]
-    texts += [text for language in settings.languages for text in agent_phone.texts(language)]
-    missing = shelf.missing(texts)
-    if not missing:
-        return
-    failed = await shelf.render(missing)
-    log.info("prompts_spoken", spoken=len(missing) - len(failed))
-    if failed:
-        text, reason = next(iter(failed.items()))
-        log.warning("prompts_missing", missing=len(failed), first=text.text, reason=reason)
+async def _keep_spoken(shelf: Shelf, library: Library, settings: Settings, texts_changed: asyncio.Event) -> None:
+    """Speak what no file speaks yet, now and after each reload, so that no caller waits for an engine."""
+    while True:
+        texts = [text for flow in library.flows.values() for text in texts_of_flow(flow)]
+        texts += [text for language in settings.languages for text in agent_phone.texts(language)]
+        missing = shelf.missing(texts)
+        failed = await shelf.render(missing)
+        if failed:
+            text, reason = next(iter(failed.items()))
+            log.warning("prompts_missing", missing=len(failed), first=text.text, reason=reason)
+        elif missing:
+            log.info("prompts_spoken", spoken=len(missing))
+        texts_changed.clear()
+        await texts_changed.wait()
 
 
 async def _wind_down(supervisor: Supervisor, bus: Bus, links: Iterable[PbxName], services: Iterable[str]) -> None:

@@ -83,7 +83,7 @@ async def centre(
             logs=logs or LogSettings(),
         )
         progress("starting ctiserver", 1.0)
-        app = await stack.enter_async_context(running(settings, site))
+        app = await stack.enter_async_context(running(settings))
         password = await people.hire(app, language)
         await people.introduce(app)
         await app.ready(_PBX_READY_S)
