@@ -20,9 +20,7 @@ class CallLog(Repository[CallEntry, CallId]):
 
     async def save(self, entry: CallEntry) -> None:
         """Write the entry, over an earlier one of the same call."""
-        await self._connection.execute(
-            rows.insert_or_replace(self._connection, self.table, **rows.values(self.table, entry))
-        )
+        await rows.insert_or_replace(self._connection, self.table, rows.values(self.table, entry))
 
     async def page(
         self, limit: int = 50, *, before: CallId | None = None, agent: AgentId | None = None
@@ -73,9 +71,7 @@ class CallLog(Repository[CallEntry, CallId]):
 
     async def add_step(self, step: PathStep) -> None:
         """Keep one step of a call's path; the same ``seq`` again replaces it."""
-        await self._connection.execute(
-            rows.insert_or_replace(self._connection, tables.call_path, **rows.values(tables.call_path, step))
-        )
+        await rows.insert_or_replace(self._connection, tables.call_path, rows.values(tables.call_path, step))
 
     async def path(self, call: CallId) -> list[PathStep]:
         found = await self._connection.execute(

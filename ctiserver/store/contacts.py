@@ -23,7 +23,7 @@ class Contacts:
 
     async def add(self, contact: Contact) -> None:
         """Keep a new contact and its numbers."""
-        await self._connection.execute(sa.insert(tables.contacts).values(**rows.values(tables.contacts, contact)))
+        await rows.insert(self._connection, tables.contacts, contact)
         await self._write_numbers(contact)
 
     async def update(self, contact: Contact) -> None:
@@ -73,7 +73,7 @@ class Contacts:
         )
 
     async def add_site(self, site: Site) -> None:
-        await self._connection.execute(sa.insert(tables.sites).values(**rows.values(tables.sites, site)))
+        await rows.insert(self._connection, tables.sites, site)
 
     async def site(self, key: SiteId) -> Site:
         """Raises NotFound."""
@@ -83,7 +83,7 @@ class Contacts:
         return await self._sites(tables.sites.c.contact_id == contact)
 
     async def add_device(self, device: Device) -> None:
-        await self._connection.execute(sa.insert(tables.devices).values(**rows.values(tables.devices, device)))
+        await rows.insert(self._connection, tables.devices, device)
 
     async def device(self, key: DeviceId) -> Device:
         """Raises NotFound."""

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from ctiserver.errors import UserFault
-from ctiserver.store import schema
+from ctiserver.store import schema, sqlite_dialect
 from ctiserver.store.faults import StoreUnavailable, translated
 from ctiserver.store.unit_of_work import UnitOfWork
 
@@ -170,7 +170,7 @@ def parse_url(url: str) -> sa.URL:
     if backend == "sqlite":
         if parsed.database in (None, "", ":memory:"):
             raise UserFault("a database in memory would lose every record at a restart", where=_SETTING, fix=fix)
-        return parsed.set(drivername="sqlite+aiosqlite")
+        return parsed.set(drivername=sqlite_dialect.DRIVER)
     if backend in ("postgresql", "postgres"):
         return parsed.set(drivername="postgresql+asyncpg")
     raise UserFault(f"{backend} is no database that ctiserver can use", where=_SETTING, fix=fix)

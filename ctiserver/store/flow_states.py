@@ -20,8 +20,8 @@ class FlowStates:
 
     async def save(self, call: CallId, state: JsonObject, now: datetime) -> None:
         """Keep the state, instead of an earlier one."""
-        await self._connection.execute(
-            rows.insert_or_replace(self._connection, tables.flow_states, call_id=call, state=dict(state), saved_at=now)
+        await rows.insert_or_replace(
+            self._connection, tables.flow_states, {"call_id": call, "state": dict(state), "saved_at": now}
         )
 
     async def load(self, call: CallId) -> JsonObject | None:

@@ -23,7 +23,7 @@ class OutboxRow:
     key: str  #: unique for the effect: adding it twice keeps the first
     payload: JsonObject
     created_at: datetime
-    due_at: datetime | None = None  #: not to take effect before
+    due_at: datetime  #: not to take effect before; when it was made, unless said otherwise
     handed_at: datetime | None = None
 
 
@@ -48,31 +48,35 @@ class Outbox:
 
         ``row_id``: an id that the row shall have, else a fresh one.
         """
-        done = await self._connection.execute(
-            rows.insert_or_leave(
-                self._connection,
-                tables.outbox,
-                id=row_id or new_ulid(now),
-                topic=topic,
-                key=key,
-                payload=dict(payload),
-                created_at=now,
-                due_at=due_at,
-            )
-        )
         self.added = True
-        return done.rowcount == 1
+        return await rows.insert_or_leave(
+            self._connection,
+            tables.outbox,
+            {
+                "id": row_id or new_ulid(now),
+                "topic": topic,
+                "key": key,
+                "payload": dict(payload),
+                "created_at": now,
+                "due_at": due_at or now,
+                "handed_at": None,
+            },
+        )
 
-    async def waiting(self, topics: Sequence[str], limit: int = 100) -> list[OutboxRow]:
-        """Rows not yet handed on, the oldest first."""
+    async def waiting(
+        self, topics: Sequence[str], limit: int = 100, *, due_by: datetime | None = None
+    ) -> list[OutboxRow]:
+        """Rows not yet handed on, those first that are due first; with ``due_by`` only those due until then."""
         table = tables.outbox
-        found = await self._connection.execute(
+        statement = (
             sa.select(table)
             .where(table.c.handed_at.is_(None), table.c.topic.in_(topics))
-            .order_by(table.c.id)
+            .order_by(table.c.due_at, table.c.id)
             .limit(limit)
         )
-        return [rows.build(OutboxRow, row) for row in found]
+        if due_by is not None:
+            statement = statement.where(table.c.due_at <= due_by)
+        return [rows.build(OutboxRow, row) for row in await self._connection.execute(statement)]
 
     async def by_key(self, key: str) -> OutboxRow | None:
         found = await self._connection.execute(sa.select(tables.outbox).where(tables.outbox.c.key == key))

@@ -54,7 +54,7 @@ class Sessions:
         self._connection = connection
 
     async def add(self, session: Session) -> None:
-        await self._connection.execute(sa.insert(tables.sessions).values(**rows.values(tables.sessions, session)))
+        await rows.insert(self._connection, tables.sessions, session)
 
     async def find(self, token_hash: str) -> Session | None:
         found = await self._connection.execute(

@@ -64,19 +64,18 @@ class Processes(RevisedRepository[ProcessRow, str]):
         self, process: str, event_id: str, kind: str, data: JsonObject, now: datetime, *, applied: bool
     ) -> bool:
         """Note an event; False if this instance was told it before."""
-        done = await self._connection.execute(
-            rows.insert_or_leave(
-                self._connection,
-                tables.process_events,
-                process_id=process,
-                event_id=event_id,
-                at=now,
-                kind=kind,
-                applied=applied,
-                data=dict(data),
-            )
+        return await rows.insert_or_leave(
+            self._connection,
+            tables.process_events,
+            {
+                "process_id": process,
+                "event_id": event_id,
+                "at": now,
+                "kind": kind,
+                "applied": applied,
+                "data": dict(data),
+            },
         )
-        return done.rowcount == 1
 
     async def was_told(self, process: str, event_id: str) -> bool:
         table = tables.process_events
@@ -95,10 +94,8 @@ class Timers:
     async def add(self, process: str, key: str, due_at: datetime, now: datetime) -> TimerRow | None:
         """A new waiting timer; None if this process has had one with this key."""
         timer = TimerRow(id=new_ulid(now), process_id=process, key=key, due_at=due_at, state="waiting")
-        done = await self._connection.execute(
-            rows.insert_or_leave(self._connection, tables.timers, **rows.values(tables.timers, timer))
-        )
-        return timer if done.rowcount == 1 else None
+        added = await rows.insert_or_leave(self._connection, tables.timers, rows.values(tables.timers, timer))
+        return timer if added else None
 
     async def end(self, process: str, key: str, state: Literal["fired", "cancelled"], now: datetime) -> bool:
         """Close a waiting timer; False if it does not wait any more."""
@@ -111,17 +108,19 @@ class Timers:
         return done.rowcount == 1
 
     async def cancel(self, process: str, prefix: str, now: datetime) -> None:
-        """Close every waiting timer of a process whose key begins so."""
+        """Close every waiting timer of a process whose key begins so, and take back what the outbox holds of them."""
         table = tables.timers
-        await self._connection.execute(
-            sa.update(table)
-            .where(
-                table.c.process_id == process,
-                table.c.state == "waiting",
-                table.c.key.startswith(prefix, autoescape=True),
-            )
-            .values(state="cancelled", ended_at=now)
+        meant = (
+            (table.c.process_id == process)
+            & (table.c.state == "waiting")
+            & table.c.key.startswith(prefix, autoescape=True)
         )
+        await self._connection.execute(
+            sa.delete(tables.outbox).where(
+                tables.outbox.c.id.in_(sa.select(table.c.id).where(meant)), tables.outbox.c.handed_at.is_(None)
+            )
+        )
+        await self._connection.execute(sa.update(table).where(meant).values(state="cancelled", ended_at=now))
 
     async def waiting(self, process: str) -> list[TimerRow]:
         return await self._rows(tables.timers.c.process_id == process)
@@ -158,9 +157,7 @@ class Executors:
 
     async def beat(self, executor: str, now: datetime) -> None:
         """This one is alive."""
-        await self._connection.execute(
-            rows.insert_or_replace(self._connection, tables.executors, id=executor, beat_at=now)
-        )
+        await rows.insert_or_replace(self._connection, tables.executors, {"id": executor, "beat_at": now})
 
     async def silent_since(self, moment: datetime) -> list[str]:
         """Those not heard of since then."""

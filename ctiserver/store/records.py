@@ -67,10 +67,7 @@ class Records(RevisedRepository[Record, RecordId]):
 
     async def link_call(self, record: RecordId, call: CallId) -> bool:
         """Link a call; False if it was linked already."""
-        done = await self._connection.execute(
-            rows.insert_or_leave(self._connection, tables.record_calls, record_id=record, call_id=call)
-        )
-        return done.rowcount == 1
+        return await rows.insert_or_leave(self._connection, tables.record_calls, {"record_id": record, "call_id": call})
 
     async def calls(self, record: RecordId) -> list[CallId]:
         """Calls linked to a record, in the order they began."""
@@ -82,9 +79,7 @@ class Records(RevisedRepository[Record, RecordId]):
 
     async def note(self, entry: TimelineEntry) -> None:
         """Put an entry on a record's timeline."""
-        await self._connection.execute(
-            sa.insert(tables.record_timeline).values(**rows.values(tables.record_timeline, entry))
-        )
+        await rows.insert(self._connection, tables.record_timeline, entry)
 
     async def timeline(self, record: RecordId) -> list[TimelineEntry]:
         table = tables.record_timeline

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
@@ -12,6 +13,17 @@ from ctiserver.store.faults import NotFound
 
 T = TypeVar("T")
 Id = TypeVar("Id", bound=str)
+
+
+@cache
+def _by_id(table: sa.Table) -> sa.Select[Any]:
+    return sa.select(table).where(table.c.id == sa.bindparam("key"))
+
+
+@cache
+def _locked(table: sa.Table) -> sa.Select[Any]:
+    # NO KEY UPDATE: a full FOR UPDATE would also hold up rows that merely point here, and so invite deadlocks.
+    return _by_id(table).with_for_update(key_share=True)
 
 
 class Repository(Generic[T, Id]):
@@ -25,10 +37,10 @@ class Repository(Generic[T, Id]):
 
     async def add(self, item: T) -> None:
         """Keep a new item. Raises Duplicate at the latest at the end of the unit of work."""
-        await self._connection.execute(sa.insert(self.table).values(**rows.values(self.table, item)))
+        await rows.insert(self._connection, self.table, item)
 
     async def find(self, key: Id) -> T | None:
-        return await self._one(sa.select(self.table).where(self.table.c.id == key))
+        return await self._one(_by_id(self.table), {"key": key})
 
     async def get(self, key: Id) -> T:
         """Raises NotFound."""
@@ -36,13 +48,12 @@ class Repository(Generic[T, Id]):
 
     async def lock(self, key: Id) -> T:
         """The item, which nobody else changes until this unit of work ends. Raises NotFound."""
-        # NO KEY UPDATE: a full FOR UPDATE would also hold up rows that merely point here, and so invite deadlocks.
         return self._must(
             await self._one(sa.select(self.table).where(self.table.c.id == key).with_for_update(key_share=True)), key
         )
 
-    async def _one(self, statement: sa.Select[Any]) -> T | None:
-        row = (await self._connection.execute(statement)).one_or_none()
+    async def _one(self, statement: sa.Select[Any], values: dict[str, Any] | None = None) -> T | None:
+        row = (await self._connection.execute(statement, values)).one_or_none()
         return None if row is None else rows.build(self.kind, row)
 
     async def _all(self, statement: sa.Select[Any]) -> list[T]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import cache
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -16,7 +17,13 @@ T = TypeVar("T")
 
 def values(table: sa.Table, item: object) -> dict[str, Any]:
     """The columns of ``table`` that ``item`` has fields for."""
-    return {f.name: getattr(item, f.name) for f in fields(item) if f.name in table.c}  # type: ignore[arg-type]
+    kind: Any = type(item)
+    return {name: getattr(item, name) for name in _shared(table, kind)}
+
+
+@cache
+def _shared(table: sa.Table, kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind) if field.name in table.c)
 
 
 def build(kind: type[T], row: sa.Row[Any], **more: Any) -> T:
@@ -24,24 +31,26 @@ def build(kind: type[T], row: sa.Row[Any], **more: Any) -> T:
     return kind(**row._mapping, **more)
 
 
-def insert_or_leave(connection: AsyncConnection, table: sa.Table, **columns: Any) -> sa.Insert:
-    """INSERT that leaves what stands there under the same key; its rowcount says whether it inserted."""
-    statement: sa.Insert = _insert(connection, table).values(**columns).on_conflict_do_nothing()
-    return statement
+async def insert(connection: AsyncConnection, table: sa.Table, item: object) -> None:
+    """INSERT a whole item."""
+    await connection.execute(_insert(table), values(table, item))
 
 
-def insert_or_replace(connection: AsyncConnection, table: sa.Table, **columns: Any) -> sa.Insert:
+async def insert_or_leave(connection: AsyncConnection, table: sa.Table, columns: dict[str, Any]) -> bool:
+    """INSERT that leaves what stands there under the same key; whether it inserted."""
+    done = await connection.execute(_insert_or_leave(table, connection.dialect.name), columns)
+    return done.rowcount == 1
+
+
+async def insert_or_replace(connection: AsyncConnection, table: sa.Table, columns: dict[str, Any]) -> None:
     """INSERT, or UPDATE of the row with the same primary key."""
-    keys = [column.name for column in table.primary_key]
-    rest = {name: value for name, value in columns.items() if name not in keys}
-    statement: sa.Insert = _insert(connection, table).values(**columns)
-    return statement.on_conflict_do_update(index_elements=keys, set_=rest)  # type: ignore[attr-defined, no-any-return]
+    await connection.execute(_insert_or_replace(table, connection.dialect.name, tuple(columns)), columns)
 
 
 async def count_up(connection: AsyncConnection, table: sa.Table, key: str) -> int:
     """One more in the counter ``key``, which begins at 1; returns the new value."""
     statement = (
-        _insert(connection, table)
+        _dialect_insert(table, connection.dialect.name)
         .values(name=key, value=1)
         .on_conflict_do_update(index_elements=["name"], set_={"value": table.c.value + 1})
         .returning(table.c.value)
@@ -56,13 +65,41 @@ async def update_checked(connection: AsyncConnection, table: sa.Table, item: Any
     Raises Conflict if it does not, or is gone.
     """
     columns = values(table, item)
-    key, revision = columns.pop("id"), columns.pop("revision")
-    done = await connection.execute(
-        sa.update(table).where(table.c.id == key, table.c.revision == revision).values(**columns, revision=revision + 1)
-    )
+    key, revision = columns.pop("id"), columns["revision"]
+    columns |= {"revision": revision + 1, "key_": key, "revision_": revision}
+    done = await connection.execute(_update_checked(table), columns)
     if done.rowcount != 1:
         raise Conflict(f"{table.name} {key} is no longer at revision {revision}")
 
 
-def _insert(connection: AsyncConnection, table: sa.Table) -> Any:
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+# Statements are made once: building one from a score of values costs more than running it.
+
+
+@cache
+def _insert(table: sa.Table) -> sa.Insert:
+    return sa.insert(table)
+
+
+@cache
+def _insert_or_leave(table: sa.Table, dialect: str) -> sa.Insert:
+    statement: sa.Insert = _dialect_insert(table, dialect).on_conflict_do_nothing()
+    return statement
+
+
+@cache
+def _insert_or_replace(table: sa.Table, dialect: str, columns: tuple[str, ...]) -> sa.Insert:
+    keys = [column.name for column in table.primary_key]
+    statement = _dialect_insert(table, dialect)
+    given: sa.Insert = statement.on_conflict_do_update(
+        index_elements=keys, set_={name: statement.excluded[name] for name in columns if name not in keys}
+    )
+    return given
+
+
+@cache
+def _update_checked(table: sa.Table) -> sa.Update:
+    return sa.update(table).where(table.c.id == sa.bindparam("key_"), table.c.revision == sa.bindparam("revision_"))
+
+
+def _dialect_insert(table: sa.Table, dialect: str) -> Any:
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)

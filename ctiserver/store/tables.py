@@ -352,7 +352,8 @@ outbox = Table(
     _at("due_at", nullable=True),
     _at("handed_at", nullable=True),
     Index(
-        "ix_outbox_waiting",
+        "ix_outbox_due",
+        "due_at",
         "id",
         sqlite_where=text("handed_at IS NULL"),
         postgresql_where=text("handed_at IS NULL"),

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from ctiserver.model.ids import RecordId, UserId, WorkOrderId
 from ctiserver.model.work_order import NUMBER_PREFIX, OPEN_STATES, OrderKind, WorkOrder
-from ctiserver.store import rows, tables
+from ctiserver.store import tables
 from ctiserver.store.records import next_number
 from ctiserver.store.repository import RevisedRepository
 
@@ -22,13 +22,6 @@ class WorkOrders(RevisedRepository[WorkOrder, WorkOrderId]):
     async def next_number(self, kind: OrderKind, day: date) -> str:
         """The number for a new order; ``day`` is the site's own date."""
         return await next_number(self._connection, NUMBER_PREFIX[kind], day)
-
-    async def add_once(self, order: WorkOrder) -> bool:
-        """Keep the order unless one with its key stands already; whether it was kept."""
-        done = await self._connection.execute(
-            rows.insert_or_leave(self._connection, self.table, **rows.values(self.table, order))
-        )
-        return done.rowcount == 1
 
     async def by_key(self, key: str) -> WorkOrder | None:
         return await self._one(sa.select(self.table).where(self.table.c.key == key))

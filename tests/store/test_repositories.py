@@ -259,8 +259,7 @@ async def test_an_inbox_holds_mine_and_my_roles_due_first(database: Database) ->
             await uow.users.add(user)
         await uow.records.add(record)
         for key, changes in orders.items():
-            assert await uow.work_orders.add_once(an_order(record.id, key, **changes)) is True
-        assert await uow.work_orders.add_once(an_order(record.id, "late", number="another")) is False
+            await uow.work_orders.add(an_order(record.id, key, **changes))
     async with database.reading() as uow:
         assert [order.key for order in await uow.work_orders.inbox(me.id, "technician")] == ["late", "soon", "undated"]
         everything = await uow.work_orders.inbox(me.id, "technician", open_only=False)
@@ -277,6 +276,8 @@ async def test_the_outbox_keeps_one_row_a_key_until_handed(database: Database) -
     async with database.unit_of_work() as uow:
         (row,) = await uow.outbox.waiting(["a"])
         assert (row.payload, row.due_at) == ({"n": 1}, LATER)
+        assert await uow.outbox.waiting(["a"], due_by=NOW) == []
+        assert await uow.outbox.waiting(["a"], due_by=LATER) == [row]
         await uow.outbox.handed([row.id], LATER)
         assert await uow.outbox.waiting(["a"]) == []
         assert await uow.outbox.add("a", "k1", {}, LATER) is False
@@ -314,7 +315,10 @@ async def test_processes_are_told_once_and_timers_end_once(database: Database) -
         assert await uow.timers.end(process.id, "late", "cancelled", LATER) is False
         assert await uow.timers.add(process.id, "visit/1:late", LATER, NOW) is not None
         assert await uow.timers.add(process.id, "visit/10:late", LATER, NOW) is not None
+        for timer in await uow.timers.waiting(process.id):
+            await uow.outbox.add("t", timer.key, {}, NOW, row_id=timer.id)
         await uow.timers.cancel(process.id, "visit/1:", LATER)
+        assert [row.key for row in await uow.outbox.waiting(["t"])] == ["visit/10:late"]
         assert [timer.key for timer in await uow.timers.waiting(process.id)] == ["visit/10:late"]
         await uow.processes.keep(process, {"step": "x"}, LATER, closed_at=LATER)
         (kept,) = await uow.processes.of_record(record.id)

@@ -126,10 +126,12 @@ async def leave_start(uow: object, record: RecordId, process: str = "repair") ->
 
 
 @asynccontextmanager
-async def running(database: Database, workflow_url: str, *texts: str) -> AsyncIterator[Running]:
+async def running(
+    database: Database, workflow_url: str, *texts: str, polling_s: float = 0.02
+) -> AsyncIterator[Running]:
     """Dispatch with its engine on ``workflow_url``, until the block ends."""
     workflow = Workflow(
-        database, advance_on(database, *texts), SystemClock(), workflow_url, WorkflowSettings(polling_s=0.02)
+        database, advance_on(database, *texts), SystemClock(), workflow_url, WorkflowSettings(polling_s=polling_s)
     )
     service = asyncio.ensure_future(workflow.run())
     ready = asyncio.ensure_future(workflow.ready.wait())
