@@ -116,6 +116,38 @@ async def test_server_that_hangs_is_given_up_after_the_dead_mans_second(pbx: Pri
     assert entry[1] == "hung"
 
 
+async def test_server_that_is_too_busy_says_so_in_the_journal(pbx: PrivatePbx, programs: Programs) -> None:
+    async def busy(call: AgiCall) -> None:
+        await call.set(CTI_BUSY="calls", CTI_LANGUAGE="en")
+
+    async with SipPhone.caller(programs, pbx, "13800138005") as caller, scripted(pbx.agi, busy) as server:
+        await caller.dial("4008001234")
+        await server.all_done()
+        entries = await eventually(lambda: journal(pbx), bool)
+        await caller.answered()
+        await caller.hang_up()
+    (entry,) = entries.values()
+    assert entry[1:4] == ["busy", "13800138005", "4008001234"]
+
+
+async def test_withheld_number_is_served_and_kept_as_it_came(pbx: PrivatePbx, programs: Programs) -> None:
+    async with SipPhone.caller(programs, pbx, "anonymous") as caller:
+        await caller.dial("+864008001234")
+        await caller.answered()
+        entries = await eventually(lambda: journal(pbx), bool)
+        await caller.hang_up()
+    (entry,) = entries.values()
+    assert entry[2:4] == ["anonymous", "+864008001234"]
+
+
+async def test_agents_key_without_a_server_apologises(pbx: PrivatePbx, programs: Programs) -> None:
+    async with SipPhone.agent(programs, pbx, "agent1") as agent:
+        await agent.dial("*11")
+        await agent.answered()
+        await agent.ended(timeout_s=15.0)
+        assert agent.heard_s() > 1.0
+
+
 async def _keys(phone: SipPhone) -> str:
     return phone.keys_heard
 

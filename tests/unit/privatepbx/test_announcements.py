@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import wave
+from pathlib import Path
+
+import pytest
+
+from ctiserver.errors import UserFault
+from ctiserver.privatepbx.announcements import announcements
+from ctiserver.privatepbx.tree import Programs
+from ctiserver.resources import shipped
+
+# Writes one second of a tone, or nothing, where espeak-ng would write speech; notes what it was to say.
+_SPEAKER = """#!/usr/bin/env python3
+import sys, wave
+from pathlib import Path
+Path(__file__).with_name("said").open("a").write(sys.argv[-1] + "\\n")
+with wave.open(sys.argv[sys.argv.index("-w") + 1], "wb") as out:
+    out.setparams((1, 2, 22050, 0, "NONE", ""))
+    out.writeframes(b"".join((8000 if n // 25 % 2 else -8000).to_bytes(2, "little", signed=True) for n in range(22050)))
+"""
+
+
+def _programs(folder: Path, script: str | None) -> Programs:
+    commands: dict[str, tuple[str, ...]] = {}
+    if script is not None:
+        path = folder / "espeak-ng"
+        path.write_text(script, encoding="utf-8")
+        path.chmod(0o755)
+        commands["espeak-ng"] = (str(path),)
+    return Programs(commands, folder, folder, folder)
+
+
+async def test_each_text_is_spoken_once_in_each_language_at_telephone_rate(tmp_path: Path) -> None:
+    programs = _programs(tmp_path, _SPEAKER)
+    folder = await announcements(programs, cache=tmp_path / "cache")
+    expected = {"hold", "message", "goodbye", *(f"accept-{key}" for key in range(10))}
+    for language in ("zh-CN", "en"):
+        assert {path.stem for path in (folder / language).glob("*.wav")} == expected
+    with wave.open(str(folder / "en/hold.wav")) as sound:
+        assert (sound.getnchannels(), sound.getsampwidth(), sound.getframerate()) == (1, 2, 8000)
+        assert sound.getnframes() / 8000 == pytest.approx(1.0, abs=0.1)
+    said = (tmp_path / "said").read_text(encoding="utf-8").splitlines()
+    assert len(said) == 2 * len(expected)
+    assert not [text for text in said if "{" in text]
+    assert await announcements(programs, cache=tmp_path / "cache") == folder
+    assert len((tmp_path / "said").read_text(encoding="utf-8").splitlines()) == len(said)
+
+
+async def test_without_a_speaker_the_fallback_is_silent_but_there(tmp_path: Path) -> None:
+    folder = await announcements(_programs(tmp_path, None), cache=tmp_path / "cache")
+    assert folder.is_dir()
+    assert list(folder.iterdir()) == []
+
+
+async def test_speaker_that_fails_is_quoted_and_leaves_nothing(tmp_path: Path) -> None:
+    programs = _programs(tmp_path, "#!/bin/sh\necho 'no voice'; exit 1\n")
+    with pytest.raises(UserFault, match="espeak-ng failed: no voice"):
+        await announcements(programs, cache=tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_every_announcement_that_the_dialplan_plays_is_written() -> None:
+    dialplan = "".join(shipped("dialplan", name).read_text(encoding="utf-8") for name in ("cti.conf", "fallback.conf"))
+    written = shipped("dialplan", "announcements.yaml").read_text(encoding="utf-8")
+    for name in ("hold", "message", "goodbye"):
+        assert f"cti-announce,s,1({name})" in dialplan
+        assert f"\n{name}:" in written
+    assert "accept-${ARG1}" in dialplan

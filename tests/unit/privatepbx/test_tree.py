@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ctiserver.errors import UserFault
+from ctiserver.privatepbx import tree
+from ctiserver.privatepbx.debian import Progress, Recipe
+from ctiserver.privatepbx.lifecycle import silent
+from ctiserver.privatepbx.tree import Programs, find_programs, headless_browser
+
+
+@pytest.fixture
+def no_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(recipe: Recipe, progress: Progress, finish: object, *, cache: Path | None = None) -> Path:
+        raise UserFault("apt-get update failed: E: no route", where="http://mirror", fix="See the mirror")
+
+    monkeypatch.setattr(tree, "tree_of", fails)
+
+
+@pytest.fixture
+def empty_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Nothing on PATH."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setattr(tree, "_search_path", lambda: str(folder))
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
+
+
+def _install(folder: Path, name: str) -> Path:
+    path = folder / name
+    path.write_text("#!/bin/sh\n", encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def test_programs_of_a_tree_start_by_the_trees_own_loader(tmp_path: Path) -> None:
+    command = Programs.of_tree(tmp_path).command("baresip")
+    assert command[0].startswith(str(tmp_path / "usr/lib"))
+    assert "/ld-linux" in command[0]
+    assert command[1:3] == ["--library-path", str(Path(command[0]).parent)]
+    assert command[-1] == str(tmp_path / "usr/bin/baresip")
+
+
+def test_program_that_is_not_there_says_what_to_install(tmp_path: Path) -> None:
+    with pytest.raises(UserFault, match=r"sipp is not on this machine. Install sipp"):
+        Programs({}, tmp_path, tmp_path, tmp_path).command("sipp")
+
+
+async def test_no_way_works_one_message_says_what_to_do(no_packages: None, empty_machine: Path) -> None:
+    with pytest.raises(UserFault) as fault:
+        await find_programs(silent)
+    assert str(fault.value) == (
+        "http://mirror: no Asterisk: unpacking Debian's packages failed (apt-get update failed: E: no route), none is "
+        "installed, and no container engine answers. See the mirror; or install Asterisk 22.8.2 or later; or start "
+        "Docker or podman"
+    )
+
+
+async def test_installed_asterisk_is_taken_when_packages_fail(
+    no_packages: None, empty_machine: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asterisk = _install(empty_machine, "asterisk")
+    monkeypatch.setattr(tree, "_first_folder", lambda *_patterns: tmp_path)
+    programs = await find_programs(silent)
+    assert programs.command("asterisk") == [str(asterisk)]
+    assert programs.asterisk_modules == tmp_path
+
+
+async def test_asterisk_without_its_modules_does_not_count(
+    no_packages: None, empty_machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _install(empty_machine, "asterisk")
+    monkeypatch.setattr(tree, "_first_folder", lambda *_patterns: None)
+    with pytest.raises(UserFault, match="no Asterisk"):
+        await find_programs(silent)
+
+
+async def test_browser_on_path_is_preferred_and_its_lack_is_one_message(no_packages: None, empty_machine: Path) -> None:
+    with pytest.raises(UserFault, match=r"no headless browser: .*E: no route.* Install chromium"):
+        await headless_browser(silent)
+    chromium = _install(empty_machine, "chromium")
+    assert await headless_browser(silent) == chromium
