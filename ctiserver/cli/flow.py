@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from ctiserver.cli._options import config_option
 from ctiserver.errors import FileFault, Problem, UserFault
 from ctiserver.ivr.check import SiteNames, check
 from ctiserver.ivr.graph import edges_of, worst_path
@@ -22,11 +23,6 @@ from ctiserver.resources import shipped
 from ctiserver.settings import Settings, load_settings
 from ctiserver.site import Site, load_site
 
-_CONFIG = click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    help="ctiserver.yaml; without it, the shipped configuration.",
-)
 _FILES = click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 
 
@@ -71,7 +67,7 @@ def _loaded(path: Path, names: SiteNames) -> Flow:
 
 @command.command("check")
 @_FILES
-@_CONFIG
+@config_option
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
 def check_command(files: tuple[Path, ...], config: Path | None, form: str) -> None:
     """Prove flows right before any caller meets them; exit status 2 if one is not."""
@@ -121,7 +117,7 @@ def _report(flows: Iterable[Flow], problems: list[Problem], seconds: float) -> N
 
 @command.command("test")
 @_FILES
-@_CONFIG
+@config_option
 @click.option("--verbose", "-v", is_flag=True, help="Name every test.")
 @click.option("--cover", type=click.IntRange(0, 100), default=0, help="Fail below this percentage of edges.")
 def test_command(files: tuple[Path, ...], config: Path | None, verbose: bool, cover: int) -> None:
@@ -185,7 +181,7 @@ def schema() -> None:
 
 @command.command("try")
 @click.argument("file", type=click.Path(path_type=Path))
-@_CONFIG
+@config_option
 @click.option("--caller", default="13800138000", help="The number that calls; empty: withheld.")
 @click.option("--dialled", default="4008001234", help="The number that is called; numbers.yaml names its calendar.")
 @click.option("--language", default="", help="The caller's language where it is known.")

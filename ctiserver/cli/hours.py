@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from ctiserver.cli._options import config_option
 from ctiserver.errors import UserFault
 from ctiserver.ivr.library import load_world
 from ctiserver.model.calendar import Calendar
@@ -23,9 +24,7 @@ def command() -> None:
 
 @command.command()
 @click.argument("arguments", nargs=-1, required=True, metavar="[CALENDAR] WHEN")
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="ctiserver.yaml; without it, the shipped configuration."
-)
+@config_option
 def explain(arguments: tuple[str, ...], config: Path | None) -> None:
     """Say whether a calendar is open at WHEN (2027-02-06T09:00, in its own zone unless one is given), and why.
 

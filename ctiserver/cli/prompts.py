@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from ctiserver.cli._options import config_option
 from ctiserver.ivr.library import flow_files
 from ctiserver.ivr.loader import load_flow
 from ctiserver.ivr.prompts import Shelf, Text, engine_or_fault, texts_of_flow
@@ -25,9 +26,7 @@ def command() -> None:
 
 
 @command.command()
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="ctiserver.yaml; without it, the shipped configuration."
-)
+@config_option
 @click.option("--out", type=click.Path(path_type=Path), help="Where the files go; without it, prompts.cache_dir.")
 @click.option("--language", "languages", multiple=True, help="Only these languages.")
 def render(config: Path | None, out: Path | None, languages: tuple[str, ...]) -> None:

@@ -11,6 +11,7 @@ from ctiserver.ivr.loader import FLOW_SUFFIX
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 _FLOW = """\
+# yaml-language-server: $schema=./callflow-1.schema.json
 schema: callflow/1
 flow: NAME
 version: "1.0.0"
