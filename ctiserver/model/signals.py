@@ -114,11 +114,15 @@ class QueueLeft(NamedTuple):
 
 
 class QueueResult(NamedTuple):
-    """``QUEUESTATUS`` as the dialplan sees it after Queue(): TIMEOUT, FULL, JOINEMPTY, LEAVEEMPTY …"""
+    """``QUEUESTATUS`` as the dialplan sees it after Queue(): TIMEOUT, FULL, JOINEMPTY, LEAVEEMPTY …
+
+    ``queue`` is empty where only the variable was seen.
+    """
 
     at: float | None
     who: Who
     status: str
+    queue: QueueName
 
 
 class MemberCalled(NamedTuple):
@@ -210,7 +214,7 @@ class PickedUp(NamedTuple):
 
 
 class VoicemailEnded(NamedTuple):
-    """``VMSTATUS`` was set: VoiceMail() is done, whether or not it was seen to begin."""
+    """A message is done, by VMSTATUS or our dialplan's word; perhaps one that was not seen to begin."""
 
     at: float | None
     who: Who

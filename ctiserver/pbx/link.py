@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
@@ -24,10 +25,10 @@ from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UnsafeValue
 from ctiserver.model.events import CallSummary, MemberChanged, PbxDown, PbxUp
 from ctiserver.model.ids import Interface, PbxName, QueueName, Uniqueid
 from ctiserver.model.tracking.book import Sides
-from ctiserver.pbx.codec import AmiDecoder, Message, refuse_unsafe
+from ctiserver.pbx.codec import AmiDecoder, Message, Wanted, refuse_unsafe
 from ctiserver.pbx.gauges import PBX_UP, Tally
 from ctiserver.pbx.intake import Intake
-from ctiserver.pbx.resync import epoch_of, identify, take_snapshot
+from ctiserver.pbx.resync import Ask, epoch_of, identify, take_snapshot
 from ctiserver.pbx.translate import WANTED
 from ctiserver.settings import PbxSettings
 
@@ -52,8 +53,8 @@ _LONGEST_BUFFER = 100_000
 class _AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
     """Bytes through our codec; answers to their actions, everything else to ``heard``."""
 
-    def __init__(self, heard: Callable[[Message], None]) -> None:
-        self.decoder = AmiDecoder(_WANTED)
+    def __init__(self, heard: Callable[[Message], None], wanted: Wanted | None) -> None:
+        self.decoder = AmiDecoder(wanted)
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._heard = heard
         self._answers: dict[str, list[Message]] = {}
@@ -206,8 +207,7 @@ class PbxLink:
     async def _connected(self) -> None:
         """One connection, from connecting to its loss, which is raised."""
         self._buffer = deque()
-        self._booted.clear()
-        protocol = await self._open()
+        protocol = await self._open(self._heard, _WANTED)
         try:
             await self._log_in()
             await self._synchronise()
@@ -222,6 +222,27 @@ class PbxLink:
             self._tally.take(protocol.decoder)
             self._manager.close()
 
+    @asynccontextmanager
+    async def asking(self, heard: Callable[[Message], None] = lambda _: None) -> AsyncIterator[Ask]:
+        """Log in for questions alone, instead of :meth:`run`: no snapshot, nothing is followed or published.
+
+        Gives the way to ask; every event goes to ``heard``. Raises OSError, DeadlineExceeded, PeerLost where nobody
+        answers, and UserFault for a refused log-in.
+        """
+
+        def take(message: Message) -> None:
+            if message.name == "FullyBooted":
+                self._booted.set()
+            heard(message)
+
+        await self._open(take, None)
+        try:
+            await self._log_in()
+            yield self._ask
+        finally:
+            self._manager.close()
+            self._down()
+
     def _down(self) -> None:
         self._ready.clear()
         PBX_UP.labels(self._name).set(0)
@@ -229,13 +250,14 @@ class PbxLink:
         self._manager = None
         self._buffer = None
 
-    async def _open(self) -> _AmiProtocol:
+    async def _open(self, heard: Callable[[Message], None], wanted: Wanted | None) -> _AmiProtocol:
         loop = asyncio.get_running_loop()
         settings = self._settings
+        self._booted.clear()
         try:
             async with asyncio.timeout(settings.connect_timeout_s):
                 connection = await loop.create_connection(
-                    lambda: _AmiProtocol(self._heard), settings.host, settings.port
+                    lambda: _AmiProtocol(heard, wanted), settings.host, settings.port
                 )
         except TimeoutError:
             raise DeadlineExceeded(f"no connection to {settings.host}:{settings.port} in time") from None

@@ -216,7 +216,7 @@ def _var_set(message: Message, at: float | None) -> s.Signal | None:
         return None
     match message.get("Variable"):
         case "QUEUESTATUS":
-            return s.QueueResult(at, who, message.get("Value"))
+            return s.QueueResult(at, who, message.get("Value"), QueueName(""))
         case "VMSTATUS":
             return s.VoicemailEnded(at, who)
         case _:
@@ -230,9 +230,11 @@ def _user_event(message: Message, at: float | None) -> s.Signal | None:
         return None
     match message.get("UserEvent"):
         case "CtiQueueLeft":
-            return s.QueueResult(at, who, message.get("Status"))
+            return s.QueueResult(at, who, message.get("Status"), QueueName(message.get("Queue")))
         case "CtiVoicemailBegan":
             return s.VoicemailBegan(at, who)
+        case "CtiVoicemail":
+            return s.VoicemailEnded(at, who)
         case _:
             return None
 

@@ -102,7 +102,10 @@ def voicemail_began(book: Book, signal: s.VoicemailBegan) -> None:
 
 
 def voicemail_ended(book: Book, signal: s.VoicemailEnded) -> None:
-    """VMSTATUS; tells of a message that began before we listened."""
     leg = book.leg(signal.who, signal.at)
-    if leg is not None and not leg.local and leg.call.reconstructed:
+    if leg is None or leg.local:
+        return
+    if leg.call.reconstructed:
         leg.call.served_by = "voicemail"
+    if leg.current is not None and leg.current.kind == "voicemail":
+        leg.turn(None if leg.ending else "ivr", signal.at, passing=True)

@@ -19,6 +19,8 @@ _QUEUE_STATUS: dict[str, QueueOutcome] = {
     "CONTINUE": "key",
     "WITHDRAW": "key",
 }
+#: The queue did not let the caller in: app_queue says so by no event of its own.
+_REFUSED = ("FULL", "JOINEMPTY", "JOINUNAVAIL")
 
 
 def queue_joined(book: Book, signal: s.QueueJoined) -> None:
@@ -103,13 +105,17 @@ def _answering(book: Book, call: Call, visit: Visit) -> Interface | None:
 
 
 def queue_result(book: Book, signal: s.QueueResult) -> None:
-    """The dialplan's own word on the last visit; it comes a moment after the visit ended."""
+    """The dialplan's own word on how Queue() ended; it comes a moment after the visit did."""
     leg = book.leg(signal.who, signal.at)
     outcome = _QUEUE_STATUS.get(signal.status)
     if leg is None or outcome is None:
         return
     visits = leg.call.visits
-    if visits and not visits[-1].open and visits[-1].outcome in ("timeout", "key", "unknown"):
+    if signal.queue and signal.status in _REFUSED:
+        visits.append(Visit(signal.queue, signal.at))
+        leg.visit = visits[-1]
+        leave_queue(book, leg, signal.at, outcome)
+    elif visits and not visits[-1].open and visits[-1].outcome in ("timeout", "key", "unknown"):
         visits[-1].outcome = outcome
 
 

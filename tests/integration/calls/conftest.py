@@ -20,6 +20,8 @@ NUMBERS = {
         "7004": ("Dial(PJSIP/agent1,2,tT)", "Hangup()"),
         "7005": ("Answer()", "ConfBridge(9)", "Hangup()"),
         "7006": ("Answer()", "Wait(0.3)", "Hangup()"),
+        "7008": ("Answer()", "Set(CTI_VM_MAX_S=1)", "Gosub(cti-message,s,1)", "Hangup()"),
+        "7009": ("Answer()", "Set(CTI_QUEUE=repair)", "Goto(cti-do,queue,1)"),
         "7007": ("Answer()", "Queue(operators,tT,,,20)", "Hangup()"),
     },
     "cti-phones": {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ctiserver.model.events import AgentConnected, AgentRinging, CallEnded, CallHeld, CallSummary
+from ctiserver.model.events import AgentConnected, AgentRinging, CallEnded, CallerLeftQueue, CallHeld, CallSummary
 from ctiserver.model.ids import Interface, QueueName
 from ctiserver.privatepbx.lifecycle import PrivatePbx
 from ctiserver.privatepbx.phone import SipPhone
@@ -347,6 +347,29 @@ async def test_served_in_the_menu(floor: Floor) -> None:
     [call] = await floor.seen.ended()
     agrees(floor, call)
     assert (call.outcome, call.hangup_by) == ("ivr", "pbx")
+
+
+async def test_leaves_a_message(floor: Floor) -> None:
+    caller = await floor.caller()
+    await caller.dial("7008")
+    [call] = await floor.seen.ended()
+    assert call.outcome == "voicemail"
+    [message] = [segment for segment in call.segments if segment.kind == "voicemail"]
+    assert message.started_at is not None
+    assert message.ended_at is not None
+    assert 0.5 < (message.ended_at - message.started_at).total_seconds() < 3
+
+
+async def test_a_queue_that_lets_nobody_in(floor: Floor) -> None:
+    """No member: app_queue says nothing at all, our dialplan does."""
+    caller = await floor.caller()
+    await caller.dial("7009")
+    await floor.seen.until(lambda events: any(isinstance(event, CallerLeftQueue) for event in events))
+    await caller.hang_up()
+    [call] = await floor.seen.ended()
+    assert [(visit.queue, visit.outcome, visit.entered_at) for visit in call.queue_visits] == [
+        (REPAIR, "empty", call.queue_visits[0].left_at)
+    ]
 
 
 async def test_conference(floor: Floor) -> None:
