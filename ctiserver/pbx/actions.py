@@ -1,0 +1,112 @@
+"""What may be asked of a PBX, in AMI's words."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+from ctiserver.errors import PbxRefused, UnsafeValue
+from ctiserver.model.ids import Interface, QueueName, Uniqueid
+
+
+class Actions(ABC):
+    """The half of a PBX's adapter that says what; the link says how. Errors: see ``pbx.port.Pbx``."""
+
+    @abstractmethod
+    async def _order(self, action: str, /, **fields: str | Sequence[str]) -> None:
+        """Send an action; the link must be up for it, since it depends on what is known of the PBX."""
+
+    async def queue_add(
+        self, queue: QueueName, interface: Interface, *, name: str, penalty: int, paused: bool = False, reason: str = ""
+    ) -> None:
+        """Seat a member in a queue; one that sits there already keeps its pause and gets the penalty."""
+        try:
+            await self._order(
+                "QueueAdd",
+                Queue=queue,
+                Interface=interface,
+                MemberName=name,
+                Penalty=str(penalty),
+                Paused="true" if paused else "false",
+                **({"Reason": reason} if reason else {}),
+            )
+        except PbxRefused as refusal:
+            if not str(refusal).endswith("Already there"):
+                raise
+            await self.queue_penalty(queue, interface, penalty)
+
+    async def queue_remove(self, queue: QueueName, interface: Interface) -> None:
+        """End a member's seat; its call goes on. One that does not sit there is no error."""
+        try:
+            await self._order("QueueRemove", Queue=queue, Interface=interface)
+        except PbxRefused as refusal:
+            if not str(refusal).endswith("Not there"):
+                raise
+
+    async def queue_pause(
+        self, interface: Interface, *, paused: bool, reason: str, queue: QueueName | None = None
+    ) -> None:
+        """Pause or unpause a member, in one queue or in all."""
+        where = {"Queue": queue} if queue else {}
+        why = {"Reason": reason} if reason else {}
+        await self._order("QueuePause", Interface=interface, Paused="true" if paused else "false", **where, **why)
+
+    async def queue_penalty(self, queue: QueueName, interface: Interface, penalty: int) -> None:
+        """Set a member's penalty."""
+        await self._order("QueuePenalty", Queue=queue, Interface=interface, Penalty=str(penalty))
+
+    async def originate(
+        self,
+        channel: str,
+        *,
+        channel_id: Uniqueid,
+        context: str,
+        exten: str,
+        caller_number: str = "",
+        caller_name: str = "",
+        timeout_s: float = 30.0,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        """Call ``channel``, and once it answers send it to ``exten`` in ``context``.
+
+        ``channel_id`` becomes the channel's uniqueid: asked twice with the same one, the PBX calls once. Returns when
+        the PBX has taken the order; how it ends comes as the call's events.
+        """
+        shown = {"CallerID": f'"{caller_name}" <{caller_number}>'} if caller_number else {}
+        if '"' in caller_name or any(bracket in caller_number for bracket in "<>"):
+            raise UnsafeValue("a caller's name holds a quote, or a number a bracket; it was not sent to the PBX")
+        for variable in variables or {}:
+            if "=" in variable:
+                raise UnsafeValue(f"{variable!r} is no name of a channel variable")
+        await self._order(
+            "Originate",
+            Channel=channel,
+            ChannelId=channel_id,
+            Context=context,
+            Exten=exten,
+            Priority="1",
+            Async="true",
+            Timeout=str(round(timeout_s * 1000)),
+            Variable=[f"{key}={value}" for key, value in (variables or {}).items()],
+            **shown,
+        )
+
+    async def hangup(self, channel: str, *, cause: int = 16) -> None:
+        """End a channel, with a Q.850 cause. One that is gone is no error."""
+        try:
+            await self._order("Hangup", Channel=channel, Cause=str(cause))
+        except PbxRefused as refusal:
+            if str(refusal) != "No such channel":
+                raise
+
+    async def redirect(self, channel: str, *, context: str, exten: str) -> None:
+        """Send a channel to another extension: a blind transfer, or a caller out of a queue."""
+        await self._order("Redirect", Channel=channel, Context=context, Exten=exten, Priority="1")
+
+    async def attended_transfer(self, channel: str, *, context: str, exten: str) -> None:
+        """As if the person on ``channel`` had pressed the keys for an attended transfer to ``exten``."""
+        await self._order("Atxfer", Channel=channel, Context=context, Exten=exten)
+
+    async def set_variable(self, channel: str, variable: str, value: str) -> None:
+        """Set a variable of a channel."""
+        await self._order("Setvar", Channel=channel, Variable=variable, Value=value)
