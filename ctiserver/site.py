@@ -15,6 +15,8 @@ from ctiserver.resources import shipped
 from ctiserver.strict_yaml import Document, Duration, Written, load, parse, suggest
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+#: A queue as app_queue calls it; FreePBX calls them by numbers.
+QueueKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
 Texts = dict[str, str]  #: language → text
 
 W = TypeVar("W", bound=Written)
@@ -112,13 +114,13 @@ class QueueConfig(Written):
     max_length: Annotated[int, Field(ge=0, le=10_000)] = 0  #: 0: no limit
     calendar: Name | None = None
     closing: Closing = Closing()
-    overflow: Name | None = None
+    overflow: QueueKey | None = None
 
 
 class QueuesFile(Written):
     """queues.yaml"""
 
-    queues: dict[Name, QueueConfig] = {}  # noqa: RUF012
+    queues: dict[QueueKey, QueueConfig] = {}  # noqa: RUF012
 
 
 class FieldConfig(Written):

@@ -32,6 +32,7 @@ from ctiserver.ivr.requests import (
 from ctiserver.ivr.visit import Visit
 from ctiserver.ivr.written import Computed, Keys, Need, NodeBase, Prompt, SiteName
 from ctiserver.model.expression import Value
+from ctiserver.site import QueueKey
 from ctiserver.strict_yaml import Duration, Written, duration
 
 _CALLBACK_KEY = "1"
@@ -56,7 +57,7 @@ class Queue(NodeBase):
     """Wait in an app_queue queue until an agent answers, or until something else happens."""
 
     kind: Literal["queue"]
-    queue: SiteName
+    queue: QueueKey
     sticky: Computed | None = None  #: an agent who is rung first, such as =record.owner
     priority: Computed | None = None  #: 0 … 100; higher is served first
     max_wait: Duration | None = None
