@@ -140,7 +140,7 @@ async def take(running: Desk, browser: Browser, folder: Path) -> None:
     await page.get_by_label("需上门维修").check()
     await shoot(page, "desk-in-call")
     line.hang_up("PJSIP/agent1")
-    line.end()
+    line.end("answered")
     await page.get_by_text("话后处理").first.wait_for()
     await _orders(running, record.id)
     await page.locator("#save-result").click()
@@ -171,6 +171,10 @@ async def take(running: Desk, browser: Browser, folder: Path) -> None:
     await lead.goto(f"{running.url}/#/team")
     await lead.locator("cti-team table").wait_for()
     await shoot(lead, "board")
+    await lead.emulate_media(color_scheme="light")
+    await lead.goto(f"{running.url}/#/calls/{line.id}")
+    await lead.locator("cti-calls .detail").wait_for()
+    await shoot(lead, "calls")
 
 
 async def main(folder: Path) -> None:

@@ -372,6 +372,28 @@ async def test_a_supervisor_sees_the_team_change(running: Desk, open_page: OpenP
     await expect(row).to_contain_text("振铃")
 
 
+async def test_why_and_when_a_call_popped_can_be_looked_up(running: Desk, open_page: OpenPage) -> None:
+    desk_page = await open_page("agent1")
+    shown, missed = running.line(), running.line(ani="anonymous")
+    for line, phone in ((shown, PHONE), (missed, "PJSIP/agent2")):
+        line.start()
+        line.ring(phone)
+        line.answer(phone)
+        line.end()
+    await desk_page.locator("cti-pop").wait_for()
+
+    async def painted() -> bool:
+        return any(pop.painted_at for pop in await running.pops.of_call(shown.id))
+
+    await eventually(painted)
+    page = await open_page("boss")
+    await page.get_by_role("link", name="通话记录").click()
+    await page.get_by_role("link").filter(has_text="13800000001").click()
+    await expect(page.locator("cti-calls .detail")).to_contain_text(re.compile(r"agent1.*毫秒后已显示", re.DOTALL))
+    await page.get_by_role("link").filter(has_text="anonymous").click()
+    await expect(page.locator("cti-calls .detail")).to_contain_text("当时没有打开坐席台")
+
+
 async def _overflow(page: Page) -> int:
     return int(await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
 
@@ -429,4 +451,7 @@ async def test_every_page_is_free_of_serious_barriers_and_fits_at_double_size(
     await page.goto(f"{running.url}/#/team")
     await page.locator("cti-team table").wait_for()
     await look("team")
+    await page.goto(f"{running.url}/#/calls/{line.id}")
+    await page.locator("cti-calls .detail").wait_for()
+    await look("calls")
     assert {name: found for name, found in seen.items() if found} == {}

@@ -36,6 +36,7 @@ from ctiserver.model.events import (
     AgentRingEnded,
     AgentRinging,
     CallEnded,
+    CallOutcome,
     CallStarted,
     CallSummary,
     MemberChanged,
@@ -171,7 +172,7 @@ class PhoneLine:
             AgentDisconnected(**self._common(), interface=Interface(interface), queue=self.queue, talk_ms=1000)
         )
 
-    def end(self) -> None:
+    def end(self, outcome: CallOutcome = "abandoned") -> None:
         now = datetime.now(UTC)
         summary = CallSummary(
             call_id=self.id,
@@ -184,7 +185,7 @@ class PhoneLine:
             started_at=now,
             answered_at=None,
             ended_at=now,
-            outcome="abandoned",
+            outcome=outcome,
             answered_by=(),
             queue_visits=(),
             transfers=(),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from aiohttp import ClientResponse, WSMsgType
+from argon2 import PasswordHasher
 
 from ctiserver.clock import ManualClock
 from ctiserver.errors import UserFault
-from ctiserver.features.users.passwords import Attempts
+from ctiserver.features.users.passwords import LONGEST_LINE, Attempts, Passwords
 from ctiserver.web.hub import CLOSE_LOGGED_OUT
 from ctiserver.web.problems import TooMany
 from ctiserver.web.sessions import COOKIE, hash_of
@@ -128,6 +132,26 @@ async def test_guessing_is_made_slow(tmp_path: Path) -> None:
         assert int(response.headers["Retry-After"]) >= 2
         clock.advance(int(response.headers["Retry-After"]))
         await browser.log_in("agent1")
+
+
+async def test_a_flood_of_log_ins_is_turned_away_at_the_door() -> None:
+    go_on = threading.Event()
+
+    class Slow(PasswordHasher):
+        def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002 - as its base has it
+            go_on.wait(10)
+            return super().verify(hash, password)
+
+    passwords = Passwords(Slow(time_cost=1, memory_cost=8, parallelism=1))
+    stored = await passwords.hash("correct horse")
+    async with asyncio.TaskGroup() as group:
+        line = [group.create_task(passwords.matches(stored, "correct horse")) for _ in range(LONGEST_LINE)]
+        await asyncio.sleep(0)
+        with pytest.raises(TooMany):
+            await passwords.matches(stored, "correct horse")
+        go_on.set()
+    assert all(task.result() for task in line)
+    assert await passwords.matches(stored, "correct horse")
 
 
 def test_waits_double_up_to_a_limit_and_are_forgotten() -> None:

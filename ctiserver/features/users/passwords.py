@@ -12,6 +12,8 @@ from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
 from ctiserver.web.problems import TooMany
 
+#: Checks that wait for their turn; each takes some 50 ms, so a longer line is an attack, or nobody waits for its end.
+LONGEST_LINE = 20
 SHORTEST = 8
 LONGEST = 256  #: a longer one would only make the hash slow
 
@@ -23,6 +25,7 @@ class Passwords:
         self._hasher = hasher or PasswordHasher()
         self._turns = asyncio.Semaphore(2)
         self._nobodys: str | None = None
+        self._waiting = 0
 
     async def hash(self, password: str) -> str:
         """Raises UserFault if the password is too short or too long."""
@@ -34,13 +37,22 @@ class Passwords:
             return await asyncio.to_thread(self._hasher.hash, password)
 
     async def matches(self, stored: str | None, password: str) -> bool:
-        """Does the password belong to the stored hash? Without one (None) the answer is no, and takes as long."""
+        """Does the password belong to the stored hash? Without one (None) the answer is no, and takes as long.
+
+        Raises TooMany when too many others wait for the same.
+        """
         if len(password) > LONGEST:
             return False
-        if self._nobodys is None:
-            self._nobodys = await asyncio.to_thread(self._hasher.hash, "nobody's password")
-        async with self._turns:
-            right = await asyncio.to_thread(self._verify, stored or self._nobodys, password)
+        if self._waiting >= LONGEST_LINE:
+            raise TooMany("many people log in just now; try again in 2 s", 2)
+        self._waiting += 1
+        try:
+            async with self._turns:
+                if self._nobodys is None:
+                    self._nobodys = await asyncio.to_thread(self._hasher.hash, "nobody's password")
+                right = await asyncio.to_thread(self._verify, stored or self._nobodys, password)
+        finally:
+            self._waiting -= 1
         return right and stored is not None
 
     def _verify(self, stored: str, password: str) -> bool:

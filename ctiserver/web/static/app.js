@@ -4,6 +4,7 @@ import { api } from "./lib/api.js";
 import { Socket } from "./lib/socket.js";
 import { shared } from "./lib/styles.js";
 import { LANGUAGES, Worded, currentLanguage, setLanguage, t } from "./lib/words.js";
+import "./pages/calls.js";
 import "./pages/desk.js";
 import "./pages/login.js";
 import "./pages/tasks.js";
@@ -13,7 +14,8 @@ const DESK_ROLES = ["agent", "supervisor", "admin"];
 const PAGES = {
   desk: { roles: DESK_ROLES, key: "Digit1" },
   tasks: { roles: null, key: "Digit2" },
-  team: { roles: ["supervisor", "admin"], key: "Digit3" },
+  calls: { roles: DESK_ROLES, key: "Digit3" },
+  team: { roles: ["supervisor", "admin"], key: "Digit4" },
 };
 
 class App extends Worded(LitElement) {
@@ -271,6 +273,8 @@ class App extends Worded(LitElement) {
         return html`<cti-desk .me=${this._me} .socket=${this.socket}></cti-desk>`;
       case "tasks":
         return html`<cti-tasks .me=${this._me} .socket=${this.socket}></cti-tasks>`;
+      case "calls":
+        return html`<cti-calls></cti-calls>`;
       case "team":
         return html`<cti-team .socket=${this.socket}></cti-team>`;
       default:

@@ -46,6 +46,10 @@ export const shared = css`
     color: var(--ink-soft);
     padding: 0;
   }
+  h3,
+  legend {
+    padding-bottom: 0.25rem;
+  }
   :focus-visible {
     outline: 3px solid var(--focus);
     outline-offset: 2px;

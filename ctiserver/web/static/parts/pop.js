@@ -123,7 +123,7 @@ class Pop extends Worded(LitElement) {
       .path li,
       .path li + li {
         border: 0;
-        padding: 0;
+        padding: 0.12rem 0.6rem;
       }
       a {
         color: var(--accent);
