@@ -284,7 +284,10 @@ class PbxLink(Actions):
             async with asyncio.timeout(self._settings.connect_timeout_s):
                 await self._booted.wait()
         except TimeoutError:
-            raise DeadlineExceeded("the PBX is still starting") from None
+            raise DeadlineExceeded(
+                f"the PBX does not say FullyBooted: it is still starting, or the AMI account "
+                f"{self._settings.username} lacks `system` in its `read =`"
+            ) from None
 
     def _setting(self, key: str) -> str:
         return f"ctiserver.yaml: pbxs.{self._name}.{key}"

@@ -37,6 +37,7 @@ class FakeAmi:
     version: str = "22.10.1"
     started: str = "2026-11-21 19:00:00"
     uptime_s: int = 3600
+    booted: bool = True
     channels: list[dict[str, object]] = field(default_factory=list)
     entries: list[dict[str, object]] = field(default_factory=list)
     members: list[dict[str, object]] = field(default_factory=list)
@@ -104,7 +105,8 @@ class FakeAmi:
         elif name == "Login":
             if action["Secret"] == [self.secret]:
                 yield response("Success", "Message: Authentication accepted")
-                yield event("FullyBooted", Uptime=self.uptime_s, Status="Fully Booted")
+                if self.booted:
+                    yield event("FullyBooted", Uptime=self.uptime_s, Status="Fully Booted")
             else:
                 yield response("Error", "Message: Authentication failed")
         elif name == "CoreSettings":

@@ -201,6 +201,19 @@ async def test_a_supported_asterisk_is_taken(version: str) -> None:
         assert link.version == version
 
 
+async def test_a_pbx_that_is_still_starting_is_waited_for() -> None:
+    async with fake_ami(booted=False) as pbx:
+        link = PbxLink(PbxName("main"), settings(pbx, connect_timeout_s=0.05), Bus(), SystemClock())
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(link.run())
+            await pbx.arrived("Login", 2)
+            assert not link.up
+            pbx.booted = True
+            async with asyncio.timeout(5):
+                await link.ready()
+            task.cancel()
+
+
 async def test_a_missing_right_is_said() -> None:
     async with fake_ami(refuses={"CoreShowChannels": "Permission denied"}) as pbx:
         fault = await run_until_fault(pbx)
