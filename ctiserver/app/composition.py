@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -63,7 +64,7 @@ from ctiserver.web import problems
 from ctiserver.web.access import Access
 from ctiserver.web.hub import Hub, HubLimits
 from ctiserver.web.server import WebServer
-from ctiserver.web.sessions import Sessions
+from ctiserver.web.sessions import Sessions, SessionTimes
 
 log = structlog.get_logger(__name__)
 
@@ -131,7 +132,12 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             PbxName(name): PbxLink(PbxName(name), pbx, bus, clock) for name, pbx in settings.pbxs.items()
         }  # fmt: skip
         users = Users(database, clock)
-        sessions = Sessions(users.session_store(), clock, secure=settings.web.public_url.startswith("https:"))
+        sessions = Sessions(
+            users.session_store(),
+            clock,
+            secure=settings.web.public_url.startswith("https:"),
+            times=SessionTimes(lifetime=timedelta(hours=settings.web.session_hours)),
+        )
         agents = Agents(
             database,
             bus,
