@@ -1,4 +1,4 @@
-"""``ctiserver pbx``: a private Asterisk to try things on."""
+"""``ctiserver pbx``: a private Asterisk to try things on, and how to work beside one that is there."""
 
 from __future__ import annotations
 
@@ -10,12 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import click
+from pydantic import SecretStr
 
+from ctiserver.bus import Bus
 from ctiserver.cli._options import config_option, read_config
 from ctiserver.cli._progress import progress_shown
-from ctiserver.errors import UserFault
+from ctiserver.clock import SystemClock
+from ctiserver.errors import DeadlineExceeded, PeerLost, UserFault
+from ctiserver.features.operations import adoption_report
+from ctiserver.features.operations.adoption import Account, own_address
+from ctiserver.features.operations.adoption import adopt as plan
+from ctiserver.model.ids import PbxName
+from ctiserver.pbx.conf_files import read_survey
+from ctiserver.pbx.link import PbxLink
+from ctiserver.pbx.survey import Survey, survey
 from ctiserver.privatepbx import ami
 from ctiserver.privatepbx.lifecycle import PrivatePbx, absolute, choose_ports, running
+from ctiserver.settings import PbxSettings
 
 _FOLLOW_POLL_S = 0.2
 
@@ -31,7 +42,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON obj
 
 @click.group("pbx")
 def command() -> None:
-    """A private Asterisk on 127.0.0.1, in seconds and without root."""
+    """A private Asterisk on 127.0.0.1, in seconds and without root; or one that is there already (adopt)."""
 
 
 @command.command("up")
@@ -144,6 +155,71 @@ def capture(state: Path, file: Path) -> None:
             f"can't be recorded ({error.strerror})", where=str(file), fix="Name a file that you may write"
         ) from None
     click.echo(f"{file.stat().st_size} bytes", err=True)
+
+
+@command.command("adopt")
+@click.argument("host")
+@click.option("--port", type=click.IntRange(1, 65535), default=5038, show_default=True, help="AMI.")
+@click.option("--username", default="ctiserver", show_default=True, help="The AMI account, if there is one.")
+@click.option(
+    "--secret-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Its secret, one line; or CTISERVER_AMI_SECRET in the environment.",
+)
+@click.option(
+    "--conf", type=click.Path(path_type=Path, file_okay=False), help="The PBX's .conf files, where they can be read."
+)
+@click.option("--agi-port", type=click.IntRange(1, 65535), default=4573, show_default=True, help="ctiserver's own.")
+@json_option
+def adopt(  # noqa: PLR0917 - click passes them by name
+    host: str, port: int, username: str, secret_file: Path | None, conf: Path | None, agi_port: int, as_json: bool
+) -> None:
+    """Look at an Asterisk that is there, and say what to add for ctiserver. Writes nothing."""
+    secret = _secret(secret_file)
+    account = Account(host=host, port=port, username=username, from_address=own_address(host), agi_port=agi_port)
+    found = read_survey(conf) if conf is not None else None
+    if secret:
+        live = asyncio.run(_look(account, secret))
+        found = live if found is None else live.with_files(found)
+    adoption = plan(account, found, logged_in=bool(secret))
+    if as_json:
+        click.echo(json.dumps(adoption_report.as_json(adoption), ensure_ascii=False))
+    else:
+        click.echo(adoption_report.as_text(adoption))
+
+
+def _secret(file: Path | None) -> str:
+    if file is None:
+        return os.environ.get("CTISERVER_AMI_SECRET", "")
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "no text"
+        raise UserFault(
+            f"can't be read: {reason}", where=str(file), fix="Write the AMI account's secret into it, one line"
+        ) from None
+
+
+async def _look(account: Account, secret: str) -> Survey:
+    settings = PbxSettings(
+        host=account.host, port=account.port, username=account.username, secret=SecretStr(secret), connect_timeout_s=5
+    )
+    link = PbxLink(PbxName("adopted"), settings, Bus(), SystemClock())
+    where = f"{account.host}:{account.port}"
+    try:
+        async with link.asking() as ask:
+            return await survey(ask)
+    except UserFault as fault:
+        fix = (
+            f"Make secret and username those of manager.conf on {account.host}; without a secret this says what to add"
+        )
+        raise UserFault(fault.what, where=where, fix=fix) from None
+    except (OSError, DeadlineExceeded, PeerLost) as error:
+        raise UserFault(
+            f"AMI does not answer: {getattr(error, 'strerror', None) or error}",
+            where=where,
+            fix="Check host and port, that manager.conf says enabled = yes, and bindaddr and firewalls between",
+        ) from None
 
 
 async def _active_calls(pbx: PrivatePbx) -> int:

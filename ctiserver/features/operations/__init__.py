@@ -1,0 +1,1 @@
+"""Is it well, and how does one join it to a PBX: adoption, doctor, health, metrics."""
