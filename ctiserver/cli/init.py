@@ -30,6 +30,7 @@ def command(folder: Path) -> None:
     text = settings.read_text(encoding="utf-8")
     marker = "config_dir: ."
     settings.write_text(
-        text.replace(marker, f"flows_dir: flows            # *.flow.yaml and their tests\n{marker}", 1), encoding="utf-8"
+        text.replace(marker, f"flows_dir: flows            # *.flow.yaml and their tests\n{marker}", 1),
+        encoding="utf-8",
     )
     click.echo(f"Made {folder}. Next: ctiserver check --config {settings}")
