@@ -15,6 +15,9 @@ from ctiserver.model.process_definition import ProcessFile, from_json
 from ctiserver.resources import shipped
 from ctiserver.strict_yaml import load
 
+#: How the tests beside a definition are named.
+TEST_SUFFIX = ".test.yaml"
+
 
 @dataclass(frozen=True, slots=True)
 class Definition:
@@ -24,6 +27,18 @@ class Definition:
     data: JsonObject
 
 
+def definition_files(directory: Path) -> list[Path]:
+    """The files in ``directory/processes``, or those that ctiserver ships where it has none."""
+    folder = directory / "processes"
+    folder = folder if folder.is_dir() else shipped("config", "processes")
+    return sorted(path for path in folder.glob("*.yaml") if not path.name.endswith(TEST_SUFFIX))
+
+
+def unused(fault: FileFault, directory: Path) -> bool:
+    """Whether a fault is only that a shipped process is for records that this site does not have."""
+    return not (directory / "processes").is_dir() and {problem.code for problem in fault.problems} == {"PF-011"}
+
+
 def load_definitions(
     directory: Path, *, calendars: Collection[str], record_types: Collection[str]
 ) -> Mapping[str, Definition]:
@@ -31,15 +46,15 @@ def load_definitions(
 
     Raises FileFault with every problem of every file.
     """
-    folder = directory / "processes"
     found: dict[str, Definition] = {}
     problems: list[Problem] = []
-    for path in sorted((folder if folder.is_dir() else shipped("config", "processes")).glob("*.yaml")):
+    for path in definition_files(directory):
         try:
             document = load(path)
             file = process_check.read(document, calendars=calendars, record_types=record_types)
         except FileFault as fault:
-            problems.extend(fault.problems)
+            if not unused(fault, directory):
+                problems.extend(fault.problems)
             continue
         if file.process in found:
             place = document.place(("process",))

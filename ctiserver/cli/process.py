@@ -1,0 +1,124 @@
+"""``ctiserver process``: check, test and draw what happens to a record after the call."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import click
+
+from ctiserver.cli._options import config_option
+from ctiserver.errors import FileFault, Problem, UserFault
+from ctiserver.features.dispatch.definitions import TEST_SUFFIX, definition_files, unused
+from ctiserver.ivr.library import load_world
+from ctiserver.model import process_check, process_drawing, process_simulation
+from ctiserver.model.process_definition import ProcessFile
+from ctiserver.model.process_simulation import CasesFile
+from ctiserver.model.span import WorkingTime
+from ctiserver.resources import shipped
+from ctiserver.settings import load_settings
+from ctiserver.site import load_site
+from ctiserver.strict_yaml import load, parse
+
+_FILES = click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+
+
+@click.group()
+def command() -> None:
+    """Check, test and draw processes: what happens to a record after the call."""
+
+
+@command.command("check")
+@config_option
+@_FILES
+def check_(config: Path | None, files: tuple[Path, ...]) -> None:
+    """Prove that no record can be stranded; all of the site's definitions, or those named."""
+    site = _Site(config)
+    definitions, problems = site.read(files)
+    for problem in sorted(problems):
+        click.echo(str(problem))
+    if any(not problem.warning for problem in problems):
+        raise click.exceptions.Exit(2)
+    click.echo(f"{len(definitions)} process{'' if len(definitions) == 1 else 'es'} checked: no way strands a record.")
+
+
+@command.command()
+@config_option
+@_FILES
+def test(config: Path | None, files: tuple[Path, ...]) -> None:
+    """Run the tests beside the definitions on a virtual clock; says which ways no test goes."""
+    site = _Site(config)
+    definitions, problems = site.read(files)
+    if problems:
+        raise FileFault(problems)
+    failed = 0
+    for path, definition in definitions.items():
+        failed += _tested(path, definition, site.time)
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+@command.command()
+@config_option
+@click.option("--format", "form", type=click.Choice(["mermaid", "bpmn"]), default="mermaid", show_default=True)
+@click.argument("file", type=click.Path(path_type=Path))
+def draw(config: Path | None, form: str, file: Path) -> None:
+    """Print a definition's graph: Mermaid for documents, BPMN 2.0 XML for modelling tools."""
+    definitions, problems = _Site(config).read((file,))
+    if problems:
+        raise FileFault(problems)
+    (definition,) = definitions.values()
+    click.echo(process_drawing.to_bpmn(definition) if form == "bpmn" else process_drawing.to_mermaid(definition))
+
+
+@command.command()
+def schema() -> None:
+    """Print the JSON Schema that editors complete definitions from."""
+    click.echo(json.dumps(ProcessFile.model_json_schema(), ensure_ascii=False, indent=2))
+
+
+class _Site:
+    """What definitions may name."""
+
+    def __init__(self, config: Path | None) -> None:
+        settings = load_settings(config or shipped("config", "ctiserver.yaml"))
+        self._site = load_site(settings.config_dir)
+        world = load_world(self._site, settings)
+        self.time = WorkingTime(ZoneInfo(settings.time_zone), world.calendars)
+
+    def read(self, files: tuple[Path, ...]) -> tuple[dict[Path, ProcessFile], list[Problem]]:
+        """The definitions named, or all of the site's, and what is wrong with them."""
+        found: dict[Path, ProcessFile] = {}
+        problems: list[Problem] = []
+        for path in files or definition_files(self._site.directory):
+            try:
+                found[path] = process_check.read(
+                    load(path), calendars=self.time.calendars, record_types=self._site.record_types
+                )
+            except FileFault as fault:
+                if files or not unused(fault, self._site.directory):
+                    problems += fault.problems
+        return found, problems
+
+
+def _tested(path: Path, definition: ProcessFile, time: WorkingTime) -> int:
+    """Run the tests beside one definition; how many failed."""
+    beside = path.with_name(path.name.removesuffix(".yaml") + TEST_SUFFIX)
+    if not beside.exists():
+        raise UserFault("has no tests beside it", where=str(path), fix=f"Write {beside.name}")
+    cases = parse(load(beside), CasesFile, prefix="PT")
+    covered: set[str] = set()
+    failed = 0
+    for case in cases.tests:
+        simulation, wrong = process_simulation.play(definition, time, case)
+        covered |= simulation.covered
+        failed += bool(wrong)
+        click.echo(f"{'FAILED' if wrong else 'ok    '} {definition.process}: {case.name}")
+        for line in wrong:
+            click.echo(f"       {line}")
+    ways = process_simulation.edges(definition)
+    click.echo(f"       {definition.process}: {len(covered & ways)} of {len(ways)} ways gone")
+    for way in sorted(ways - covered):
+        click.echo(f"       no test goes {way.removesuffix('>')}{' past its bound' if way.endswith('>') else ''}")
+    return failed
