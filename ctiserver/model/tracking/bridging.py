@@ -44,7 +44,13 @@ def bridge_left(book: Book, signal: s.BridgeLeft) -> None:
     if leg.bridge == signal.bridge:
         leave_bridge(book, leg, signal.at)
         if leg.first and not leg.ending and leg.visit is None and not leg.local:
-            leg.turn("ivr", signal.at, passing=True)
+            _wait(leg, signal.at)
+
+
+def _wait(caller: Leg, at: float | None) -> None:
+    """The caller is alone: with a phone that rings for them, after a blonde transfer, else with the dialplan."""
+    rung = any(other.ringing for other in caller.call.live.values())
+    caller.turn("ring" if rung else "ivr", at, passing=True)
 
 
 def leave_bridge(book: Book, leg: Leg, at: float | None) -> None:
@@ -78,8 +84,7 @@ def settle(book: Book, bridge: str, at: float | None) -> None:
         if leads_out and not leg.first:
             leg.turn("consult", at, passing=True)
         elif leads_out:
-            rung = any(other.ringing for other in leg.call.live.values())
-            leg.turn("ring" if rung else "ivr", at, passing=True)
+            _wait(leg, at)
         elif others and not leg.ending:
             leg.turn("hold", at, passing=True)
         else:
