@@ -12,11 +12,12 @@ import pytest
 from playwright.async_api import Page, Route, expect
 
 from ctiserver.features.records.service import Change
+from ctiserver.model.events import PbxDown, PbxUp
 from ctiserver.model.ids import Interface, WorkOrderId, new_ulid
 from ctiserver.model.record import Record
 from ctiserver.model.work_order import WorkOrder
 from tests.e2e.conftest import OpenPage
-from tests.support.desk import Desk, PhoneLine
+from tests.support.desk import PBX, Desk, PhoneLine
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.browser
@@ -273,6 +274,19 @@ async def test_somebody_is_looked_up_and_gets_a_record_without_a_call(running: D
     async with running.database.reading() as uow:
         [record] = await uow.records.open_of_contact(contact.id)
     assert (record.type, record.owner) == ("enquiry", "agent1")
+
+
+async def test_a_pbx_that_is_away_is_said_until_it_is_back(running: Desk, open_page: OpenPage) -> None:
+    page = await open_page("agent1")
+    away = page.get_by_text("与电话系统的连接中断")
+    await expect(page.get_by_role("button", name="签入队列")).to_be_visible()
+    await expect(away).to_have_count(0)
+    running.pbx.up = False
+    running.bus.publish(PbxDown(pbx=PBX, at=datetime.now(UTC), reason="connection lost"))
+    await expect(away).to_be_visible()
+    running.pbx.up = True
+    running.bus.publish(PbxUp(pbx=PBX, at=datetime.now(UTC), version="22.10.1", epoch=datetime.now(UTC)))
+    await expect(away).to_have_count(0)
 
 
 async def test_a_call_without_a_record_gets_its_reason(running: Desk, open_page: OpenPage) -> None:

@@ -27,6 +27,7 @@ from ctiserver.model.events import (
     AgentRinging,
     CallEnded,
     MemberChanged,
+    PbxDown,
     PbxEvent,
     PbxUp,
 )
@@ -105,6 +106,11 @@ class Agents:
         self._by_interface = {agent.interface: agent.id for agent in self._agents.values()}
         for agent_id in self._agents:
             self._presences.setdefault(agent_id, Presence(agent_id=agent_id, since=self._clock.now()))
+
+    @property
+    def pbx_up(self) -> bool:
+        """Whether the PBX is heard; while it is not, presences are what they were."""
+        return self._pbx.up
 
     def agent_at(self, interface: Interface) -> AgentId | None:
         """Whose phone this is."""
@@ -192,9 +198,10 @@ class Agents:
         if event.pbx != self._pbx.name:
             return
         match event:
-            case PbxUp():
-                # A snapshot follows as MemberChanged; a call of before this Asterisk's start is over (CallEnded).
-                log.info("agents_pbx_up", version=event.version)
+            case PbxUp() | PbxDown():
+                # Seats and calls were reconciled before PbxUp; here only everybody's desk is told whether it hears.
+                for presence in self._presences.values():
+                    self._changed(presence)
             case MemberChanged():
                 self._member_changed(event)
             case AgentRinging():

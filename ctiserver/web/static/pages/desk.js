@@ -188,6 +188,7 @@ class Desk extends Worded(LitElement) {
     if (this._error) return html`<p class="notice bad" role="alert">${fault(this._error)}</p>`;
     if (!this._words) return nothing;
     return html`
+      <h1 class="unseen">${t("nav.desk")}</h1>
       <cti-status
         .presence=${this._presence}
         .reasons=${this._words.reasons}

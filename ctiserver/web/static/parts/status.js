@@ -129,6 +129,7 @@ class Status extends Worded(LitElement) {
       </div>
       ${it.queues.length ? html`<span class="soft small">${t("status.queues", { names: it.queues.map((name) => title(this.queues.get(name), name)).join(" · ") })}</span>` : nothing}
       <div class="row actions">${it.logged_in ? this.#inQueues(it) : this.#outside()}</div>
+      ${it.pbx_up ? nothing : html`<p class="notice bad" role="alert">${t("status.pbx_away")}</p>`}
       ${it.logged_in && !it.reachable ? html`<p class="notice bad" role="alert">${t("status.unreachable")}</p>` : nothing}
       ${it.pause_reason === "after_wrap_up" ? html`<p class="notice">${t("status.after_wrap_up")}</p>` : nothing}
       <div role="alert" class="notice bad" ?hidden=${!this._error}>${this._error ? fault(this._error) : ""}</div>

@@ -37,6 +37,7 @@ export default {
   "status.extend": "Extend by {time}",
   "status.left": "{time} left",
   "status.unreachable": "Your phone is not registered at the PBX, so no call can reach you.",
+  "status.pbx_away": "The telephone system is not connected just now. Calls go on there; what you see here is how it was.",
   "status.after_wrap_up": "After-call work is over; press Ready when you are.",
 
   "desk.idle": "No call just now",
