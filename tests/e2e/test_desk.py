@@ -276,6 +276,25 @@ async def test_somebody_is_looked_up_and_gets_a_record_without_a_call(running: D
     assert (record.type, record.owner) == ("enquiry", "agent1")
 
 
+async def test_a_reload_in_mid_call_brings_all_of_it_back(running: Desk, open_page: OpenPage) -> None:
+    page = await open_page("agent1")
+    line, record = await _call(running)
+    line.ring(PHONE)
+    line.answer(PHONE)
+    await expect(page.locator("cti-pop")).to_contain_text("正在通话")
+    await page.locator("#notes").fill("半句话")
+    page.on("dialog", lambda dialog: dialog.accept())
+    await page.reload()
+    await expect(page.locator("cti-pop")).to_contain_text("正在通话")
+    await expect(page.locator("#notes")).to_have_value("半句话")
+
+    async def kept() -> str:
+        async with running.database.reading() as uow:
+            return (await uow.records.get(record.id)).notes
+
+    await eventually(kept, lambda notes: notes == "半句话")
+
+
 async def test_a_pbx_that_is_away_is_said_until_it_is_back(running: Desk, open_page: OpenPage) -> None:
     page = await open_page("agent1")
     away = page.get_by_text("与电话系统的连接中断")

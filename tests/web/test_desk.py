@@ -249,6 +249,28 @@ async def test_the_pop_follows_its_call(
     assert len(await running.pops.of_call(line.id)) == 2
 
 
+async def test_a_second_call_does_not_make_the_desk_forget_the_first(
+    running: Desk, agent: Browser, phone: str, line: PhoneLine, popping: Any
+) -> None:
+    async def next_shown() -> tuple[str, str] | None:
+        data = (await popping.receive_json(timeout=5))["data"]
+        return data and (data["call_id"], data["phase"])
+
+    second, third = running.line(ani="13900000002"), running.line(ani="13900000003")
+    line.ring(phone)
+    line.answer(phone)
+    assert [await next_shown(), await next_shown()] == [(line.id, "ringing"), (line.id, "talking")]
+    second.ring(phone)
+    second.ring_ended(phone)
+    assert [await next_shown(), await next_shown()] == [(second.id, "ringing"), (line.id, "talking")]
+    # The first ends while another rings: then there is nothing to go back to.
+    third.ring(phone)
+    line.hang_up(phone)
+    line.end()
+    third.end()
+    assert [await next_shown(), await next_shown()] == [(third.id, "ringing"), None]
+
+
 async def test_a_caller_who_gives_up_while_it_rings_clears_the_desk(
     running: Desk, phone: str, line: PhoneLine, popping: Any
 ) -> None:

@@ -80,6 +80,7 @@ class ScreenPops:
         self._agent_at = agent_at
         self._changed = changed
         self._shown: dict[AgentId, Shown] = {}
+        self._beneath: dict[AgentId, Shown] = {}  #: a call under way, while another one rings or is on top of it
         self._callers: dict[CallId, CallStarted] = {}
         self._unsaved: dict[str, datetime | None] = {}  #: pops under way to the disk, and when they were painted
 
@@ -119,12 +120,15 @@ class ScreenPops:
                 if shown is not None and shown.phase == "ringing" and event.outcome != "answered":
                     self._show(shown.agent_id, None)
             case AgentDisconnected():
+                self._forget_beneath(event.call_id, self._agent_at(event.interface))
                 self._ended(self._of(event.interface, event.call_id))
             case CallsMerged():
                 for shown in self._all_of(event.absorbed):
                     self._show(shown.agent_id, replace(shown, call_id=event.call_id))
             case CallEnded():
                 self._callers.pop(event.call_id, None)
+                for agent_id in list(self._beneath):
+                    self._forget_beneath(event.call_id, agent_id)
                 for shown in self._all_of(event.call_id):
                     if shown.phase == "ringing":
                         self._show(shown.agent_id, None)
@@ -168,6 +172,9 @@ class ScreenPops:
 
     async def _pop(self, agent_id: AgentId, event: AgentRinging) -> None:
         started = self._callers.get(event.call_id)
+        current = self._shown.get(agent_id)
+        if current is not None and current.phase == "talking" and current.call_id != event.call_id:
+            self._beneath[agent_id] = current
         shown = await self._gather(
             Shown(
                 pop_id=new_ulid(self._clock.now()),
@@ -286,7 +293,13 @@ class ScreenPops:
     def _all_of(self, call_id: CallId) -> list[Shown]:
         return [shown for shown in self._shown.values() if shown.call_id == call_id]
 
+    def _forget_beneath(self, call_id: CallId, agent_id: AgentId | None) -> None:
+        if agent_id in self._beneath and self._beneath[agent_id].call_id == call_id:
+            del self._beneath[agent_id]
+
     def _show(self, agent_id: AgentId, shown: Shown | None) -> int:
+        if shown is None:
+            shown = self._beneath.pop(agent_id, None)  # a second call is over: back to the one under way
         if shown is None:
             self._shown.pop(agent_id, None)
         else:
