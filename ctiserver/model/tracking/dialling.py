@@ -42,6 +42,8 @@ def dial_began(book: Book, signal: s.DialBegan) -> None:
         call.dnis = dialled(signal.source.exten)
     if source.first and call.direction == "internal" and _leads_outside(book, dest, signal.dial_string):
         call.direction = "outbound"
+    if source.visit is not None and dest.queue is None:
+        dest.queue = source.visit.queue  # a member that forwards: app_queue dials on without another AgentCalled
     if not dest.local:
         ring(book, dest, at, via=source)
     if not source.local and source.visit is None and source.bridge is None:

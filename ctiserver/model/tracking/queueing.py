@@ -71,7 +71,7 @@ def queue_left(book: Book, signal: s.QueueLeft) -> None:
     outcome = leg.visit.outcome
     if outcome == "unknown":
         # Nobody gave up: either somebody answered (AgentConnect may come after), or a key led out of the queue.
-        rung = (other for other in leg.call.live.values() if other.queue == signal.queue)
+        rung = (other for other in leg.call.live.values() if other.queue == signal.queue and not other.local)
         answered = any(not other.ringing and not other.ending for other in rung)
         outcome = "answered" if answered else "abandoned" if leg.ending else "key"
     leave_queue(book, leg, signal.at, outcome)
