@@ -58,3 +58,15 @@ class HttpClient:
             return json.loads(body)
         except ValueError:
             raise RequestFailed(f"{parts.netloc} did not answer with JSON") from None
+
+
+async def get_json(url: str, timeout_s: float = 2.0) -> tuple[int, Any]:
+    """Status and JSON of an address that is our own, such as another ctiserver's ``/readyz``. Raises RequestFailed."""
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout_s)) as session,
+            session.get(url, allow_redirects=False) as response,
+        ):
+            return response.status, json.loads(await response.content.read(MAX_ANSWER_BYTES))
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise RequestFailed(f"{url} can't be asked: {error or type(error).__name__}") from None

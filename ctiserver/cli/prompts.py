@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from ctiserver.cli._options import config_option
+from ctiserver.features.agents import phone
 from ctiserver.ivr.library import flow_files
 from ctiserver.ivr.loader import load_flow
 from ctiserver.ivr.prompts import Shelf, Text, engine_or_fault, texts_of_flow
@@ -30,14 +31,15 @@ def command() -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="Where the files go; without it, prompts.cache_dir.")
 @click.option("--language", "languages", multiple=True, help="Only these languages.")
 def render(config: Path | None, out: Path | None, languages: tuple[str, ...]) -> None:
-    """Speak what the site's flows say and nobody has spoken yet; exit status 2 if something could not be spoken."""
+    """Speak what the site's flows and agents' phones say and nobody has spoken yet; exit status 2 if something could not be spoken."""
     settings = load_settings(config or shipped("config", "ctiserver.yaml"))
     texts = [
         text
         for path in flow_files(settings.flows_dir or shipped("ivr_flows"))
         for text in texts_of_flow(load_flow(path))
-        if not languages or text.language in languages
     ]
+    texts += [text for language in settings.languages for text in phone.texts(language)]  # what agents hear on *11
+    texts = [text for text in texts if not languages or text.language in languages]
     shelf = Shelf(
         settings.prompts, out or settings.prompts_dir, shipped=None if out else shipped("ivr_flows", "prompts")
     )

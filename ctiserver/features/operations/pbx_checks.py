@@ -1,0 +1,239 @@
+"""Doctor's look at one PBX, through the very account that the server logs in with."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+from ctiserver.bus import Bus
+from ctiserver.clock import Clock
+from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UserFault
+from ctiserver.features.operations.adoption import contexts_needed
+from ctiserver.features.operations.finding import Finding, bad, good, of_fault, unseen
+from ctiserver.model.ids import PbxName
+from ctiserver.model.person import Agent
+from ctiserver.pbx.codec import Message
+from ctiserver.pbx.link import PbxLink
+from ctiserver.pbx.resync import Ask, refuse_old
+from ctiserver.pbx.survey import Survey, device_state, survey
+from ctiserver.settings import AgiSettings, PbxSettings
+from ctiserver.site import Site
+
+#: How far the PBX's clock may be from ours: queue times and records are compared across both.
+CLOCKS_APART = timedelta(seconds=2)
+_EVENT_WITHIN_S = 2.0
+_LATER = ("rights", "event times", "modules", "dialplan", "where the PBX asks", "queues", "phones")
+
+
+class _Ear:
+    """Hears our own event among whatever the PBX says."""
+
+    def __init__(self) -> None:
+        self.mark = secrets.token_hex(8)
+        self._heard: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+
+    def hear(self, message: Message) -> None:
+        if message.name == "UserEvent" and message.get("Mark") == self.mark and not self._heard.done():
+            self._heard.set_result(message)
+
+    async def event(self) -> Message | None:
+        try:
+            async with asyncio.timeout(_EVENT_WITHIN_S):
+                return await asyncio.shield(self._heard)
+        except TimeoutError:
+            return None
+
+
+async def pbx_findings(
+    name: str, settings: PbxSettings, agi: AgiSettings, clock: Clock, *, site: Site | None, agents: Sequence[Agent]
+) -> list[Finding]:
+    """All lines about one PBX; ``site`` and ``agents`` are those of the PBX that has the agents, else None and none."""
+    check = f"{name}: AMI"
+    link = PbxLink(PbxName(name), settings, Bus(), clock)
+    where = f"ctiserver.yaml: pbxs.{name}"
+    ear = _Ear()
+    try:
+        async with link.asking(ear.hear) as ask:
+            seen = await survey(ask)
+            refuse_old(seen.version, f"{where}.host")
+            return [
+                good(check, f"logged in to Asterisk {seen.version} as {settings.username}"),
+                _rights(name, settings, seen),
+                await _event_times(name, ask, ear, clock),
+                _modules(name, seen),
+                _dialplan(name, seen),
+                _globals(name, settings, agi, seen),
+                *([_queues(name, seen, site), await _phones(name, ask, seen, agents)] if site is not None else []),
+            ]
+    except UserFault as fault:
+        found = of_fault(check, fault)
+    except (OSError, DeadlineExceeded, PeerLost) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        found = bad(
+            check,
+            f"{settings.host}:{settings.port} does not answer: {reason}",
+            where=f"{where}.host, {where}.port",
+            fix="Start the PBX; in its manager.conf, enabled = yes, bindaddr and port must let us in, and "
+            "the account must read class system; `ctiserver pbx adopt` says what to add",
+        )
+    return [found, *(unseen(f"{name}: {later}", "AMI must work first") for later in _LATER)]
+
+
+def _rights(name: str, settings: PbxSettings, seen: Survey) -> Finding:
+    check = f"{name}: rights"
+    if seen.weak:
+        return bad(
+            check,
+            f"the account {settings.username} may not {', '.join(seen.weak)}",
+            where=f"manager.conf on {settings.host}: [{settings.username}]",
+            fix="Give it write = call,agent,user,originate,reporting and load app_queue, then `manager reload`",
+        )
+    if any(action in seen.actions for action in ("Command", "UpdateConfig")):
+        return good(check, "enough, and more than is needed: config/manager.conf has the least that is")
+    return good(check, "all that is needed")
+
+
+async def _event_times(name: str, ask: Ask, ear: _Ear, clock: Clock) -> Finding:
+    """An event of our own must come back, and say when it happened."""
+    check = f"{name}: event times"
+    file = "manager.conf"
+    try:
+        await ask("UserEvent", {"UserEvent": "CtiDoctor", "Mark": ear.mark})
+    except PbxRefused:
+        return bad(check, "the account may not send events", where=file, fix="Add user to its write =")
+    event = await ear.event()
+    if event is None:
+        return bad(
+            check,
+            "events do not come",
+            where=file,
+            fix="Give the account read = system,call,agent,user,reporting,cdr, and no eventfilter against those",
+        )
+    try:
+        at = datetime.fromtimestamp(float(event.get("Timestamp")), UTC)
+    except ValueError:
+        return bad(
+            check,
+            "events do not say when they happened",
+            where=f"{file}: [general]",
+            fix="Add timestampevents = yes, then `manager reload`",
+        )
+    apart = abs(at - clock.now())
+    if apart > CLOCKS_APART:
+        return bad(
+            check,
+            f"the PBX's clock is {apart.total_seconds():.0f} s from ours",
+            fix="Let both follow the same time server (NTP)",
+        )
+    return good(check, "events come, with times to the microsecond, by a clock like ours")
+
+
+def _modules(name: str, seen: Survey) -> Finding:
+    check = f"{name}: modules"
+    if seen.missing_modules:
+        return bad(
+            check,
+            f"not loaded: {', '.join(seen.missing_modules)}",
+            where="modules.conf",
+            fix="Load them: " + "; ".join(f"module load {module}" for module in seen.missing_modules),
+        )
+    if "modules" in seen.unseen:
+        return unseen(check, f"{seen.unseen['modules']}; `ctiserver pbx adopt --conf` reads modules.conf")
+    return good(check, "all that the dialplan uses are loaded")
+
+
+def _dialplan(name: str, seen: Survey) -> Finding:
+    check = f"{name}: dialplan"
+    if "contexts" in seen.unseen:
+        return unseen(check, seen.unseen["contexts"])
+    lacking = [context for context in contexts_needed() if context not in seen.contexts]
+    if lacking:
+        return bad(
+            check,
+            f"lacks {', '.join(lacking)}",
+            where="extensions.conf",
+            fix="#include cti.conf and fallback.conf of this version, then `dialplan reload`",
+        )
+    return good(check, f"has the {len(contexts_needed())} contexts of ctiserver")
+
+
+def _globals(name: str, settings: PbxSettings, agi: AgiSettings, seen: Survey) -> Finding:
+    """CTI_AGI and the rest must lead here."""
+    check = f"{name}: where the PBX asks"
+    where = "extensions.conf: [globals]"
+    address = seen.globals.get("CTI_AGI", "")
+    parts = urlsplit(address)
+    try:
+        port = parts.port or 4573
+    except ValueError:
+        port = -1
+    if parts.scheme != "agi" or not parts.hostname or port < 0:
+        what = f"CTI_AGI is {address!r}" if address else "CTI_AGI is not set"
+        return bad(check, what, where=where, fix=f"CTI_AGI = agi://HOST-OF-CTISERVER:{agi.port or 4573}")
+    if agi.port and port != agi.port:
+        return bad(
+            check,
+            f"CTI_AGI names port {port}, ctiserver listens on {agi.port}",
+            where=f"{where}; ctiserver.yaml: agi.port",
+            fix="Make them the same",
+        )
+    if not seen.globals.get("CTI_DEADMAN_S"):
+        return bad(check, "CTI_DEADMAN_S is not set", where=where, fix="CTI_DEADMAN_S = 1")
+    first = seen.globals.get("CTI_QUEUE_FIRST", "")
+    if first and first not in {queue.name for queue in seen.queues}:
+        return bad(
+            check,
+            f"CTI_QUEUE_FIRST names the queue {first}, which the PBX does not have",
+            where=where,
+            fix="Name one that it has, or none: callers then leave a message",
+        )
+    return good(check, f"{address}; without an answer, {f'queue {first}' if first else 'voicemail'}")
+
+
+def _queues(name: str, seen: Survey, site: Site) -> Finding:
+    check = f"{name}: queues"
+    there = {queue.name for queue in seen.queues}
+    lacking = [queue for queue in site.queues if queue not in there]
+    if lacking:
+        return bad(
+            check,
+            f"the PBX has no queue {', '.join(lacking)}",
+            where=str(site.directory / "queues.yaml"),
+            fix=f"Make it in queues.conf and `queue reload all`, or name one that is there: {', '.join(sorted(there))}",
+        )
+    return good(check, f"all of queues.yaml are there: {', '.join(site.queues)}")
+
+
+async def _phones(name: str, ask: Ask, seen: Survey, agents: Sequence[Agent]) -> Finding:
+    """Each agent's phone, and each member's device, must be one that the PBX knows."""
+    check = f"{name}: phones"
+    strangers = [member.interface for member in seen.members if not member.known]
+    if strangers:
+        return bad(
+            check,
+            f"queue members whose device the PBX does not know: {', '.join(strangers)}",
+            where="queues.conf",
+            fix="Remove them, or mend device or hint",
+        )
+    if not agents:
+        return bad(
+            check,
+            "nobody takes calls yet",
+            fix="ctiserver user add NAME --role agent --extension 101 --interface PJSIP/101",
+        )
+    states = {agent.id: await device_state(ask, agent.interface) for agent in agents}
+    lost = [f"{agent.interface} of {agent.id}" for agent in agents if states[agent.id] == "INVALID"]
+    if lost:
+        return bad(
+            check,
+            f"the PBX does not know {', '.join(lost)}",
+            where="accounts",
+            fix="`ctiserver user list` shows them; make the endpoint, or add the agent with the right --interface",
+        )
+    if not all(states.values()):
+        return unseen(check, "the PBX does not tell: func_devstate is not loaded")
+    away = sum(state == "UNAVAILABLE" for state in states.values())
+    return good(check, f"{len(agents)} agents' phones are known" + (f"; {away} not registered now" if away else ""))
