@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 
 from ctiserver.agi.codec import AgiGarbage, HangupLine, Reply, ReplyReader, Request, command
-from ctiserver.errors import CtiError, DeadlineExceeded
+from ctiserver.errors import CtiError, DeadlineExceeded, UnsafeValue
 
 #: How long beyond its longest time a command may keep us waiting before the session is given up.
 _REPLY_TIMEOUT_S = 5.0
+#: What separates, quotes or is filled in between the arguments of an application.
+_APART = re.compile(r"[,\"'\\$]")
 
 
 class HungUp(CtiError):
@@ -90,6 +93,14 @@ class Session:
     async def set_variable(self, name: str, value: str | int | float) -> None:
         """Set a channel variable. Raises as :meth:`execute` does."""
         await self.execute("SET VARIABLE", name, value)
+
+    async def set_variables(self, variables: Mapping[str, str | int]) -> None:
+        """Set several channel variables in one command. Raises UnsafeValue for what MSet() would take apart."""
+        for name, value in variables.items():
+            if _APART.search(str(value)):
+                raise UnsafeValue(f"{name} holds a comma, a quote, a backslash or a dollar sign")
+        if variables:
+            await self.execute("EXEC", "MSet", ",".join(f"{name}={value}" for name, value in variables.items()))
 
     async def get_variable(self, name: str) -> str | None:
         """A channel variable's value, None if it is not set. ``name`` may hold functions: ``CHANNEL(state)``."""

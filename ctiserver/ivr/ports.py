@@ -206,15 +206,18 @@ class MemoryPorts:
         self.messages.append(file)
 
     async def add_path(self, call_id: CallId, steps: Sequence[PathStep]) -> None:
+        self._may_fail("add_path")
         self.path.setdefault(call_id, []).extend(steps)
 
     async def save_state(self, call_id: CallId, state: str) -> None:
+        self._may_fail("save_state")
         self.states[call_id] = state
 
     async def load_state(self, call_id: CallId) -> str | None:
         return self.states.get(call_id)
 
     async def delete_state(self, call_id: CallId) -> None:
+        self._may_fail("delete_state")
         self.states.pop(call_id, None)
 
 

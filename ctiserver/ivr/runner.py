@@ -333,14 +333,14 @@ class FlowService:
     async def _tell_stage(self, call: _Call, session: Session) -> None:
         """Keep the channel's own notes fresh: the fallback and the journal read them when the server is gone."""
         language = call.state.language
-        for name, value in (("CTI_STAGE", f"{call.flow.name}.{call.state.node}"), ("CTI_LANGUAGE", language)):
-            await self._set(call, session, name, value)
-        await self._set(call, session, "CHANNEL(language)", language.partition("-")[0])
-
-    async def _set(self, call: _Call, session: Session, name: str, value: str | int) -> None:
-        if call.told.get(name) != str(value):
-            await session.set_variable(name, value)
-            call.told[name] = str(value)
+        notes = {
+            "CTI_STAGE": f"{call.flow.name}.{call.state.node}",
+            "CTI_LANGUAGE": language,
+            "CHANNEL(language)": language.partition("-")[0],
+        }
+        new = {name: value for name, value in notes.items() if call.told.get(name) != value}
+        await session.set_variables(new)
+        call.told.update(new)
 
     async def _hand_over(self, call: _Call, request: HandOver) -> Answer | None:
         session = call.session
@@ -354,10 +354,10 @@ class FlowService:
             await self._answer(call, session)
         await session.hold(2 * PORT_TIMEOUT_S)
         await self._store_path(call)
+        # The variables first: if the state can't be stored, the fallback finds the queue that was meant.
+        await session.set_variables({**variables, "CTI_DO": request.do})
         await self._within(PORT_TIMEOUT_S, self._ports.save_state(call.id, call.state.to_json()))
-        for name, value in variables.items():
-            await session.set_variable(name, value)
-        await self._end(session, request.do)
+        await self._end(session)
         return None
 
     async def _variables(self, request: HandOver) -> dict[str, str | int] | None:
@@ -404,15 +404,15 @@ class FlowService:
         if session is not None:
             await session.hold(2 * PORT_TIMEOUT_S)
         await self._store_path(call)
-        await self._within(PORT_TIMEOUT_S, self._ports.delete_state(call.id))
+        await self._quietly(self._ports.delete_state(call.id), "state_not_deleted")
         if session is None:
             return
         if finish.go_to:
             await session.set_variable("CTI_GOTO", finish.go_to)
-        await self._end(session, "goto" if finish.go_to else "hangup")
+        await session.set_variable("CTI_DO", "goto" if finish.go_to else "hangup")
+        await self._end(session)
 
-    async def _end(self, session: Session, do: str) -> None:
-        await session.set_variable("CTI_DO", do)
+    async def _end(self, session: Session) -> None:
         await session.release()
         await session.set_variable("CTI_DONE", 1)
 

@@ -40,6 +40,7 @@ class FakeAsterisk:
     variables: dict[str, str] = field(default_factory=dict)
     hang_up_before: Callable[[list[str]], bool] = lambda _: False
     how: str = "HANGUP"  #: how a hang-up is said: HANGUP, 511, -1, EOF
+    pace_s: float = 0.0  #: how long a prompt lasts, and a caller takes to press a key
     commands: list[list[str]] = field(default_factory=list)
 
     async def call(self, port: int, *, query: str = "dnis=4008001234", script: str = "flow", **changes: str) -> None:
@@ -62,6 +63,8 @@ class FakeAsterisk:
                     if self.how == "-1":
                         self.hang_up_before = lambda _: True
                     continue
+                if self.pace_s and words[0] in ("STREAM", "WAIT"):
+                    await asyncio.sleep(self.pace_s)
                 writer.write(self.reply(words).encode() + b"\n")
         finally:
             writer.close()
@@ -72,6 +75,9 @@ class FakeAsterisk:
             case ["SET", "VARIABLE", name, value]:
                 self.variables[name] = value
                 return "200 result=1"
+            case ["EXEC", "MSet", pairs]:
+                self.variables.update(dict(pair.split("=", 1) for pair in pairs.split(",")))
+                return "200 result=0"
             case ["GET", "FULL", "VARIABLE", name]:
                 value = self.variables.get(name.removeprefix("${").removesuffix("}"))
                 return f"200 result=1 ({value})" if value is not None else "200 result=0"

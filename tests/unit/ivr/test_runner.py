@@ -149,6 +149,25 @@ async def test_a_store_that_fails_loses_no_caller(tmp_path: Path) -> None:
         assert "open_repair error: open_record fails here on purpose" in server.path()
 
 
+async def test_a_state_that_can_t_be_stored_leaves_the_caller_to_the_fallback_with_the_right_queue(
+    tmp_path: Path,
+) -> None:
+    async with flow_server(tmp_path, ports=MemoryPorts(fails={"save_state", "add_path"})) as server:
+        asterisk = FakeAsterisk(keys="21")
+        await asterisk.call(server.port)
+        assert asterisk.variables["CTI_QUEUE"] == "repair"
+        assert "CTI_DONE" not in asterisk.variables
+        assert server.server.counts.failed == 1
+
+
+async def test_a_state_that_can_t_be_deleted_does_not_spoil_the_goodbye(tmp_path: Path) -> None:
+    async with flow_server(tmp_path, ports=MemoryPorts(fails={"delete_state", "add_path"})) as server:
+        asterisk = FakeAsterisk(keys="----")  # a silent caller
+        await asterisk.call(server.port)
+        assert asterisk.variables["CTI_DO"] == "hangup"
+        assert asterisk.variables["CTI_DONE"] == "1"
+
+
 @pytest.mark.parametrize("result", ["queue:TIMEOUT", "nonsense", "dial:ANSWER"])
 async def test_a_call_whose_state_is_lost_goes_to_the_fallback(tmp_path: Path, result: str) -> None:
     async with flow_server(tmp_path) as server:
