@@ -10,9 +10,10 @@ import pytest
 
 from ctiserver.clock import SystemClock
 from ctiserver.errors import UserFault
-from ctiserver.features.dispatch.advance import SIGNAL
+from ctiserver.features.dispatch.advance import SIGNAL, Advance
 from ctiserver.features.dispatch.service import NotYours, UnknownOutcome
 from ctiserver.model.ids import AgentId, Interface, RecordId, UserId
+from ctiserver.model.json_value import JsonObject
 from ctiserver.model.person import Agent
 from ctiserver.model.record import Record
 from ctiserver.model.work_order import IllegalAct, WorkOrder
@@ -291,6 +292,33 @@ async def test_an_edited_definition_does_not_change_what_is_under_way(database: 
         await dispatch.dispatch.accept(new.id, mia)
         await dispatch.dispatch.complete(new.id, mia, "done")
         await dispatch.closed(RecordId(new.record_id))
+
+
+async def test_an_advance_that_fails_is_tried_again_and_holds_up_nobody(
+    database: Database, workflow_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ctiserver.features.dispatch.engine._FAILED_AGAIN", (timedelta(seconds=0.2),))
+    failing = a_record(subject="hard")
+    failures: list[str] = []
+    started = Advance._start
+
+    async def start(self: Advance, row_id: str, payload: JsonObject) -> None:
+        if payload["record_id"] == failing.id and len(failures) < 3:
+            failures.append(row_id)
+            raise ZeroDivisionError
+        await started(self, row_id, payload)
+
+    monkeypatch.setattr(Advance, "_start", start)
+    async with running(database, workflow_url) as dispatch:
+        async with database.unit_of_work() as uow:
+            await uow.records.add(failing)
+        await dispatch.start(failing)
+        await begun(dispatch)
+        await dispatch.order(failing.id, "dispatch", "offered")
+        async with database.reading() as uow:
+            assert len(await uow.processes.of_record(failing.id)) == 1
+    assert len(failures) == 3
+    assert len(set(failures)) == 1
 
 
 async def test_nothing_is_left_behind(database: Database, workflow_url: str) -> None:

@@ -20,21 +20,30 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import CancelledError as FutureCancelled
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import structlog
 from dbos import DBOS, DBOSConfig, EnqueueOptions
+from prometheus_client import Counter
 
 from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
+from ctiserver.metrics import REGISTRY
 from ctiserver.model.json_value import JsonObject
 from ctiserver.store.faults import Conflict, StoreUnavailable
 
 log = structlog.get_logger(__name__)
+
+ADVANCES = Counter(
+    "ctiserver_process_advances_total",
+    "Starts, signals and timers of processes carried out",
+    ("topic", "outcome"),
+    registry=REGISTRY,
+)
 
 Advance = Callable[[str, str, JsonObject], Awaitable[None]]
 T = TypeVar("T")
@@ -44,6 +53,8 @@ _WORKFLOW = "advance"
 #: Pinned: DBOS's default is a hash of the code, with which each upgrade would strand every open timer.
 _VERSION = "1"
 _PURGE_BATCH = 2_000
+#: How long until an advance that failed is tried again: the first time, the second, … and then always the last.
+_FAILED_AGAIN = (timedelta(seconds=10), timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1))
 _RETRY_FIRST_S, _RETRY_LONGEST_S = 0.05, 5.0
 
 
@@ -55,6 +66,11 @@ class Handed:
     topic: str
     payload: JsonObject
     due_at: datetime | None = None
+    failures: int = 0  #: how often carrying it out has failed; each further attempt is a workflow of its own
+
+    @property
+    def workflow_id(self) -> str:
+        return self.id if self.failures == 0 else f"{self.id}~{self.failures}"
 
 
 class Engine:
@@ -129,34 +145,35 @@ class Engine:
         await self._call(partial(_purge, before))
 
     async def query(self, handed_id: str) -> str | None:
-        """``DELAYED``, ``ENQUEUED``, ``PENDING``, ``SUCCESS`` or ``ERROR``; None if it was never handed, or purged."""
-        status = await self._call(partial(DBOS.get_workflow_status, handed_id))
-        return None if status is None else str(status.status)
+        """What its latest attempt is: ``DELAYED``, ``ENQUEUED``, ``PENDING``, ``SUCCESS`` or ``ERROR``.
+
+        None if it was never handed, or purged.
+        """
+        attempts = await self._call(partial(_attempts, handed_id))
+        return attempts[-1] if attempts else None
 
     def _enqueue(self, handed: tuple[Handed, ...]) -> None:
         now = self._clock.now()
         for one in handed:
             options = EnqueueOptions(
-                workflow_name=_WORKFLOW, queue_name=_QUEUE, workflow_id=one.id, app_version=_VERSION
+                workflow_name=_WORKFLOW, queue_name=_QUEUE, workflow_id=one.workflow_id, app_version=_VERSION
             )
             if one.due_at is not None and one.due_at > now:
                 options["delay_seconds"] = (one.due_at - now).total_seconds()
-            DBOS.enqueue_workflow_with_options(options, one.topic, one.id, json.dumps(one.payload))
+            DBOS.enqueue_workflow_with_options(options, one.topic, one.id, json.dumps(one.payload), one.failures)
 
     async def _call(self, work: Callable[[], T]) -> T:
         """One of DBOS's blocking calls, off the event loop, to its end even if cancelled."""
         return await self._loop.run_in_executor(self._callers, work)
 
-    def carry_out(self, topic: str, row_id: str, payload: str) -> None:
+    def carry_out(self, handed: Handed) -> None:
         """Called on a DBOS thread: run one advance on our event loop, and try again while the store is away."""
         delay_s = _RETRY_FIRST_S
         while not self._stopping.is_set():
             try:
-                asyncio.run_coroutine_threadsafe(
-                    self._advanced(topic, row_id, json.loads(payload)), self._loop
-                ).result()
+                asyncio.run_coroutine_threadsafe(self._advanced(handed), self._loop).result()
             except (StoreUnavailable, Conflict) as error:
-                log.warning("advance_put_off", row=row_id, topic=topic, why=str(error), again_in_s=delay_s)
+                log.warning("advance_put_off", row=handed.id, topic=handed.topic, why=str(error), again_in_s=delay_s)
                 self._stopping.wait(delay_s)
                 delay_s = min(delay_s * 2, _RETRY_LONGEST_S)
             except FutureCancelled:
@@ -166,17 +183,23 @@ class Engine:
         # Not an error of the workflow: it stays PENDING in DBOS's database, and the next start of the server runs it.
         raise Stopping
 
-    async def _advanced(self, topic: str, row_id: str, payload: JsonObject) -> None:
+    async def _advanced(self, handed: Handed) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._running.add(task)
         try:
-            await self._advance(topic, row_id, payload)
+            await self._advance(handed.topic, handed.id, handed.payload)
+            ADVANCES.labels(handed.topic, "done").inc()
         except (StoreUnavailable, Conflict):
+            ADVANCES.labels(handed.topic, "put_off").inc()
             raise
         except Exception:
-            log.exception("advance_failed", row=row_id, topic=topic)
-            raise
+            # A fault of ours, or of what is stored. It must neither be lost nor hold up others: it is tried again
+            # later and later, so that the next version of the server mends it.
+            ADVANCES.labels(handed.topic, "failed").inc()
+            wait = _FAILED_AGAIN[min(handed.failures, len(_FAILED_AGAIN) - 1)]
+            log.exception("advance_failed", row=handed.id, topic=handed.topic, again_in_s=wait.total_seconds())
+            await self.hand([replace(handed, failures=handed.failures + 1, due_at=self._clock.now() + wait)])
         finally:
             self._running.discard(task)
 
@@ -195,11 +218,11 @@ _current = _Current()
 
 
 @DBOS.workflow(name=_WORKFLOW, max_recovery_attempts=None)
-def _advance_workflow(topic: str, row_id: str, payload: str) -> None:
+def _advance_workflow(topic: str, row_id: str, payload: str, failures: int = 0) -> None:
     engine = _current.engine
     if engine is None:
         raise Stopping
-    engine.carry_out(topic, row_id, payload)
+    engine.carry_out(Handed(id=row_id, topic=topic, payload=json.loads(payload), failures=failures))
 
 
 def _launch(url: str, threads: int, polling_s: float, executor_id: str) -> None:
@@ -236,6 +259,11 @@ def _launch(url: str, threads: int, polling_s: float, executor_id: str) -> None:
 def _recover(executors: list[str]) -> list[object]:
     # DBOS offers this to its own supervisor only, under this name; it hands PENDING workflows back to the queue.
     return list(DBOS._recover_pending_workflows(executors))
+
+
+def _attempts(handed_id: str) -> list[str]:
+    found = DBOS.list_workflows(workflow_id_prefix=handed_id, load_input=False, load_output=False)
+    return [str(workflow.status) for workflow in found]
 
 
 def _purge(before: datetime) -> None:
