@@ -238,22 +238,8 @@ class SipPhone:
         await self._control.ask("ausrc", "ausine,440")
 
     def heard_s(self) -> float:
-        """How many seconds of sound, not silence, this call (or the last) has brought so far."""
-        frames = self._heard()
-        step = _HEARD_RATE_HZ // 10
-        tenths = (frames[start : start + step] for start in range(0, len(frames) - step + 1, step))
-        return sum(1 for part in tenths if sum(map(abs, part)) / step >= SOUND_LEVEL) / 10
-
-    def _heard(self) -> array.array[int]:
-        dumps = sorted(self._folder.glob("dump-*-dec.wav"), key=lambda path: path.stat().st_mtime)
-        if not dumps:
-            return array.array("h")
-        # The header's length is right only after the call; the samples are there before.
-        data = dumps[-1].read_bytes()[_WAV_HEADER_BYTES:]
-        samples = array.array("h", data[: len(data) // 2 * 2])
-        if sys.byteorder == "big":
-            samples.byteswap()
-        return samples
+        """How many seconds of sound, not silence, all its calls have brought so far."""
+        return sum(_sound_s(dump) for dump in self._folder.glob("dump-*-dec.wav"))
 
 
 class _Control(asyncio.Protocol):
@@ -408,6 +394,17 @@ def _last_words(folder: Path) -> str:
         words = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip() for line in lines]
         return "; ".join([word for word in words if word][-3:]) or "it said nothing"
     return "it said nothing"
+
+
+def _sound_s(dump: Path) -> float:
+    # The header's length is right only after the call; the samples are there before.
+    data = dump.read_bytes()[_WAV_HEADER_BYTES:]
+    samples = array.array("h", data[: len(data) // 2 * 2])
+    if sys.byteorder == "big":
+        samples.byteswap()
+    step = _HEARD_RATE_HZ // 10
+    tenths = (samples[start : start + step] for start in range(0, len(samples) - step + 1, step))
+    return sum(1 for part in tenths if sum(map(abs, part)) / step >= SOUND_LEVEL) / 10
 
 
 def _for_source(speech: Path, to: Path) -> float:

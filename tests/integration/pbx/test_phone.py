@@ -34,6 +34,13 @@ async def test_voice_goes_both_ways_and_keys_arrive_in_order(pbx: PrivatePbx, pr
         assert first.talking, "the call outlives what was said"
         await first.hang_up()
         await second.ended()
+        before_s = second.heard_s()
+        await first.dial("102")
+        await second.ringing()
+        await second.answer()
+        await eventually(lambda: _heard(second), lambda seconds: seconds > before_s + 0.5)
+        await second.hang_up()
+        await first.ended()
 
 
 async def test_hold_resume_and_blind_transfer(pbx: PrivatePbx, programs: Programs) -> None:
