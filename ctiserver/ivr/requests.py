@@ -108,6 +108,7 @@ class HandOver:
     do: Literal["queue", "dial", "voicemail"]
     target: str  #: the queue, the agent or number to dial; empty for a message
     options: Mapping[str, str | int | float]
+    announce: Phrase | None = None  #: what whoever is dialled hears before the key that accepts the call
 
 
 @dataclass(frozen=True, slots=True)

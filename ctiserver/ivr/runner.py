@@ -346,7 +346,7 @@ class FlowService:
         session = call.session
         if session is None:
             return CallerGone()
-        variables = await self._variables(request)
+        variables = await self._variables(session, request)
         if variables is None:
             return HandedBack("nobody")
         await self._tell_stage(call, session)
@@ -360,7 +360,7 @@ class FlowService:
         await self._end(session)
         return None
 
-    async def _variables(self, request: HandOver) -> dict[str, str | int] | None:
+    async def _variables(self, session: Session, request: HandOver) -> dict[str, str | int] | None:
         """The channel variables for a hand-over; None where there is nobody to dial."""
         options = request.options
         match request.do:
@@ -378,6 +378,9 @@ class FlowService:
                 if target is None:
                     return None
                 accept = str(options.get("accept_key", ""))
+                if accept and request.announce is not None:
+                    files = await self._files(session, request.announce)
+                    accept += "^" + "&".join(file.path for file in files) if files else ""
                 return {
                     **({"CTI_QUEUE": str(options["queue"])} if "queue" in options else {}),
                     "CTI_DIAL": target,

@@ -96,3 +96,58 @@ async def test_a_caller_who_hangs_up_in_any_node_ends_the_session_at_once(
                 assert loop.time() - began < 0.25, node  # the telephone's own process included
             assert [event for event, _ in server.ports.events[events:]] == ["call.left_unserved"]
         assert server.server.counts.failed == 0
+
+
+@pytest.mark.pbx
+async def test_a_person_on_call_takes_it_by_the_key_and_not_without(
+    pbx: PrivatePbx, programs: Programs, tmp_path: Path
+) -> None:
+    """accept_key and each_hears: who answers and presses nothing is nobody, as a mobile's voicemail would be."""
+    port = int(pbx.agi.rpartition(":")[2])
+    flows = tmp_path / "site"
+    flows.mkdir()
+    (flows / "night.flow.yaml").write_text(NIGHT, encoding="utf-8")
+    ports = MemoryPorts(agents={"agent1": "PJSIP/agent1"})
+    async with (
+        flow_server(tmp_path, flow="night", flows=flows, port=port, ports=ports, tone_s=0.5) as server,
+        SipPhone.agent(programs, pbx, "agent1") as agent,
+    ):
+        for keys, outcome in (("", "on_call nobody"), ("1", "on_call bye")):
+            async with SipPhone.caller(programs, pbx, "13800138000") as caller:
+                await caller.dial("4008001234")
+                await agent.ringing()
+                await agent.answer()
+                if keys:
+                    await agent.press(keys)
+
+                    async def talks() -> str:
+                        return await pbx.cli("bridge show all")
+
+                    await eventually(talks, lambda text: "simple_bridge" in text or "native" in text, within_s=8.0)
+                    await agent.hang_up()
+
+                async def path() -> list[str]:
+                    return paths(server)
+
+                await eventually(path, lambda seen, outcome=outcome: outcome in seen, within_s=20.0)
+                await caller.ended()
+        assert server.server.counts.failed == 0
+
+
+NIGHT = """\
+schema: callflow/1
+flow: night
+version: "1"
+languages: [en]
+start: on_call
+on_error: bye
+nodes:
+  on_call:
+    kind: dial
+    to: {person: agent1}
+    ring: 10s
+    accept_key: "1"
+    each_hears: {en: Press one to take it.}
+    on: {bye: bye, nobody: bye}
+  bye: {kind: hangup, prompt: {en: Goodbye.}}
+"""

@@ -217,12 +217,8 @@ class Dial(NodeBase):
         options: dict[str, str | int | float] = {"ring_s": self.ring.total_seconds(), "as": kind}
         if self.accept_key is not None:
             options["accept_key"] = self.accept_key
-            options["each_hears"] = self._heard_before(visit)
-        return HandOver("dial", target, options)
-
-    def _heard_before(self, visit: Visit) -> str:
-        prompt = (self.each_hears or {}).get(visit.language)
-        return prompt.text if prompt is not None and prompt.fixed else ""
+        announce = visit.speak(self.each_hears, "each_hears").phrases[0] if self.each_hears is not None else None
+        return HandOver("dial", target, options, announce)
 
     def answered(self, visit: Visit, answer: Answer) -> Move:
         match answer:

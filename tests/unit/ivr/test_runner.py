@@ -202,7 +202,9 @@ async def test_a_prompt_without_barge_in_goes_on_where_the_key_stopped_it(tmp_pa
         assert offsets == ["0", "1200", "0", "1200"]  # both languages, each resumed
         assert asterisk.variables["CTI_DO"] == "dial"
         assert asterisk.variables["CTI_DIAL"].startswith("Local/139")
-        assert asterisk.variables["CTI_DIAL_OPTIONS"] == "U(cti-accept^1)"
+        key, file = asterisk.variables["CTI_DIAL_OPTIONS"].removeprefix("U(cti-accept^").removesuffix(")").split("^")
+        assert key == "1"
+        assert Path(f"{file}.wav").exists()
 
 
 async def test_nobody_to_dial_is_nobody(tmp_path: Path) -> None:
