@@ -153,13 +153,13 @@ class MemberRangOut(NamedTuple):
 
 
 class BridgeEntered(NamedTuple):
-    """BridgeEnter. ``holding``: nobody hears anybody, as in a parking lot; ``count``: how many are in it now."""
+    """BridgeEnter. ``holding``: nobody hears anybody, as in a parking lot; ``occupants``: how many are in it now."""
 
     at: float | None
     who: Who
     bridge: str
     holding: bool
-    count: int
+    occupants: int
 
 
 class BridgeLeft(NamedTuple):

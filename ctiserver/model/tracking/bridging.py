@@ -23,8 +23,8 @@ def bridge_entered(book: Book, signal: s.BridgeEntered) -> None:
         if other.call is not leg.call:
             book.merge(*older_first(other.call, leg.call), signal.at)
     room[leg.uniqueid] = leg
-    if leg.call.reconstructed and signal.count > len(room):
-        book.unseen[signal.bridge] = signal.count - len(room)
+    if leg.call.reconstructed and signal.occupants > len(room):
+        book.unseen[signal.bridge] = signal.occupants - len(room)
     settle(book, signal.bridge, signal.at)
 
 
