@@ -79,6 +79,8 @@ class WebSettings(Written):
     public_url: str = ""  #: as browsers see it; empty: http://host:port
     session_hours: Annotated[float, Field(gt=0, le=720)] = 12.0
     websocket_queue: Annotated[int, Field(ge=8, le=10_000)] = 256
+    metrics_allow: tuple[IPv4Network | IPv6Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+    """Who may read /metrics, and why /readyz says no; never through a reverse proxy."""
 
 
 class PromptSettings(Written):

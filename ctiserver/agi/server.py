@@ -54,6 +54,11 @@ class AgiServer:
         """Calls being served now."""
         return self._calls
 
+    @property
+    def port(self) -> int | None:
+        """The port that is open now; None while none is."""
+        return self._port if self._listening.is_set() else None
+
     async def listening(self) -> int:
         """Wait until the port is open; returns its number."""
         await self._listening.wait()

@@ -31,6 +31,9 @@ from ctiserver.features.dispatch.advance import Advance
 from ctiserver.features.dispatch.http import DispatchHttp
 from ctiserver.features.dispatch.service import Dispatch
 from ctiserver.features.dispatch.workflow import Workflow
+from ctiserver.features.operations.health import Health
+from ctiserver.features.operations.http import OperationsHttp
+from ctiserver.features.operations.measures import Measures
 from ctiserver.features.queues import push as queues_push
 from ctiserver.features.queues.http import QueuesHttp
 from ctiserver.features.queues.service import Queues
@@ -214,6 +217,11 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             calls=calls,
             queues=queues,
             dispatch=dispatch,
+            operations=OperationsHttp(
+                Health(database, agi, links, workflow_runs=workflow.ready.is_set),
+                Measures(database, agi, hub, links, clock),
+                settings.web.metrics_allow,
+            ),
         )
         await agents.load()
         await stack.enter_async_context(web.running())
@@ -280,6 +288,7 @@ def _web_server(
     calls: CallLogService,
     queues: Queues,
     dispatch: Dispatch,
+    operations: OperationsHttp,
 ) -> WebServer:
     calls_http = CallsHttp(database, calls)
     contacts_http = ContactsHttp(database, contacts)
@@ -318,6 +327,7 @@ def _web_server(
             *records_http.routes(),
             *pops_http.routes(),
             *dispatch_http.routes(),
+            *operations.routes(),
         ],
         refusals=REFUSALS,
     )

@@ -31,7 +31,7 @@ def command() -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="Where the files go; without it, prompts.cache_dir.")
 @click.option("--language", "languages", multiple=True, help="Only these languages.")
 def render(config: Path | None, out: Path | None, languages: tuple[str, ...]) -> None:
-    """Speak what the site's flows and agents' phones say and nobody has spoken yet; exit status 2 if something could not be spoken."""
+    """Speak what flows and agents' phones say and nobody has spoken yet; exits with 2 if something could not be."""
     settings = load_settings(config or shipped("config", "ctiserver.yaml"))
     texts = [
         text

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -141,7 +141,9 @@ class PbxLink(Actions):
         self._booted = asyncio.Event()
         self._ready = asyncio.Event()
         self._started: str | None = None
+        self._consumed: Counter[str] = Counter()
         self.version = ""
+        self.since = clock.now()  #: since when the link is what it is now: up, or down and what is known gets old
 
     @property
     def name(self) -> PbxName:
@@ -164,6 +166,15 @@ class PbxLink(Actions):
     def members(self) -> list[MemberChanged]:
         """Every seat in every queue, as app_queue has it now."""
         return list(self._intake.seats.known.values())
+
+    @property
+    def calls_now(self) -> int:
+        """How many calls go on, as far as is known."""
+        return len(self._intake.tracker.going_on())
+
+    def consumed(self) -> Mapping[str, int]:
+        """How many events of each name were taken in since the start."""
+        return self._consumed
 
     def counters(self) -> Mapping[str, int]:
         """Since the start: what could not be read, what broke, what was about channels that are not known."""
@@ -245,6 +256,8 @@ class PbxLink(Actions):
             self._down()
 
     def _down(self) -> None:
+        if self.up:
+            self.since = self._clock.now()
         self._ready.clear()
         PBX_UP.labels(self._name).set(0)
         self._protocol = None
@@ -305,11 +318,13 @@ class PbxLink(Actions):
         for message in waiting or ():
             self._heard(message)
         self._ready.set()
+        self.since = now
         PBX_UP.labels(self._name).set(1)
         epoch = epoch_of(now, self._uptime or "")
         self._bus.publish(PbxUp(pbx=self._name, at=now, version=self.version, epoch=epoch))
 
     def _heard(self, message: Message) -> None:
+        self._consumed[message.name] += 1
         if message.name == "FullyBooted":
             self._uptime = message.get("Uptime")
             self._booted.set()

@@ -78,6 +78,14 @@ class Outbox:
             statement = statement.where(table.c.due_at <= due_by)
         return [rows.build(OutboxRow, row) for row in await self._connection.execute(statement)]
 
+    async def waiting_count(self) -> int:
+        """How many rows of any topic are not yet handed on."""
+        table = tables.outbox
+        found = await self._connection.execute(
+            sa.select(sa.func.count()).select_from(table).where(table.c.handed_at.is_(None))
+        )
+        return int(found.scalar_one())
+
     async def by_key(self, key: str) -> OutboxRow | None:
         found = await self._connection.execute(sa.select(tables.outbox).where(tables.outbox.c.key == key))
         row = found.one_or_none()

@@ -13,6 +13,7 @@ from typing import Any, cast
 from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse, CookieJar, TCPConnector
 from argon2 import PasswordHasher
 
+from ctiserver.agi.server import AgiServer
 from ctiserver.app import composition
 from ctiserver.bus import Bus
 from ctiserver.clock import Clock, SystemClock
@@ -22,6 +23,9 @@ from ctiserver.features.calls.service import CallLogService
 from ctiserver.features.contacts.service import Contacts
 from ctiserver.features.dispatch import push as dispatch_push
 from ctiserver.features.dispatch.service import Dispatch
+from ctiserver.features.operations.health import Health
+from ctiserver.features.operations.http import OperationsHttp
+from ctiserver.features.operations.measures import Measures
 from ctiserver.features.queues import push as queues_push
 from ctiserver.features.queues.service import Queues
 from ctiserver.features.records import push as records_push
@@ -46,7 +50,7 @@ from ctiserver.model.ids import CallId, Interface, Linkedid, PbxName, QueueName,
 from ctiserver.model.person import Role
 from ctiserver.pbx.port import Pbx
 from ctiserver.resources import shipped
-from ctiserver.settings import Settings, WebSettings
+from ctiserver.settings import AgiSettings, Settings, WebSettings
 from ctiserver.site import Site, load_site
 from ctiserver.store.database import Database
 from ctiserver.web.hub import Hub
@@ -270,6 +274,7 @@ async def desk(
         calls = CallLogService(database, bus, clock)
         queues = Queues(bus, clock, site, changed=lambda state: queues_push.publish(hub, state))
         dispatch = Dispatch(database, clock, lambda _, orders: dispatch_push.publish(hub, orders))
+        agi = AgiServer(AgiSettings(port=0), {}, clock)
         # The routes, topics and rules are those that `ctiserver serve` has, so that the access matrix is the real one.
         server = composition._web_server(
             Settings(web=web or WebSettings(port=0)),
@@ -285,14 +290,21 @@ async def desk(
             calls=calls,
             queues=queues,
             dispatch=dispatch,
+            operations=OperationsHttp(
+                Health(database, agi, {}, workflow_runs=lambda: True),
+                Measures(database, agi, hub, {}, clock),
+                (web or WebSettings()).metrics_allow,
+            ),
         )
         async with server.running(), asyncio.TaskGroup() as group:
             services = [agents.run, records.run, pops.run, calls.run, queues.run]
             tasks = [group.create_task(service()) for service in services]
-            await asyncio.sleep(0)
+            listening = group.create_task(agi.run())
+            await agi.listening()
             yield Desk(server.url, server, hub, bus, pbx, database, site, users, agents, contacts, records, pops)
             bus.close()
             await asyncio.wait(tasks, timeout=5)
+            listening.cancel()
 
 
 class Browser:

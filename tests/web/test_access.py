@@ -24,6 +24,9 @@ ANYBODY = {*ROLES, "nobody"}
 ROUTES: dict[str, set[str]] = {
     "GET /": ANYBODY,
     "GET /ws": ANYBODY,  # a ticket opens it
+    "GET /healthz": ANYBODY,
+    "GET /readyz": ANYBODY,
+    "GET /metrics": ANYBODY,  # from the networks of web.metrics_allow
     "POST /api/v1/tickets": EVERYBODY,
     "GET /api/v1/session": ANYBODY,
     "POST /api/v1/session": ANYBODY,
@@ -51,6 +54,8 @@ ROUTES: dict[str, set[str]] = {
     "GET /api/v1/records/{record_id}": EVERYBODY,
     "PATCH /api/v1/records/{record_id}": DESK,
     "POST /api/v1/records/{record_id}/disposition": DESK,
+    "POST /api/v1/records/{record_id}/events": DESK,
+    "POST /api/v1/records/{record_id}/call-off": LEAD,
     "GET /api/v1/record-types": EVERYBODY,
     "GET /api/v1/dispositions": EVERYBODY,
     "GET /api/v1/pops/mine": DESK,

@@ -12,6 +12,7 @@ from ctiserver.clock import Clock
 from ctiserver.features.dispatch.advance import TIMER, TOPICS, Advance
 from ctiserver.features.dispatch.engine import Engine, Handed
 from ctiserver.features.dispatch.relay import Relay
+from ctiserver.model.json_value import JsonObject
 from ctiserver.settings import WorkflowSettings
 from ctiserver.store.database import Database
 from ctiserver.store.faults import StoreUnavailable
@@ -41,7 +42,7 @@ class Workflow:
         self._clock = clock
         self._url = url
         self._settings = settings
-        self.ready = asyncio.Event()  #: set once the engine runs
+        self.ready = asyncio.Event()  #: set while the engine runs
 
     async def run(self) -> None:
         """Run until cancelled; a supervised service.
@@ -58,10 +59,13 @@ class Workflow:
         ) as engine:
             self.ready.set()
             relay = Relay(self._database, TOPICS, lambda rows: _receive(engine, rows), self._clock)
-            async with asyncio.TaskGroup() as group:
-                group.create_task(relay.run(), name="workflow-relay")
-                group.create_task(_every(_BEAT_EVERY_S, lambda: self.beat(engine)), name="workflow-beat")
-                group.create_task(_every(_SWEEP_EVERY_S, lambda: self.sweep(engine)), name="workflow-sweep")
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(relay.run(), name="workflow-relay")
+                    group.create_task(_every(_BEAT_EVERY_S, lambda: self.beat(engine)), name="workflow-beat")
+                    group.create_task(_every(_SWEEP_EVERY_S, lambda: self.sweep(engine)), name="workflow-sweep")
+            finally:
+                self.ready.clear()
 
     async def beat(self, engine: Engine) -> None:
         """Say that this executor lives, and carry on what those had begun that don't any more."""
@@ -86,7 +90,8 @@ class Workflow:
             if status not in ("DELAYED", "ENQUEUED", "PENDING"):
                 log.warning("timer_handed_again", process=timer.process_id, key=timer.key, engine_had=status)
                 await engine.cancel([timer.id])
-                await engine.signal(timer.id, TIMER, {"process_id": timer.process_id, "key": timer.key})
+                payload: JsonObject = {"process_id": timer.process_id, "key": timer.key}
+                await engine.hand([Handed(id=timer.id, topic=TIMER, payload=payload)])
         stale = [timer.id for timer in ended]
         await engine.cancel(stale)
         await engine.purge(now - _KEEP)

@@ -1,0 +1,65 @@
+"""``/healthz``, ``/readyz``, ``/metrics``: for those who watch over the server, without a log-in."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from ctiserver.features.operations.health import Health
+from ctiserver.features.operations.measures import Measures
+from ctiserver.web.access import PUBLIC
+from ctiserver.web.problems import NotAllowed
+from ctiserver.web.routes import Route, json_answer
+
+#: What reverse proxies add. A request with any of them was not sent by whom it seems to come from.
+_BY_PROXY = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
+
+
+class OperationsHttp:
+    """Routes over the server's own state."""
+
+    def __init__(self, health: Health, measures: Measures, allow: tuple[IPv4Network | IPv6Network, ...]) -> None:
+        """``allow``: from where figures and reasons may be read; everybody may know whether the server is ready."""
+        self._health = health
+        self._measures = measures
+        self._allow = allow
+
+    def routes(self) -> list[Route]:
+        return [
+            Route(method="GET", path="/healthz", handler=self._alive, roles=PUBLIC),
+            Route(method="GET", path="/readyz", handler=self._ready, roles=PUBLIC),
+            Route(method="GET", path="/metrics", handler=self._metrics, roles=PUBLIC),
+        ]
+
+    async def _alive(self, _: web.Request) -> web.Response:
+        """The process lives and its loop turns; whatever else is wrong, a restart would not mend it."""
+        return json_answer({"status": "alive"})
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        found = await self._health.readiness()
+        said: dict[str, object] = {"status": found.status}
+        if self._is_allowed(request):
+            said["reasons"] = list(found.reasons)
+            said["agi_port"] = found.agi_port
+            said["pbxs"] = {
+                pbx.name: {"up": pbx.up, "since": pbx.since.isoformat(), "version": pbx.version} for pbx in found.pbxs
+            }
+        return json_answer(said, status=503 if found.reasons else 200)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        if not self._is_allowed(request):
+            raise NotAllowed("metrics are not for this address: setting web.metrics_allow")
+        return web.Response(body=await self._measures.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    def _is_allowed(self, request: web.Request) -> bool:
+        try:
+            address = ip_address(request.remote or "")
+        except ValueError:
+            return False
+        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        return not any(name in request.headers for name in _BY_PROXY) and any(
+            address in network for network in self._allow
+        )
