@@ -107,6 +107,7 @@ class Leg:
     member: Interface | None = None  #: as which member
     ringing: bool = False
     ring_since: float | None = None
+    answered: bool = False  #: was rung, or picked up, and is through or about to be
     connected: bool = False
     served: bool = False  #: talked with the caller
     visit: Visit | None = None

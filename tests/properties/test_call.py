@@ -185,6 +185,21 @@ class OnePbx(RuleBasedStateMachine):
         call.queued = False
         call.visits.append("timeout")
 
+    @precondition(lambda self: any(c.queued for c in self.open.values()))
+    @rule(data=st.data())
+    def leaves_by_a_key(self, data: st.DataObject) -> None:
+        call = self.pick(data, lambda c: c.queued)
+        rung, call.ringing = call.ringing, None
+        if rung is not None:
+            self.say(s.DialEnded(self.at(), rung.who, "CANCEL"))
+        [left] = self.say(s.QueueLeft(self.at(), call.caller, REPAIR))
+        assert isinstance(left, CallerLeftQueue)
+        assert (left.outcome, left.interface) == ("key", None)
+        if rung is not None:
+            self.say(s.ChannelEnded(self.at(), rung.who, 0))
+        call.queued = False
+        call.visits.append("key")
+
     @precondition(lambda self: any(c.agent for c in self.open.values()))
     @rule(data=st.data())
     def hold_or_back(self, data: st.DataObject) -> None:
@@ -245,8 +260,8 @@ class OnePbx(RuleBasedStateMachine):
         assert list(summary.answered_by) == call.answered_by
         assert [visit.outcome for visit in summary.queue_visits] == call.visits
         assert summary.hangup_by == "caller"
-        expected = "answered" if call.answered_by else call.visits[-1] if call.visits else "ivr"
-        assert summary.outcome == expected
+        last = call.visits[-1] if call.visits else "key"
+        assert summary.outcome == ("answered" if call.answered_by else "ivr" if last == "key" else last)
         talk = Counter[str]()
         for segment in summary.segments:
             if segment.kind == "talk":

@@ -81,6 +81,7 @@ def dial_ended(book: Book, signal: s.DialEnded) -> None:
         return
     call = leg.call
     answered = signal.status == "ANSWER"
+    leg.answered = leg.answered or answered
     if leg.queue is None and not (leg.first and answered) and not (leg.twin is not None and leg.twin.queue):
         call.dial_status = signal.status
     if leg.ringing:
@@ -125,6 +126,7 @@ def picked_up(book: Book, signal: s.PickedUp) -> None:
         ring_ended(book, target, signal.at, "cancelled")
     rung = target.twin if target.local and target.twin is not None else target
     leg.queue = rung.queue
+    leg.answered = True
     if leg.call is not target.call:
         book.merge(target.call, leg.call, signal.at)
 

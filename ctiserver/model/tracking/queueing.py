@@ -71,8 +71,7 @@ def queue_left(book: Book, signal: s.QueueLeft) -> None:
     outcome = leg.visit.outcome
     if outcome == "unknown":
         # Nobody gave up: either somebody answered (AgentConnect may come after), or a key led out of the queue.
-        rung = (other for other in leg.call.live.values() if other.queue == signal.queue and not other.local)
-        answered = any(not other.ringing and not other.ending for other in rung)
+        answered = _answering(leg.call, leg.visit) is not None
         outcome = "answered" if answered else "abandoned" if leg.ending else "key"
     leave_queue(book, leg, signal.at, outcome)
 
@@ -82,7 +81,7 @@ def leave_queue(book: Book, leg: Leg, at: float | None, outcome: QueueOutcome) -
     assert visit is not None
     visit.left, visit.outcome, visit.open = at, outcome, False
     if outcome == "answered" and visit.agent is None:
-        visit.agent = _answering(book, leg.call, visit)
+        visit.agent = _answering(leg.call, visit)
     leg.turn(None if leg.ending or outcome == "answered" else "ivr", at, passing=True)
     book.emit(
         CallerLeftQueue,
@@ -96,10 +95,10 @@ def leave_queue(book: Book, leg: Leg, at: float | None, outcome: QueueOutcome) -
     )
 
 
-def _answering(book: Book, call: Call, visit: Visit) -> Interface | None:
+def _answering(call: Call, visit: Visit) -> Interface | None:
     """The phone, of those this queue rang, that has answered: the real one, never a Local half."""
     for leg in reversed(call.legs):
-        if not leg.local and leg.queue == visit.queue and not leg.ringing and not leg.ended and not leg.ending:
+        if leg.queue == visit.queue and leg.answered and not leg.local and not leg.ended:
             return leg.interface
     return None
 
@@ -139,7 +138,7 @@ def member_answered(book: Book, signal: s.MemberAnswered) -> None:
     leg.member = signal.member if leg.local or is_local(signal.member) else leg.interface
     for visit in reversed(caller.call.visits):
         if visit.queue == signal.queue:
-            visit.agent = _answering(book, caller.call, visit) if leg.local else leg.interface
+            visit.agent = _answering(caller.call, visit) if leg.local else leg.interface
             if caller.visit is not visit:
                 visit.outcome = "answered"
             break
