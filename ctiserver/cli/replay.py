@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 
 import click
+import structlog
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -37,6 +38,9 @@ def command(file: str, as_lines: bool, pbx: str, trunks: tuple[str, ...]) -> Non
 
     FILE holds raw AMI bytes, or JSON events (one object a line, or one array); .xz is unpacked.
     """
+    if not structlog.is_configured():
+        # Standard output is for calls alone; what breaks our code is told on the other.
+        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     known = frozenset(Interface(trunk) for trunk in trunks) if trunks else None
     replay = Replay(PbxName(pbx), Sides(trunks=known))
     calls = replay.summaries(read_chunks(file, sys.stdin.buffer))

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from ctiserver.cli.replay import command
 from ctiserver.errors import UserFault
-from ctiserver.pbx.codec import AmiDecoder
+from ctiserver.pbx.codec import AmiDecoder, Message
 
 RECORDINGS = Path(__file__).parent.parent.parent / "protocol" / "recordings"
 ANSWERED = RECORDINGS / "answered.ami"
@@ -85,6 +85,17 @@ def test_rubbish_is_counted_on_stderr() -> None:
     result = replay("-", "--json", stdin=b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + ANSWERED.read_bytes())
     assert result.stderr == "unparsable parts: 2\n"
     assert len(result.stdout.splitlines()) == 1
+
+
+def test_what_breaks_our_code_is_counted_and_told_on_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(message: Message) -> None:
+        raise RuntimeError("a bug of ours")
+
+    monkeypatch.setattr("ctiserver.pbx.intake.translate", broken)
+    result = replay("-", "--json", stdin=ANSWERED.read_bytes())
+    assert result.stdout == ""
+    assert "a bug of ours" in result.stderr
+    assert "unparsable parts: " in result.stderr
 
 
 def test_a_call_that_goes_on_is_shown_incomplete() -> None:
