@@ -10,6 +10,7 @@ import pytest
 
 from ctiserver.clock import SystemClock
 from ctiserver.errors import UserFault
+from ctiserver.features.dispatch import engine
 from ctiserver.features.dispatch.advance import SIGNAL, Advance
 from ctiserver.features.dispatch.service import NotYours, UnknownOutcome
 from ctiserver.model.ids import AgentId, Interface, RecordId, UserId
@@ -223,6 +224,42 @@ async def test_what_comes_too_late_stands_on_the_timeline_and_changes_nothing(di
         await uow.outbox.add(SIGNAL, "late", late, CLOCK.now())
     await noted(dispatch.database, record, "came_too_late")
     assert (await dispatch.closed(record.id)).revision == closed.revision
+
+
+async def test_the_desk_reports_what_may_happen_at_any_time(dispatch: Running) -> None:
+    (mia,) = await people(dispatch.database, "mia")
+    record, _ = await begun(dispatch)
+    with pytest.raises(IllegalAct, match="knows 'nonsense'"):
+        await dispatch.dispatch.report(record.id, "nonsense", mia)
+    await dispatch.dispatch.report(record.id, "cancelled_by_customer", mia)
+    assert (await dispatch.closed(record.id)).resolution == "cancelled"
+    with pytest.raises(IllegalAct, match="under way"):
+        await dispatch.dispatch.report(record.id, "cancelled_by_customer", mia)
+
+
+async def test_a_supervisor_calls_a_process_off_and_says_why(dispatch: Running) -> None:
+    (mia,) = await people(dispatch.database, "mia")
+    record, _ = await begun(dispatch)
+    with pytest.raises(UserFault, match="needs a reason"):
+        await dispatch.dispatch.call_off(record.id, mia, " ")
+    await dispatch.dispatch.call_off(record.id, mia, "opened by mistake")
+    assert (await dispatch.closed(record.id)).resolution == "cancelled"
+    (order,) = await dispatch.orders(record.id)
+    assert (order.state, order.result) == ("cancelled", {"reason": "opened by mistake"})
+    with pytest.raises(IllegalAct, match="under way"):
+        await dispatch.dispatch.call_off(record.id, mia, "again")
+
+
+async def test_a_timer_that_the_engine_lost_is_handed_on_again(dispatch: Running) -> None:
+    record, _ = await begun(dispatch)
+    async with dispatch.database.unit_of_work() as uow:
+        (process,) = await uow.processes.of_record(record.id)
+        await uow.timers.add(process.id, "visit/1:late@lost", CLOCK.now() - timedelta(hours=1), CLOCK.now())
+    assert engine._current.engine is not None
+    await dispatch.workflow.sweep(engine._current.engine)
+    await noted(dispatch.database, record, "order_late")
+    await dispatch.workflow.sweep(engine._current.engine)
+    assert [kind for kind, _ in await timeline(dispatch.database, record)].count("order_late") == 1
 
 
 async def test_a_process_that_is_not_known_is_told_of(dispatch: Running) -> None:

@@ -119,16 +119,8 @@ class Engine:
                 await engine._call(partial(DBOS.destroy, workflow_completion_timeout_sec=0))
                 _current.engine = None
 
-    async def start(self, process_id: str, topic: str, payload: JsonObject) -> None:
-        """Begin a process; again with the same id is the same one."""
-        await self.hand([Handed(id=process_id, topic=topic, payload=payload)])
-
-    async def signal(self, event_id: str, topic: str, payload: JsonObject, due_at: datetime | None = None) -> None:
-        """Tell a process something, now or at ``due_at``; again with the same id is the same signal."""
-        await self.hand([Handed(id=event_id, topic=topic, payload=payload, due_at=due_at)])
-
     async def hand(self, handed: Sequence[Handed]) -> None:
-        """Keep all of these, durably, before this returns."""
+        """Start, signal, remind: keep all of these, durably, before this returns. The same id again is the same."""
         await self._call(partial(self._enqueue, tuple(handed)))
 
     async def cancel(self, ids: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from ctiserver.features.dispatch.service import Dispatch, NotYours, UnknownOutcome
 from ctiserver.model.contact import Contact
-from ctiserver.model.ids import UserId, WorkOrderId
+from ctiserver.model.ids import RecordId, UserId, WorkOrderId
 from ctiserver.model.json_value import Json, JsonObject
 from ctiserver.model.person import Role
 from ctiserver.model.record import Record
@@ -19,7 +19,7 @@ from ctiserver.model.work_order import IllegalAct, WorkOrder
 from ctiserver.site import Site
 from ctiserver.store.database import Database
 from ctiserver.store.unit_of_work import UnitOfWork
-from ctiserver.web.access import EVERYBODY, Intent, Person, person_of
+from ctiserver.web.access import DESK, EVERYBODY, SUPERVISORS, Intent, Person, person_of
 from ctiserver.web.problems import Conflict, Invalid, NotFound
 from ctiserver.web.routes import Body, Route, json_answer, read_body
 
@@ -47,6 +47,18 @@ class CompleteBody(Body):
     """What else the order came to, such as ``labour`` or ``parts``; amounts are decimals as text."""
 
 
+class EventBody(Body):
+    """POST /api/v1/records/{record_id}/events"""
+
+    event: Annotated[str, Field(min_length=1, max_length=40)]  #: a name of the process's ``any_time``
+
+
+class CallOffBody(Body):
+    """POST /api/v1/records/{record_id}/call-off"""
+
+    reason: Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
+
+
 class AssignBody(Body):
     """POST …/assign"""
 
@@ -62,7 +74,7 @@ class DispatchHttp:
         self._site = site
 
     def routes(self) -> list[Route]:
-        order = "/api/v1/work-orders/{order_id}"
+        order, record = "/api/v1/work-orders/{order_id}", "/api/v1/records/{record_id}"
         return [
             Route(method="GET", path="/api/v1/work-orders", handler=self._list, roles=EVERYBODY),
             Route(method="GET", path=order, handler=self._show, roles=EVERYBODY),
@@ -74,6 +86,8 @@ class DispatchHttp:
             Route(method="POST", path=f"{order}/resume", handler=self._resume, roles=EVERYBODY),
             Route(method="POST", path=f"{order}/complete", handler=self._complete, roles=EVERYBODY),
             Route(method="POST", path=f"{order}/assign", handler=self._assign, roles=DISPATCHERS),
+            Route(method="POST", path=f"{record}/events", handler=self._report, roles=DESK),
+            Route(method="POST", path=f"{record}/call-off", handler=self._call_off, roles=SUPERVISORS),
         ]
 
     async def may_reach(self, person: Person, order_id: str, intent: Intent) -> bool:
@@ -134,6 +148,24 @@ class DispatchHttp:
         if to is None or not to.active:
             raise Invalid(f"nobody logs in as {body.to}", {"to": "unknown"})
         return await self._acted(self._dispatch.assign(_id(request), to.id, _me(request)))
+
+    async def _report(self, request: web.Request) -> web.Response:
+        body = await read_body(request, EventBody)
+        record_id = RecordId(request.match_info["record_id"])
+        try:
+            await self._dispatch.report(record_id, body.event, _me(request))
+        except IllegalAct as error:
+            raise Conflict(str(error)) from None
+        return json_answer({}, status=202)
+
+    async def _call_off(self, request: web.Request) -> web.Response:
+        body = await read_body(request, CallOffBody)
+        record_id = RecordId(request.match_info["record_id"])
+        try:
+            await self._dispatch.call_off(record_id, _me(request), body.reason)
+        except IllegalAct as error:
+            raise Conflict(str(error)) from None
+        return json_answer({}, status=202)
 
     async def _acted(self, act: Awaitable[WorkOrder]) -> web.Response:
         try:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
 from ctiserver.features.dispatch.advance import SIGNAL
+from ctiserver.features.dispatch.definitions import revived
 from ctiserver.model import work_order
 from ctiserver.model.ids import RecordId, UserId, WorkOrderId, new_ulid
 from ctiserver.model.json_value import Json, JsonObject
@@ -117,6 +118,43 @@ class Dispatch:
             record = await self._note(uow, order, actor, "order_assigned", {"assignee": person.login})
         self._changed(record, [order])
         return order
+
+    async def report(self, record_id: RecordId, event: str, by: UserId) -> None:
+        """Tell the record's processes of something that may happen at any time, such as ``cancelled_by_customer``.
+
+        Raises NotFound; IllegalAct if no running process of the record knows such an event.
+        """
+        async with self._database.unit_of_work() as uow:
+            record = await uow.records.get(record_id)
+            actor = await uow.users.get(by)
+            running = [one for one in await uow.processes.of_record(record_id) if one.status == "running"]
+            if not any(event in revived(process.definition).any_time for process in running):
+                raise IllegalAct(f"no process of {record.number} is under way that knows {event!r}")
+            await self._tell_all(uow, record, actor, {"event": event})
+        self._changed(record, [])
+
+    async def call_off(self, record_id: RecordId, by: UserId, reason: str) -> None:
+        """Cancel the record's processes: open orders are withdrawn, and the record is closed as cancelled.
+
+        Raises NotFound; IllegalAct if none is under way; UserFault without a reason.
+        """
+        if not reason.strip():
+            raise UserFault("calling a process off needs a reason", where="reason", fix="Say why")
+        async with self._database.unit_of_work() as uow:
+            record = await uow.records.get(record_id)
+            actor = await uow.users.get(by)
+            if not any(process.status == "running" for process in await uow.processes.of_record(record_id)):
+                raise IllegalAct(f"no process of {record.number} is under way")
+            await self._tell_all(uow, record, actor, {"cancel": reason})
+        self._changed(record, [])
+
+    async def _tell_all(self, uow: UnitOfWork, record: Record, actor: User, what: JsonObject) -> None:
+        now = self._clock.now()
+        entry = TimelineEntry(
+            id=new_ulid(now), record_id=record.id, at=now, actor=f"user:{actor.login}", kind="process_told", data=what
+        )
+        await uow.records.note(entry)
+        await uow.outbox.add(SIGNAL, f"told/{entry.id}", {"record_id": record.id, **what}, now)
 
     async def _act(
         self,
