@@ -157,7 +157,8 @@ def test_shipped_flows_are_right() -> None:
         assert check(load_flow(path), names) == [], path
 
 
-def test_a_thousand_nodes_are_checked_in_a_second() -> None:
+def test_a_thousand_nodes_are_checked_in_seconds() -> None:
+    """The bench measures it (half a second); here it must not become quadratic."""
     import time
 
     nodes = "".join(
@@ -167,4 +168,4 @@ def test_a_thousand_nodes_are_checked_in_a_second() -> None:
     flow = flow_of(nodes.replace("n1000", "good"), start="n0")
     began = time.process_time()
     check(flow, NAMES)
-    assert time.process_time() - began < 1.0
+    assert time.process_time() - began < 3.0
