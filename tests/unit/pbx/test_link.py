@@ -130,7 +130,7 @@ async def test_a_talk_is_known_after_the_snapshot() -> None:
 
 
 async def test_what_is_not_consumed_is_counted_by_name() -> None:
-    async with fake_ami() as pbx, linked(pbx, name="counted", ping_every_s=0.01) as (link, listening):
+    async with fake_ami() as pbx, linked(pbx, name="counted") as (link, listening):
         await pbx.say(event("RTCPSent", Channel="x") * 3)
         await pbx.say(event("Newchannel", **channel("1795288453.7")))
         await listening.first(CallStarted)
