@@ -339,7 +339,7 @@ def _handlers(c: _Checker) -> Iterator[Problem]:
                 ("nodes", name),
                 "CF-050",
                 f"on_hangup leads to the {node.kind} {name!r}, and nobody is there to hear it",
-                "after a hang-up only set, branch, hours, service_record, event and hangup run",
+                "after a hang-up only set, branch, hours, lookup, service_record, event and hangup run",
             )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ctiserver.ivr.loader import Flow
-from ctiserver.ivr.nodes.leaving import Queue, Voicemail
+from ctiserver.ivr.nodes.leaving import Voicemail
 from ctiserver.ivr.nodes.listening import ListeningNode
 from ctiserver.ivr.nodes.speaking import Hangup, Play, Say
 from ctiserver.ivr.speech import spoken_length_s
@@ -182,4 +182,4 @@ def is_served(flow: Flow, name: str) -> bool:
     node = flow.nodes[name]
     if isinstance(node, Hangup):
         return node.prompt is not None
-    return node.hands_over or isinstance(node, Queue)
+    return node.hands_over

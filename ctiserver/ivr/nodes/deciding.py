@@ -106,6 +106,7 @@ class Lookup(NodeBase):
     within: Duration = timedelta(seconds=2)
 
     main_outcome: ClassVar[str | None] = None
+    silent: ClassVar[bool] = True
 
     @model_validator(mode="after")
     def _url(self) -> Lookup:
