@@ -18,6 +18,7 @@ from ctiserver.model.json_value import JsonObject
 from ctiserver.model.person import Agent
 from ctiserver.model.record import Record
 from ctiserver.model.work_order import IllegalAct, WorkOrder
+from ctiserver.resources import shipped
 from ctiserver.store.database import Database
 from tests.support.dispatch import REPAIR, Running, running, until
 from tests.support.rows import a_record, a_user
@@ -224,6 +225,35 @@ async def test_what_comes_too_late_stands_on_the_timeline_and_changes_nothing(di
         await uow.outbox.add(SIGNAL, "late", late, CLOCK.now())
     await noted(dispatch.database, record, "came_too_late")
     assert (await dispatch.closed(record.id)).revision == closed.revision
+
+
+async def test_an_order_carries_what_the_definition_computes_of_earlier_ones(
+    database: Database, workflow_url: str
+) -> None:
+    """The shipped installation's bill: exact decimals, and what was not reported counts nothing."""
+    (mia,) = await people(database, "mia")
+    source = shipped("config", "processes", "installation.yaml").read_text()
+    text = (
+        source.replace("calendar: service_desk\n", "").replace("    open: service_desk\n", "").replace("working ", "")
+    )
+    text = text.replace("for: {type: installation}", "for: {type: repair}")
+    async with running(database, workflow_url, text) as dispatch:
+        record = a_record(payer="maker")
+        async with database.unit_of_work() as uow:
+            await uow.records.add(record)
+            await uow.users.add(a_user("stan", role="storekeeper"))
+            await uow.users.add(a_user("dora", role="dispatcher"))
+            helpers = {user.role: user.id for user in await uow.users.everybody()}
+        await dispatch.start(record, "installation")
+        for kind, role in (("parts", "storekeeper"), ("appointment", "dispatcher")):
+            order = await dispatch.order(record.id, kind, "offered")
+            await dispatch.dispatch.accept(order.id, helpers[role])
+            await dispatch.dispatch.complete(order.id, helpers[role], "done")
+        visit = await dispatch.order(record.id, "dispatch", "offered")
+        await dispatch.dispatch.accept(visit.id, mia)
+        await dispatch.dispatch.complete(visit.id, mia, "done", {"labour": "120.10"})
+        bill = await dispatch.order(record.id, "expense", "offered")
+    assert (bill.payload["amount"], bill.payload["payer"], bill.role) == ("120.10", "maker", "cashier")
 
 
 async def test_the_desk_reports_what_may_happen_at_any_time(dispatch: Running) -> None:
