@@ -1,5 +1,6 @@
 """The check refuses whatever could strand a record, and says where."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,18 @@ def test_every_problem_of_every_file_is_told_at_once(tmp_path: Path) -> None:
         ("b.yaml", "PF-011"),
         ("d.yaml", "PF-028"),
     }
+
+
+def test_the_reference_lists_every_code_and_no_other() -> None:
+    root = Path(__file__).parents[3]
+    listed = set(re.findall(r"^\| (PF-\d\d\d) \|", (root / "docs/reference/processes.md").read_text(), re.MULTILINE))
+    sources = ("ctiserver/model/process_check.py", "ctiserver/features/dispatch/definitions.py")
+    used = {code for source in sources for code in re.findall(r'"(PF-\d\d\d)"', (root / source).read_text())}
+    assert listed == used | {f"PF-00{number}" for number in range(1, 7)}
+
+
+def test_the_references_example_passes() -> None:
+    page = (Path(__file__).parents[3] / "docs/reference/processes.md").read_text()
+    example = re.search(r"```yaml\n(schema: process/1.*?)```", page, re.DOTALL)
+    assert example is not None
+    assert problems(example[1].replace("calendar: service_desk", "calendar: desk")) == []
