@@ -212,7 +212,7 @@ class FlowService:
         return _Call(call, flow, turn.state, request["uniqueid"], session), turn
 
     async def _resumed(self, call: CallId, session: Session, result: str) -> tuple[_Call, Turn]:
-        await session.hold(PORT_TIMEOUT_S)
+        await session.hold(2 * PORT_TIMEOUT_S)  # the state, and a message that may have to be noted
         text = await self._within(PORT_TIMEOUT_S, self._ports.load_state(call))
         if text is None:
             raise FlowFailed("the call came back from the dialplan, but its state is not stored")
@@ -292,8 +292,7 @@ class FlowService:
 
     async def _answer(self, call: _Call, session: Session) -> None:
         if not call.answered:
-            if await session.get_variable("CHANNEL(state)") != "Up":
-                await session.answer()
+            await session.answer()  # does nothing to a call that is answered already
             call.answered = True
 
     async def _speak(self, session: Session, request: Speak) -> Answer:
@@ -346,16 +345,17 @@ class FlowService:
         session = call.session
         if session is None:
             return CallerGone()
+        await session.hold(PORT_TIMEOUT_S)
         variables = await self._variables(session, request)
         if variables is None:
             return HandedBack("nobody")
         await self._tell_stage(call, session)
-        if request.do == "voicemail":
+        if request.do in ("queue", "voicemail"):  # neither answers by itself; a dial is answered by whoever is dialled
             await self._answer(call, session)
-        await session.hold(2 * PORT_TIMEOUT_S)
-        await self._store_path(call)
         # The variables first: if the state can't be stored, the fallback finds the queue that was meant.
         await session.set_variables({**variables, "CTI_DO": request.do})
+        await session.hold(2 * PORT_TIMEOUT_S)  # the last before the stores, since each command sets it anew
+        await self._store_path(call)
         await self._within(PORT_TIMEOUT_S, self._ports.save_state(call.id, call.state.to_json()))
         await self._end(session)
         return None

@@ -1,13 +1,16 @@
 """The runner on a channel that answers as Asterisk does."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
 from ctiserver.clock import ManualClock
 from ctiserver.ivr.ports import CallerFacts, MemoryPorts
+from ctiserver.ivr.runner import PORT_TIMEOUT_S
 from ctiserver.ivr.simulate import DEFAULT_CLOCK
+from ctiserver.model.expression import Value
 from ctiserver.resources import shipped
 from tests.support.eventually import eventually
 from tests.support.fake_asterisk import FakeAsterisk
@@ -39,12 +42,12 @@ async def test_from_the_menu_to_the_queue_and_back_to_the_end(tmp_path: Path) ->
         assert [record["type"] for record in server.ports.records] == ["repair"]  # before Queue()
         assert server.path() == ["language 2", "opening open", "service 1", "open_repair ok", "repair_greeting ok"]
 
-        back = FakeAsterisk(variables={"CTI_RESULT": "queue:TIMEOUT", "CHANNEL(state)": "Up"})
+        back = FakeAsterisk(variables={"CTI_RESULT": "queue:TIMEOUT"})
         await back.call(server.port)
         assert back.variables["CTI_DO"] == "voicemail"
         assert back.variables["CTI_VM_MAX_S"] == "120"
 
-        last = FakeAsterisk(variables={"CTI_RESULT": "voicemail:DTMF:/messages/1.wav", "CHANNEL(state)": "Up"})
+        last = FakeAsterisk(variables={"CTI_RESULT": "voicemail:DTMF:/messages/1.wav"})
         await last.call(server.port)
         assert last.variables["CTI_DO"] == "hangup"
         assert server.ports.messages == ["/messages/1.wav"]
@@ -52,12 +55,45 @@ async def test_from_the_menu_to_the_queue_and_back_to_the_end(tmp_path: Path) ->
         assert server.path()[-2:] == ["repair timeout", "message ok"]
 
 
+async def test_the_dead_man_never_strikes_while_a_store_is_slow(tmp_path: Path) -> None:
+    """Whatever the server may wait for between two commands, the time-out that was set last lies beyond it."""
+
+    class Slow(MemoryPorts):
+        waits: ClassVar[list[tuple[str, int]]] = []
+
+        def note(self, name: str) -> None:
+            held = [int(words[2]) for words in asterisk.commands if words[:2] == ["SET", "AUTOHANGUP"]]
+            self.waits.append((name, held[-1] if held else 0))
+
+        async def caller(self, *arguments: Any) -> CallerFacts:
+            self.note("caller")
+            return CallerFacts()
+
+        async def open_record(self, *arguments: Any) -> Mapping[str, Value]:
+            self.note("open_record")
+            return {"id": "1"}
+
+        async def add_path(self, *arguments: Any) -> None:
+            self.note("add_path")
+
+        async def save_state(self, *arguments: Any) -> None:
+            self.note("save_state")
+
+    asterisk = FakeAsterisk(keys="21")
+    async with flow_server(tmp_path, ports=Slow()) as server:
+        await asterisk.call(server.port)
+    assert [name for name, _ in Slow.waits] == ["caller", "open_record", "add_path", "save_state"]
+    for name, held_s in Slow.waits:
+        longest_s = PORT_TIMEOUT_S * (2 if name == "add_path" else 1)  # the state comes right after the path
+        assert held_s >= longest_s + 1, name
+
+
 async def test_a_restarted_server_carries_the_flow_on(tmp_path: Path) -> None:
     ports = MemoryPorts()
     async with flow_server(tmp_path, ports=ports) as server:
         await FakeAsterisk(keys="21").call(server.port)
     async with flow_server(tmp_path, ports=ports) as server:
-        back = FakeAsterisk(variables={"CTI_RESULT": "queue:CONTINUE", "CHANNEL(state)": "Up"})
+        back = FakeAsterisk(variables={"CTI_RESULT": "queue:CONTINUE"})
         await back.call(server.port)
         assert back.variables["CTI_DO"] == "hangup"
         assert server.path()[-1] == "repair agent_hung_up"
@@ -74,12 +110,12 @@ async def test_a_call_finishes_on_the_version_that_it_began_with(tmp_path: Path)
     changed = text.replace("timeout: message, empty", "timeout: thanks, empty").replace('"1.0.0"', '"1.0.1"')
     (flows / "front_desk.flow.yaml").write_text(changed, encoding="utf-8")
     async with flow_server(tmp_path, ports=ports, flows=flows) as server:
-        back = FakeAsterisk(variables={"CTI_RESULT": "queue:TIMEOUT", "CHANNEL(state)": "Up"})
+        back = FakeAsterisk(variables={"CTI_RESULT": "queue:TIMEOUT"})
         await back.call(server.port)
         assert back.variables["CTI_DO"] == "voicemail"  # as the old version says
         new = FakeAsterisk(keys="21")
         await new.call(server.port, uniqueid="1795295999.7")
-        back = FakeAsterisk(variables={"CTI_RESULT": "queue:TIMEOUT", "CHANNEL(state)": "Up"})
+        back = FakeAsterisk(variables={"CTI_RESULT": "queue:TIMEOUT"})
         await back.call(server.port, uniqueid="1795295999.7")
         assert back.variables["CTI_DO"] == "hangup"  # as the new one says
 
@@ -226,6 +262,6 @@ async def test_an_owner_who_is_logged_in_is_rung_first(tmp_path: Path) -> None:
         assert asterisk.variables["CTI_DO"] == "dial"
         assert asterisk.variables["CTI_DIAL"] == "PJSIP/agent1"
         assert asterisk.variables["CTI_QUEUE"] == "repair"  # for the fallback
-        back = FakeAsterisk(variables={"CTI_RESULT": "dial:NOANSWER", "CHANNEL(state)": "Up"})
+        back = FakeAsterisk(variables={"CTI_RESULT": "dial:NOANSWER"})
         await back.call(server.port)
         assert back.variables["CTI_DO"] == "queue"
