@@ -25,7 +25,8 @@ from ctiserver.pbx.conf_files import read_survey
 from ctiserver.pbx.link import PbxLink
 from ctiserver.pbx.survey import Survey, survey
 from ctiserver.privatepbx import ami
-from ctiserver.privatepbx.lifecycle import PrivatePbx, absolute, choose_ports, running
+from ctiserver.privatepbx.lifecycle import PrivatePbx, choose_ports
+from ctiserver.privatepbx.state import absolute, running
 from ctiserver.settings import PbxSettings
 
 _FOLLOW_POLL_S = 0.2

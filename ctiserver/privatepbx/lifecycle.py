@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import re
-import secrets
 import shutil
-import tempfile
 from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from ctiserver.errors import PeerLost, UserFault
@@ -22,6 +19,7 @@ from ctiserver.privatepbx.container import name_for
 from ctiserver.privatepbx.debian import Progress
 from ctiserver.privatepbx.ports import free_port, wanted_port
 from ctiserver.privatepbx.process import Process
+from ctiserver.privatepbx.state import State, absolute, make_accounts, read_accounts, run_dir, running, write_privately
 from ctiserver.privatepbx.tree import Programs, find_programs
 from ctiserver.resources import shipped
 from ctiserver.site import Site, load_site
@@ -35,28 +33,11 @@ OLDEST = {20: (20, 18, 2), 22: (22, 8, 2)}
 
 _BOOT_POLL_S = 0.02
 _RTP_PORTS = 400
-_SOCKET_PATH_ROOM = 107
 _VERSION = re.compile(r"Asterisk (?:certified[/-])?(\d+)\.(\d+)\.(\d+)")
 
 
 def silent(_what: str, _done: float) -> None:
     """Progress that nobody watches."""
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What ``pbx.json`` in the state directory says of a PBX, so that another process can find it."""
-
-    pid: int
-    started: int
-    run: str
-    version: str
-    agi: str
-    ports: Ports
-    sounds: str
-    start: tuple[str, ...]  #: starts it in the foreground
-    ask: tuple[str, ...]  #: asks its console
-    kill: tuple[str, ...]  #: ends it at once where SIGKILL would not reach it: in a container
 
 
 class PrivatePbx:
@@ -136,8 +117,8 @@ class PrivatePbx:
         sounds = await announcements(programs)
         progress("starting Asterisk", 1.0)
         try:
-            layout = Layout(state_dir, _run_dir(state_dir))
-            accounts = _accounts(layout, site := site or load_site(shipped("config")))
+            layout = Layout(state_dir, run_dir(state_dir))
+            accounts = make_accounts(layout, site := site or load_site(shipped("config")))
             plan = Plan(
                 layout=layout,
                 programs=programs,
@@ -184,7 +165,7 @@ class PrivatePbx:
         if state is None:
             raise UserFault("no private PBX runs here", where=str(state_dir), fix="`ctiserver pbx up` starts one")
         layout = Layout(state_dir, Path(state.run))
-        return cls(layout, state, _read_accounts(layout))
+        return cls(layout, state, read_accounts(layout))
 
     @property
     def ami_port(self) -> int:
@@ -300,7 +281,7 @@ class PrivatePbx:
             ) from error
         self._state = replace(self._state, pid=self._process.pid, started=self._process.started)
         try:
-            _write_privately(self._layout.state / "pbx.json", json.dumps(asdict(self._state)))
+            write_privately(self._layout.state / "pbx.json", json.dumps(asdict(self._state)))
             async with asyncio.timeout(BOOT_TIMEOUT_S):
                 await self._booted()
         except BaseException as error:
@@ -349,27 +330,6 @@ class PrivatePbx:
             shutil.rmtree(self._layout.run, ignore_errors=True)
 
 
-def absolute(path: Path) -> Path:
-    """``path`` from the root on, without following links."""
-    return Path(os.path.abspath(path))
-
-
-def running(state_dir: Path) -> State | None:
-    """What runs in ``state_dir``; None if nothing does (any more)."""
-    try:
-        data = json.loads((state_dir / "pbx.json").read_text(encoding="utf-8"))
-        state = State(
-            **{**data, "ports": Ports(**data["ports"]), **{key: tuple(data[key]) for key in ("start", "ask", "kill")}}
-        )
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserFault(
-            f"can't be read ({error})", where=str(state_dir / "pbx.json"), fix="Remove the file if no PBX runs there"
-        ) from error
-    return state if Process(state.pid, state.started).alive else None
-
-
 def choose_ports(sip: int = 0, ami: int = 0, http: int = 0) -> Ports:
     """Ports that are free now; those that are given must be. Raises UserFault naming the option of one that is not."""
     taken = frozenset(port for port in (sip, ami, http) if port)
@@ -416,37 +376,3 @@ async def _output(command: list[str]) -> tuple[int, str]:
             await process.wait()
     assert process.returncode is not None
     return process.returncode, output.decode("utf-8", "replace")
-
-
-def _run_dir(state_dir: Path) -> Path:
-    own = state_dir / "run"
-    if len(str(own / "asterisk.ctl")) <= _SOCKET_PATH_ROOM:
-        return own
-    return Path(tempfile.mkdtemp(prefix="ctiserver-pbx-"))
-
-
-def _accounts(layout: Layout, site: Site) -> dict[str, str]:
-    """The secrets, by what they are for; those that this state directory has already are kept."""
-    layout.make()
-    accounts = _read_accounts(layout) if (layout.state / "secrets.json").exists() else {}
-    for name in ("ami", *(f"phone:{phone.name}" for phone in site.phones)):
-        accounts.setdefault(name, secrets.token_hex(16))
-    _write_privately(layout.state / "secrets.json", json.dumps(accounts))
-    _write_privately(layout.state / "ami.secret", accounts["ami"] + "\n")
-    return accounts
-
-
-def _read_accounts(layout: Layout) -> dict[str, str]:
-    path = layout.state / "secrets.json"
-    try:
-        accounts = json.loads(path.read_text(encoding="utf-8"))
-        return {str(name): str(secret) for name, secret in accounts.items()}
-    except (OSError, ValueError, AttributeError) as error:
-        raise UserFault(f"can't be read ({error})", where=str(path), fix="Remove it, and start the PBX anew") from error
-
-
-def _write_privately(path: Path, text: str) -> None:
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.touch(mode=0o600)
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import array
 import asyncio
 import contextlib
-import json
 import re
 import shutil
 import sys
@@ -21,45 +20,42 @@ import tempfile
 import wave
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
-from ctiserver.errors import CtiError, PeerLost, UserFault
+from ctiserver.errors import PeerLost, UserFault
+from ctiserver.privatepbx.baresip import (
+    HEARD_RATE_HZ,
+    SOURCE_RATE_HZ,
+    TONE,
+    CallFailed,
+    Control,
+    connect,
+    last_words,
+    write,
+)
 from ctiserver.privatepbx.lifecycle import PrivatePbx
-from ctiserver.privatepbx.ports import free_port
 from ctiserver.privatepbx.process import Process
 from ctiserver.privatepbx.tree import Programs
 
 START_TIMEOUT_S = 10.0
-COMMAND_TIMEOUT_S = 5.0
 
 _USER = re.compile(r"[A-Za-z0-9+_.-]{1,64}")
 _NAME = re.compile(r'[^"<>\\\x00-\x1f\x7f]{0,64}')
-_DIALLED = re.compile(r"call id: (\S+)\s*$")
 _KEYS = re.compile(r"[0-9*#A-D]+")
 # One codec a phone: baresip 1.1 crashes when the other side changes it in mid-stream.
 _SOUND = "audio_codecs={}/8000/1;ptime=20"
-_TONES = ("ring", "ringback", "callwaiting", "notfound", "busy", "error", "sip_autoanswer")
-_RTP_PORTS = 40
 _STARTS = 3
-_CONNECT_POLL_S = 0.02
 _STOP_PATIENCE_S = 3.0
 #: Heard audio counts as sound from this mean level on, of 32767; a line with nobody on it stays far below.
 SOUND_LEVEL = 200.0
-_SOURCE_RATE_HZ = 48_000  # the one rate that the tone source has
-_HEARD_RATE_HZ = 8_000
 _WAV_HEADER_BYTES = 44
 # A key as RFC 4733 sends it lasts 160 ms here; a person's next press comes no sooner.
 _KEY_GAP_S = 0.25
 
 
-class CallFailed(CtiError):
-    """The call that was waited for ended or was refused."""
-
-
 class SipPhone:
     """One phone. Make it with :meth:`agent` or :meth:`caller`. Every wait has a deadline and raises TimeoutError."""
 
-    def __init__(self, control: _Control, folder: Path, sip_server: str, process: Process) -> None:
+    def __init__(self, control: Control, folder: Path, sip_server: str, process: Process) -> None:
         self._control = control
         self._folder = folder
         self._server = sip_server
@@ -107,22 +103,22 @@ class SipPhone:
     async def _started(cls, programs: Programs, server: str, account: str) -> AsyncIterator[SipPhone]:
         folder = Path(tempfile.mkdtemp(prefix="ctiserver-phone-"))
         process: Process | None = None
-        control: _Control | None = None
+        control: Control | None = None
         try:
             for attempt in range(_STARTS):
-                port = _write(folder, programs)
+                port = write(folder, programs)
                 process = Process.spawn(
                     [*programs.command("baresip"), "-f", str(folder)], folder / "output", dies_with_us=True
                 )
                 try:
                     async with asyncio.timeout(START_TIMEOUT_S):
-                        control = await _connect(port, process)
+                        control = await connect(port, process)
                     break
                 except (PeerLost, TimeoutError) as error:
                     await process.kill()
                     if attempt == _STARTS - 1:
                         raise UserFault(
-                            f"the phone did not start: {_last_words(folder)}", where="baresip", fix="See docs/how-to"
+                            f"the phone did not start: {last_words(folder)}", where="baresip", fix="See docs/how-to"
                         ) from error
             assert process is not None
             assert control is not None
@@ -235,165 +231,11 @@ class SipPhone:
         await self._control.ask("ausrc", f"aufile,{padded}")
         await asyncio.sleep(duration_s)
         # Before the file's end: baresip ends the call when its source ends.
-        await self._control.ask("ausrc", "ausine,440")
+        await self._control.ask("ausrc", TONE)
 
     def heard_s(self) -> float:
         """How many seconds of sound, not silence, all its calls have brought so far."""
         return sum(_sound_s(dump) for dump in self._folder.glob("dump-*-dec.wav"))
-
-
-class _Control(asyncio.Protocol):
-    """baresip's control socket: JSON in netstrings, and the state of its calls as its events tell it."""
-
-    def __init__(self) -> None:
-        self._transport: asyncio.Transport | None = None
-        self._data = b""
-        self._changed = asyncio.Event()
-        self._answers: dict[str, dict[str, Any]] = {}
-        self._asked = 0
-        self._lost = False
-        self.registered: bool | None = None
-        self.calls: set[str] = set()
-        self.ringing: dict[str, str] = {}  #: call → who calls
-        self.established: set[str] = set()
-        self.ended = 0
-        self.reason = ""
-        self.keys = ""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._lost = True
-        self._changed.set()
-
-    def data_received(self, data: bytes) -> None:
-        self._data += data
-        while True:
-            length, colon, rest = self._data.partition(b":")
-            if not colon or len(rest) <= int(length):
-                return
-            self._data = rest[int(length) + 1 :]
-            self._read(json.loads(rest[: int(length)], strict=False))
-
-    def _read(self, message: dict[str, Any]) -> None:
-        if message.get("response"):
-            self._answers[message.get("token", "")] = message
-            # Before the events behind it are read: the call may be over in the very same packet.
-            dialled = _DIALLED.match(str(message.get("data", "")))
-            if dialled:
-                self.calls.add(dialled[1])
-        else:
-            self._event(message.get("type", ""), message.get("id", ""), message)
-        self._changed.set()
-
-    def _event(self, kind: str, call: str, message: dict[str, Any]) -> None:
-        match kind:
-            case "REGISTER_OK":
-                self.registered = True
-            case "REGISTER_FAIL":
-                self.registered = False
-            case "CALL_INCOMING":
-                self.calls.add(call)
-                self.ringing[call] = str(message.get("peeruri", ""))
-            case "CALL_ESTABLISHED":
-                self.calls.add(call)
-                self.ringing.pop(call, None)
-                self.established.add(call)
-            case "CALL_CLOSED":
-                self.calls.discard(call)
-                self.ringing.pop(call, None)
-                self.established.discard(call)
-                self.ended += 1
-                self.reason = str(message.get("param", ""))
-            case "CALL_DTMF_START":
-                self.keys += str(message.get("param", ""))
-            case _:
-                pass  # progress and statistics
-
-    async def until(self, true: Any) -> None:
-        """Wait until ``true(self)``. Raises PeerLost if the phone ends first."""
-        while not true(self):
-            if self._lost:
-                raise PeerLost("the phone ended")
-            self._changed.clear()
-            await self._changed.wait()
-
-    async def ask(self, command: str, parameters: str = "") -> str:
-        """Have ``command`` done; returns what the phone says of it. Raises CallFailed where it refuses."""
-        self._asked += 1
-        token = str(self._asked)
-        body = json.dumps({"command": command, "params": parameters, "token": token}).encode()
-        assert self._transport is not None
-        self._transport.write(b"%d:%b," % (len(body), body))
-        async with asyncio.timeout(COMMAND_TIMEOUT_S):
-            await self.until(lambda seen: token in seen._answers)
-        answer = self._answers.pop(token)
-        text = str(answer.get("data", "")).strip()
-        if not answer.get("ok"):
-            raise CallFailed(f"the phone refused {command}: {text or 'no reason given'}")
-        return text
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
-
-
-async def _connect(port: int, process: Process) -> _Control:
-    loop = asyncio.get_running_loop()
-    while True:
-        try:
-            _, control = await loop.create_connection(_Control, "127.0.0.1", port)
-            return control
-        except OSError:
-            if not process.alive:
-                raise PeerLost("the phone ended while it started") from None
-            await asyncio.sleep(_CONNECT_POLL_S)
-
-
-def _write(folder: Path, programs: Programs) -> int:
-    """Write baresip's configuration; returns its control port."""
-    sip = free_port()
-    control = free_port(frozenset({sip}))
-    rtp = free_port(frozenset({sip, control}))
-    (folder / "accounts").touch(mode=0o600)
-    lines = [
-        "poll_method epoll",
-        f"sip_listen 127.0.0.1:{sip}",
-        "net_interface 127.0.0.1",
-        "call_max_calls 4",
-        "call_local_timeout 300",
-        f"rtp_ports {rtp}-{rtp + _RTP_PORTS}",
-        "statmode_default off",
-        "audio_source ausine,440",
-        # What is heard goes nowhere but into sndfile's dump: baresip 1.1 crashes, now and then, when its file player
-        # is stopped, and it plays a ringing tone through the same player.
-        "audio_player aubridge,nil",
-        "audio_alert aubridge,nil",
-        *(f"{tone}_aufile none" for tone in _TONES),
-        f"snd_path {folder}",
-        f"ausrc_srate {_SOURCE_RATE_HZ}",
-        f"auplay_srate {_HEARD_RATE_HZ}",
-        "ausrc_channels 1",
-        "auplay_channels 1",
-        "audio_txmode thread",
-        f"module_path {programs.baresip_modules}",
-        *(f"module {name}.so" for name in ("g711", "ausine", "aufile", "aubridge", "sndfile", "uuid")),
-        "module_tmp account.so",
-        *(f"module_app {name}.so" for name in ("menu", "ctrl_tcp")),
-        f"ctrl_tcp_listen 127.0.0.1:{control}",
-    ]
-    (folder / "config").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return control
-
-
-def _last_words(folder: Path) -> str:
-    with contextlib.suppress(OSError):
-        lines = (folder / "output").read_text(encoding="utf-8", errors="replace").split("\n")
-        words = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip() for line in lines]
-        return "; ".join([word for word in words if word][-3:]) or "it said nothing"
-    return "it said nothing"
 
 
 def _sound_s(dump: Path) -> float:
@@ -402,7 +244,7 @@ def _sound_s(dump: Path) -> float:
     samples = array.array("h", data[: len(data) // 2 * 2])
     if sys.byteorder == "big":
         samples.byteswap()
-    step = _HEARD_RATE_HZ // 10
+    step = HEARD_RATE_HZ // 10
     tenths = (samples[start : start + step] for start in range(0, len(samples) - step + 1, step))
     return sum(1 for part in tenths if sum(map(abs, part)) / step >= SOUND_LEVEL) / 10
 
@@ -411,18 +253,18 @@ def _for_source(speech: Path, to: Path) -> float:
     """Write ``speech`` at the source's rate with silence behind it; returns its seconds."""
     try:
         with wave.open(str(speech)) as source:
-            if source.getnchannels() != 1 or source.getsampwidth() != 2 or _SOURCE_RATE_HZ % source.getframerate():
+            if source.getnchannels() != 1 or source.getsampwidth() != 2 or SOURCE_RATE_HZ % source.getframerate():
                 raise UserFault("is not mono 16-bit at 8, 16, 24 or 48 kHz", where=str(speech), fix="Convert it")
             samples = array.array("h", source.readframes(source.getnframes()))
             rate = int(source.getframerate())
     except (OSError, EOFError, wave.Error) as error:
         raise UserFault(f"can't be read as WAV ({error})", where=str(speech), fix="Name a WAV file") from error
-    times = _SOURCE_RATE_HZ // rate
+    times = SOURCE_RATE_HZ // rate
     spread = array.array("h", bytes(2 * len(samples) * times))
     for offset in range(times):
         spread[offset::times] = samples
     with wave.open(str(to), "wb") as target:
-        target.setparams((1, 2, _SOURCE_RATE_HZ, 0, "NONE", ""))
+        target.setparams((1, 2, SOURCE_RATE_HZ, 0, "NONE", ""))
         target.writeframes(spread.tobytes())
-        target.writeframes(bytes(2 * _SOURCE_RATE_HZ * 2))
+        target.writeframes(bytes(2 * SOURCE_RATE_HZ * 2))
     return len(samples) / rate
