@@ -59,11 +59,10 @@ class Records(RevisedRepository[Record, RecordId]):
             .order_by(self.table.c.id)
         )
 
-    async def recent(self, limit: int = 50) -> list[Record]:
-        """The newest first."""
-        return await self._all(
-            sa.select(self.table).order_by(self.table.c.opened_at.desc(), self.table.c.id.desc()).limit(limit)
-        )
+    async def recent(self, limit: int = 50, *, before: RecordId | None = None) -> list[Record]:
+        """The newest first, from the one after ``before``. Ids sort by when they were opened."""
+        statement = sa.select(self.table).order_by(self.table.c.id.desc()).limit(limit)
+        return await self._all(statement if before is None else statement.where(self.table.c.id < before))
 
     async def link_call(self, record: RecordId, call: CallId) -> bool:
         """Link a call; False if it was linked already."""

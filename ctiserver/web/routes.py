@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,6 +17,22 @@ from ctiserver.web.problems import Invalid
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _PARAMETER = re.compile(r"{(\w+)}")
+
+
+class Body(BaseModel):
+    """What a request's body must be: unknown members are refused, text is trimmed of nothing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Answer(BaseModel):
+    """What an answer's JSON holds: these members and no others."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+#: An object whose members depend on the site or on the kind of thing.
+JsonAnswer = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +46,11 @@ class Route:
     path: str
     handler: Handler
     roles: frozenset[Role]
+    body: type[Body] | None = None
+    """What the request's body must be; a handler can read no other (see :func:`read_body`)."""
+    answer: type[BaseModel] | None = None  #: what it answers; None: nothing, or no JSON
+    status: tuple[int, ...] = ()  #: of answers that went well; empty: 200, or 204 for nothing
+    query: Mapping[str, str] = field(default_factory=dict)  #: parameters after the ``?``, and what each does
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -41,20 +62,19 @@ class Route:
         return "read" if self.method in {"GET", "HEAD"} else "write"
 
 
-class Body(BaseModel):
-    """What a request's body must be: unknown members are refused, text is trimmed of nothing."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 B = TypeVar("B", bound=Body)
+#: Set by the server for each request: what its route declares.
+DECLARED_BODY = web.RequestKey("declared_body", type)
 
 
 async def read_body(request: web.Request, model: type[B]) -> B:
     """The request's JSON body as ``model``. Raises Invalid, with the fields at fault.
 
-    Only ``application/json`` is taken, which a form on another site can't send.
+    Only ``application/json`` is taken, which a form on another site can't send. ``model`` must be the one that the
+    route declares, so that the API's description can't say anything else.
     """
+    if request.get(DECLARED_BODY) is not model:
+        raise TypeError(f"{request.method} {request.path} reads {model.__name__}, which its route does not declare")
     if request.content_type != "application/json":
         raise Invalid("send the body as application/json")
     try:

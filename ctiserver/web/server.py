@@ -16,12 +16,12 @@ from aiohttp import web
 from ctiserver.errors import CtiError, UserFault
 from ctiserver.model.person import Session
 from ctiserver.settings import WebSettings
-from ctiserver.web import problems
+from ctiserver.web import openapi, problems
 from ctiserver.web.access import EVERYBODY, PERSON, PUBLIC, Access, person_of
 from ctiserver.web.hub import Hub
 from ctiserver.web.pages import Pages
 from ctiserver.web.problems import ForeignOrigin, Refusal
-from ctiserver.web.routes import Handler, Route, json_answer
+from ctiserver.web.routes import DECLARED_BODY, Answer, Handler, Route, json_answer
 from ctiserver.web.sessions import Sessions
 
 log = structlog.get_logger(__name__)
@@ -59,6 +59,12 @@ class Origin:
         return self.url.startswith("https:")
 
 
+class TicketAnswer(Answer):
+    """A secret that opens one WebSocket, once, within 30 seconds."""
+
+    ticket: str
+
+
 class WebServer:
     """Routes from every feature, behind one gate."""
 
@@ -86,7 +92,15 @@ class WebServer:
         self._origin = Origin.of(settings, settings.port)
         self.routes: tuple[Route, ...] = (
             *pages.routes(),
-            Route(method="POST", path="/api/v1/tickets", handler=self._ticket, roles=EVERYBODY),
+            Route(
+                method="POST",
+                path="/api/v1/tickets",
+                handler=self._ticket,
+                roles=EVERYBODY,
+                answer=TicketAnswer,
+                status=(201,),
+            ),
+            Route(method="GET", path=openapi.PATH, handler=self._describe, roles=PUBLIC),
             Route(method="GET", path="/ws", handler=hub.serve, roles=PUBLIC),  # a ticket opens it, not a cookie
             *routes,
         )
@@ -94,6 +108,7 @@ class WebServer:
             unknown = set(route.parameters) - access.parameters
             if unknown:
                 raise ValueError(f"{route.method} {route.path}: no access rule for {', '.join(sorted(unknown))}")
+        self._description = openapi.document(self.routes)
 
     @property
     def url(self) -> str:
@@ -138,6 +153,9 @@ class WebServer:
         ticket = self._hub.ticket(person_of(request), request[SESSION].expires_at)
         return json_answer({"ticket": ticket}, status=201)
 
+    async def _describe(self, _: web.Request) -> web.Response:
+        return json_answer(self._description)
+
     def _guarded(self, route: Route) -> Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:
             if route.intent == "write" or route.path == "/ws":
@@ -151,6 +169,8 @@ class WebServer:
             self._access.role(person, route.roles)
             for parameter in route.parameters:
                 await self._access.reach(person, parameter, request.match_info[parameter], route.intent)
+            if route.body is not None:
+                request[DECLARED_BODY] = route.body
             response = await route.handler(request)
             if found is not None and not response.prepared:
                 await self._sessions.rotate(response, *found)

@@ -53,9 +53,11 @@ from ctiserver.resources import shipped
 from ctiserver.settings import AgiSettings, Settings, WebSettings
 from ctiserver.site import Site, load_site
 from ctiserver.store.database import Database
+from ctiserver.web import openapi
 from ctiserver.web.hub import Hub
 from ctiserver.web.server import WebServer
 from ctiserver.web.sessions import Sessions
+from tests.support.described import Described
 
 PBX = PbxName("main")
 PASSWORD = "correct horse"
@@ -313,6 +315,7 @@ class Browser:
     def __init__(self, url: str, *, origin: str | None = None) -> None:
         self.url = url
         self._origin = url if origin is None else origin
+        self.described: Described | None = None  #: every answer is held to what the API says of itself
         # No limit of its own: a hundred sockets at once would else wait for each other.
         self.http = ClientSession(cookie_jar=CookieJar(unsafe=True), connector=TCPConnector(limit=0))
 
@@ -338,7 +341,12 @@ class Browser:
         response = await self.ask(method, path, body)
         text = await response.text()
         assert response.status == status, f"{method} {path}: {response.status} {text}"
-        return await response.json(content_type=None) if text else None
+        said = await response.json(content_type=None) if text else None
+        if path.startswith("/api/v1/") and path != openapi.PATH:
+            if self.described is None:
+                self.described = Described(await (await self.ask("GET", openapi.PATH)).json())
+            self.described.hold(method, path, status, said)
+        return said
 
     @asynccontextmanager
     async def socket(self, **headers: str) -> AsyncIterator[ClientWebSocketResponse]:

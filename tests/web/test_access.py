@@ -24,6 +24,7 @@ ANYBODY = {*ROLES, "nobody"}
 ROUTES: dict[str, set[str]] = {
     "GET /": ANYBODY,
     "GET /ws": ANYBODY,  # a ticket opens it
+    "GET /api/v1/openapi.json": ANYBODY,
     "GET /healthz": ANYBODY,
     "GET /readyz": ANYBODY,
     "GET /metrics": ANYBODY,  # from the networks of web.metrics_allow

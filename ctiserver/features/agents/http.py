@@ -7,6 +7,7 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import Field
 
+from ctiserver.features.agents.answers import PauseReasonsAnswer, PresenceAnswer, TeamAnswer
 from ctiserver.features.agents.service import Agents
 from ctiserver.model.agent import Presence
 from ctiserver.model.json_value import Json
@@ -31,14 +32,23 @@ class AgentsHttp:
     def routes(self) -> list[Route]:
         mine = "/api/v1/agents/me"
         return [
-            Route(method="GET", path="/api/v1/agents", handler=self._list, roles=SUPERVISORS),
-            Route(method="GET", path=mine, handler=self._me, roles=DESK),
-            Route(method="POST", path=f"{mine}/login", handler=self._log_in, roles=DESK),
-            Route(method="POST", path=f"{mine}/logout", handler=self._log_out, roles=DESK),
-            Route(method="POST", path=f"{mine}/pause", handler=self._pause, roles=DESK),
-            Route(method="POST", path=f"{mine}/unpause", handler=self._unpause, roles=DESK),
-            Route(method="POST", path=f"{mine}/extend", handler=self._extend, roles=DESK),
-            Route(method="GET", path="/api/v1/pause-reasons", handler=self._reasons, roles=DESK),
+            Route(method="GET", path="/api/v1/agents", handler=self._list, roles=SUPERVISORS, answer=TeamAnswer),
+            Route(method="GET", path=mine, handler=self._me, roles=DESK, answer=PresenceAnswer),
+            Route(method="POST", path=f"{mine}/login", handler=self._log_in, roles=DESK, answer=PresenceAnswer),
+            Route(method="POST", path=f"{mine}/logout", handler=self._log_out, roles=DESK, answer=PresenceAnswer),
+            Route(
+                method="POST",
+                path=f"{mine}/pause",
+                handler=self._pause,
+                roles=DESK,
+                body=PauseBody,
+                answer=PresenceAnswer,
+            ),
+            Route(method="POST", path=f"{mine}/unpause", handler=self._unpause, roles=DESK, answer=PresenceAnswer),
+            Route(method="POST", path=f"{mine}/extend", handler=self._extend, roles=DESK, answer=PresenceAnswer),
+            Route(
+                method="GET", path="/api/v1/pause-reasons", handler=self._reasons, roles=DESK, answer=PauseReasonsAnswer
+            ),
         ]
 
     async def _list(self, request: web.Request) -> web.Response:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from aiohttp import web
 
+from ctiserver.features.calls.answers import CallsAnswer, WholeCallAnswer
 from ctiserver.features.calls.service import CallLogService
 from ctiserver.model.call_entry import CallEntry, PathStep
 from ctiserver.model.ids import CallId
@@ -71,9 +72,16 @@ class CallsHttp:
     def routes(self) -> list[Route]:
         """The routes; path parameter ``call_id`` is guarded by :meth:`may_reach`."""
         return [
-            Route(method="GET", path="/api/v1/calls", handler=self._page, roles=DESK),
-            Route(method="GET", path="/api/v1/calls/{call_id}", handler=self._show, roles=DESK),
-            Route(method="POST", path="/api/v1/calls/{call_id}/reason", handler=self._reason, roles=DESK),
+            Route(
+                method="GET",
+                path="/api/v1/calls",
+                handler=self._page,
+                roles=DESK,
+                answer=CallsAnswer,
+                query={"before": "the id of the last call of the page before"},
+            ),
+            Route(method="GET", path="/api/v1/calls/{call_id}", handler=self._show, roles=DESK, answer=WholeCallAnswer),
+            Route(method="POST", path="/api/v1/calls/{call_id}/reason", handler=self._reason, roles=DESK, body=Reason),
         ]
 
     async def may_reach(self, person: Person, call: str, _: Intent) -> bool:

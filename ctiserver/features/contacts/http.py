@@ -7,6 +7,7 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import Field
 
+from ctiserver.features.contacts.answers import ContactAnswer, ContactsAnswer, WholeContactAnswer
 from ctiserver.features.contacts.service import Contacts
 from ctiserver.model.contact import Contact, Device, Site
 from ctiserver.model.ids import ContactId
@@ -34,9 +35,29 @@ class ContactsHttp:
 
     def routes(self) -> list[Route]:
         return [
-            Route(method="GET", path="/api/v1/contacts", handler=self._search, roles=DESK),
-            Route(method="GET", path="/api/v1/contacts/{contact_id}", handler=self._show, roles=DESK),
-            Route(method="PATCH", path="/api/v1/contacts/{contact_id}", handler=self._rename, roles=DESK),
+            Route(
+                method="GET",
+                path="/api/v1/contacts",
+                handler=self._search,
+                roles=DESK,
+                answer=ContactsAnswer,
+                query={"q": "a name, a firm or part of a number"},
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/contacts/{contact_id}",
+                handler=self._show,
+                roles=DESK,
+                answer=WholeContactAnswer,
+            ),
+            Route(
+                method="PATCH",
+                path="/api/v1/contacts/{contact_id}",
+                handler=self._rename,
+                roles=DESK,
+                body=ContactChange,
+                answer=ContactAnswer,
+            ),
         ]
 
     async def may_reach(self, person: Person, contact_id: str, intent: Intent) -> bool:

@@ -9,6 +9,7 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import Field
 
+from ctiserver.features.dispatch.answers import TakenAnswer, WorkOrderAnswer, WorkOrdersAnswer
 from ctiserver.features.dispatch.service import Dispatch, NotYours, UnknownOutcome
 from ctiserver.model.contact import Contact
 from ctiserver.model.ids import RecordId, UserId, WorkOrderId
@@ -76,18 +77,97 @@ class DispatchHttp:
     def routes(self) -> list[Route]:
         order, record = "/api/v1/work-orders/{order_id}", "/api/v1/records/{record_id}"
         return [
-            Route(method="GET", path="/api/v1/work-orders", handler=self._list, roles=EVERYBODY),
-            Route(method="GET", path=order, handler=self._show, roles=EVERYBODY),
-            Route(method="POST", path=f"{order}/accept", handler=self._accept, roles=EVERYBODY),
-            Route(method="POST", path=f"{order}/set-out", handler=self._set_out, roles=EVERYBODY),
-            Route(method="POST", path=f"{order}/start", handler=self._start, roles=EVERYBODY),
-            Route(method="POST", path=f"{order}/decline", handler=self._decline, roles=EVERYBODY),
-            Route(method="POST", path=f"{order}/hold", handler=self._hold, roles=EVERYBODY),
-            Route(method="POST", path=f"{order}/resume", handler=self._resume, roles=EVERYBODY),
-            Route(method="POST", path=f"{order}/complete", handler=self._complete, roles=EVERYBODY),
-            Route(method="POST", path=f"{order}/assign", handler=self._assign, roles=DISPATCHERS),
-            Route(method="POST", path=f"{record}/events", handler=self._report, roles=DESK),
-            Route(method="POST", path=f"{record}/call-off", handler=self._call_off, roles=SUPERVISORS),
+            Route(
+                method="GET",
+                path="/api/v1/work-orders",
+                handler=self._list,
+                roles=EVERYBODY,
+                answer=WorkOrdersAnswer,
+                query={"assignee": "`me`, the only value", "open": "`false`: those that are over too"},
+            ),
+            Route(method="GET", path=order, handler=self._show, roles=EVERYBODY, answer=WorkOrderAnswer),
+            Route(
+                method="POST",
+                path=f"{order}/accept",
+                handler=self._accept,
+                roles=EVERYBODY,
+                body=ActBody,
+                answer=WorkOrderAnswer,
+            ),
+            Route(
+                method="POST",
+                path=f"{order}/set-out",
+                handler=self._set_out,
+                roles=EVERYBODY,
+                body=ActBody,
+                answer=WorkOrderAnswer,
+            ),
+            Route(
+                method="POST",
+                path=f"{order}/start",
+                handler=self._start,
+                roles=EVERYBODY,
+                body=ActBody,
+                answer=WorkOrderAnswer,
+            ),
+            Route(
+                method="POST",
+                path=f"{order}/decline",
+                handler=self._decline,
+                roles=EVERYBODY,
+                body=ReasonBody,
+                answer=WorkOrderAnswer,
+            ),
+            Route(
+                method="POST",
+                path=f"{order}/hold",
+                handler=self._hold,
+                roles=EVERYBODY,
+                body=ReasonBody,
+                answer=WorkOrderAnswer,
+            ),
+            Route(
+                method="POST",
+                path=f"{order}/resume",
+                handler=self._resume,
+                roles=EVERYBODY,
+                body=ActBody,
+                answer=WorkOrderAnswer,
+            ),
+            Route(
+                method="POST",
+                path=f"{order}/complete",
+                handler=self._complete,
+                roles=EVERYBODY,
+                body=CompleteBody,
+                answer=WorkOrderAnswer,
+            ),
+            Route(
+                method="POST",
+                path=f"{order}/assign",
+                handler=self._assign,
+                roles=DISPATCHERS,
+                body=AssignBody,
+                answer=WorkOrderAnswer,
+            ),
+            Route(
+                method="POST",
+                path=f"{record}/events",
+                handler=self._report,
+                roles=DESK,
+                body=EventBody,
+                answer=TakenAnswer,
+                status=(202,),
+            ),
+            Route(
+                method="POST",
+                path=f"{record}/call-off",
+                handler=self._call_off,
+                roles=SUPERVISORS,
+                body=CallOffBody,
+                answer=TakenAnswer,
+                status=(202,),
+            ),
         ]
 
     async def may_reach(self, person: Person, order_id: str, intent: Intent) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from ctiserver.features.queues.answers import QueuesAnswer
 from ctiserver.features.queues.push import state_json
 from ctiserver.features.queues.service import Queues
 from ctiserver.site import Site
@@ -19,7 +20,7 @@ class QueuesHttp:
         self._site = site
 
     def routes(self) -> list[Route]:
-        return [Route(method="GET", path="/api/v1/queues", handler=self._list, roles=DESK)]
+        return [Route(method="GET", path="/api/v1/queues", handler=self._list, roles=DESK, answer=QueuesAnswer)]
 
     async def _list(self, _: web.Request) -> web.Response:
         titles = {name: dict(queue.title) for name, queue in self._site.queues.items()}

@@ -8,6 +8,14 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import Field
 
+from ctiserver.features.records.answers import (
+    DispositionsAnswer,
+    OpenedAnswer,
+    RecordAnswer,
+    RecordsAnswer,
+    RecordTypesAnswer,
+    WholeRecordAnswer,
+)
 from ctiserver.features.records.service import Change, MissingFields, Records
 from ctiserver.model.contact import Contact
 from ctiserver.model.ids import AgentId, CallId, ContactId, RecordId
@@ -21,6 +29,7 @@ from ctiserver.web.problems import Invalid, NotFound
 from ctiserver.web.routes import Body, Route, json_answer, read_body
 
 NOTES_MAX = 20_000
+_PAGE = 50
 
 
 class ChangeBody(Body):
@@ -68,13 +77,63 @@ class RecordsHttp:
 
     def routes(self) -> list[Route]:
         return [
-            Route(method="GET", path="/api/v1/records", handler=self._list, roles=DESK),
-            Route(method="POST", path="/api/v1/records", handler=self._open, roles=DESK),
-            Route(method="GET", path="/api/v1/records/{record_id}", handler=self._show, roles=EVERYBODY),
-            Route(method="PATCH", path="/api/v1/records/{record_id}", handler=self._write, roles=DESK),
-            Route(method="POST", path="/api/v1/records/{record_id}/disposition", handler=self._dispose, roles=DESK),
-            Route(method="GET", path="/api/v1/record-types", handler=self._types, roles=EVERYBODY),
-            Route(method="GET", path="/api/v1/dispositions", handler=self._dispositions, roles=EVERYBODY),
+            Route(
+                method="GET",
+                path="/api/v1/records",
+                handler=self._list,
+                roles=DESK,
+                answer=RecordsAnswer,
+                query={
+                    "before": "the id of the last record of the page before",
+                    "owner": "`me`: the open ones that one answers for",
+                },
+            ),
+            Route(
+                method="POST",
+                path="/api/v1/records",
+                handler=self._open,
+                roles=DESK,
+                body=OpenBody,
+                answer=OpenedAnswer,
+                status=(200, 201),
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/records/{record_id}",
+                handler=self._show,
+                roles=EVERYBODY,
+                answer=WholeRecordAnswer,
+            ),
+            Route(
+                method="PATCH",
+                path="/api/v1/records/{record_id}",
+                handler=self._write,
+                roles=DESK,
+                body=WriteBody,
+                answer=RecordAnswer,
+            ),
+            Route(
+                method="POST",
+                path="/api/v1/records/{record_id}/disposition",
+                handler=self._dispose,
+                roles=DESK,
+                body=DisposeBody,
+                answer=RecordAnswer,
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/record-types",
+                handler=self._types,
+                roles=EVERYBODY,
+                answer=RecordTypesAnswer,
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/dispositions",
+                handler=self._dispositions,
+                roles=EVERYBODY,
+                answer=DispositionsAnswer,
+            ),
         ]
 
     async def may_reach(self, person: Person, record_id: str, intent: Intent) -> bool:
@@ -97,9 +156,12 @@ class RecordsHttp:
         async with self._database.reading() as uow:
             if request.query.get("owner") == "me":
                 found = await uow.records.open_of_owner(person.agent_id) if person.agent_id else []
+                following = None  # all of them: nobody answers for so many that they would need pages
             else:
-                found = await uow.records.recent()
-        return json_answer({"records": [record_json(record) for record in found]})
+                before = request.query.get("before")
+                found = await uow.records.recent(_PAGE, before=None if before is None else RecordId(before))
+                following = found[-1].id if len(found) == _PAGE else None
+        return json_answer({"records": [record_json(record) for record in found], "before": following})
 
     async def _open(self, request: web.Request) -> web.Response:
         body = await read_body(request, OpenBody)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from ctiserver.features.screenpop.answers import MyPopAnswer, PopsAnswer
 from ctiserver.features.screenpop.push import shown_json
 from ctiserver.features.screenpop.service import ScreenPops
 from ctiserver.model.ids import CallId
@@ -21,11 +22,15 @@ class ScreenPopHttp:
 
     def routes(self) -> list[Route]:
         return [
-            Route(method="GET", path="/api/v1/pops/mine", handler=self._mine, roles=DESK),
-            Route(method="POST", path="/api/v1/pops/mine/refresh", handler=self._refresh, roles=DESK),
+            Route(method="GET", path="/api/v1/pops/mine", handler=self._mine, roles=DESK, answer=MyPopAnswer),
+            Route(
+                method="POST", path="/api/v1/pops/mine/refresh", handler=self._refresh, roles=DESK, answer=MyPopAnswer
+            ),
             Route(method="POST", path="/api/v1/pops/mine/dismiss", handler=self._dismiss, roles=DESK),
             Route(method="POST", path="/api/v1/pops/{pop_id}/painted", handler=self._painted, roles=DESK),
-            Route(method="GET", path="/api/v1/calls/{call_id}/pops", handler=self._of_call, roles=DESK),
+            Route(
+                method="GET", path="/api/v1/calls/{call_id}/pops", handler=self._of_call, roles=DESK, answer=PopsAnswer
+            ),
         ]
 
     async def may_reach(self, person: Person, pop_id: str, intent: Intent) -> bool:

@@ -7,6 +7,7 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import Field
 
+from ctiserver.features.users.answers import MeAnswer, SessionAnswer
 from ctiserver.features.users.passwords import LONGEST
 from ctiserver.features.users.service import Users
 from ctiserver.model.json_value import JsonObject
@@ -59,11 +60,19 @@ def routes(users: Users, sessions: Sessions, hub: Hub) -> list[Route]:
         return nothing()
 
     return [
-        Route(method="POST", path="/api/v1/session", handler=log_in, roles=PUBLIC),
-        Route(method="GET", path="/api/v1/session", handler=session, roles=PUBLIC),
+        Route(
+            method="POST",
+            path="/api/v1/session",
+            handler=log_in,
+            roles=PUBLIC,
+            body=LogIn,
+            answer=MeAnswer,
+            status=(201,),
+        ),
+        Route(method="GET", path="/api/v1/session", handler=session, roles=PUBLIC, answer=SessionAnswer),
         Route(method="DELETE", path="/api/v1/session", handler=log_out, roles=EVERYBODY),
-        Route(method="GET", path="/api/v1/me", handler=me, roles=EVERYBODY),
-        Route(method="PATCH", path="/api/v1/me", handler=prefer, roles=EVERYBODY),
+        Route(method="GET", path="/api/v1/me", handler=me, roles=EVERYBODY, answer=MeAnswer),
+        Route(method="PATCH", path="/api/v1/me", handler=prefer, roles=EVERYBODY, body=Preferences),
     ]
 
 

@@ -1,0 +1,114 @@
+"""What the routes of service records answer: for the API's description, and held to by its tests."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ctiserver.web.routes import Answer, JsonAnswer
+
+
+class RecordAnswer(Answer):
+    """A service record."""
+
+    id: str
+    number: str
+    type: str
+    status: str
+    subject: str
+    contact_id: str | None
+    caller_number: str
+    owner: str | None
+    payer: str
+    priority: int
+    disposition: str | None
+    resolution: str | None
+    notes: str
+    fields: JsonAnswer
+    opened_at: datetime
+    updated_at: datetime
+    closed_at: datetime | None
+    revision: int
+
+
+class RecordsAnswer(Answer):
+    """A page of records, the newest first; with ``owner=me`` all that are open, urgent ones first."""
+
+    records: list[RecordAnswer]
+    before: str | None  #: for the next page; None: this is the last
+
+
+class OpenedAnswer(RecordAnswer):
+    """The record, which was opened (201) or was there already (200)."""
+
+    new: bool
+
+
+class RecordContactAnswer(Answer):
+    id: str
+    name: str
+    organisation: str
+    tier: str
+    numbers: list[str]
+    revision: int
+
+
+class RecordOrderAnswer(Answer):
+    id: str
+    number: str
+    kind: str
+    state: str
+    outcome: str | None
+    due_at: datetime | None
+    planned_at: datetime | None
+    late: bool
+
+
+class TimelineAnswer(Answer):
+    at: datetime
+    actor: str
+    kind: str
+    data: JsonAnswer
+
+
+class WholeRecordAnswer(RecordAnswer):
+    """A record with everything about it."""
+
+    owner_name: str | None
+    contact: RecordContactAnswer | None
+    calls: list[str]
+    work_orders: list[RecordOrderAnswer]
+    timeline: list[TimelineAnswer]
+
+
+class FieldAnswer(Answer):
+    name: str
+    title: dict[str, str]
+    kind: str
+    choices: dict[str, dict[str, str]]
+    required: bool
+
+
+class RecordTypeAnswer(Answer):
+    name: str
+    title: dict[str, str]
+    fields: list[FieldAnswer]
+
+
+class RecordTypesAnswer(Answer):
+    """record_types.yaml"""
+
+    record_types: list[RecordTypeAnswer]
+
+
+class DispositionAnswer(Answer):
+    code: str
+    title: dict[str, str]
+    does: str
+    types: list[str]
+    required: list[str]
+
+
+class DispositionsAnswer(Answer):
+    """dispositions.yaml"""
+
+    dispositions: list[DispositionAnswer]

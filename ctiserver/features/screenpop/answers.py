@@ -1,0 +1,90 @@
+"""What the routes of screen-pops answer: for the API's description, and held to by its tests."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from ctiserver.web.routes import Answer, JsonAnswer
+
+
+class PopContactAnswer(Answer):
+    id: str
+    name: str
+    organisation: str
+    tier: str
+    note: str
+    numbers: list[str]
+    revision: int
+
+
+class PopDeviceAnswer(Answer):
+    serial: str
+    model: str
+    warranty_until: date | None
+
+
+class PopRecordAnswer(Answer):
+    id: str
+    number: str
+    type: str
+    status: str
+    subject: str
+    priority: int
+    opened_at: datetime
+
+
+class PopCallAnswer(Answer):
+    id: str
+    direction: str
+    started_at: datetime
+    outcome: str | None
+    agent_id: str | None
+
+
+class PopStepAnswer(Answer):
+    flow: str
+    node: str
+    outcome: str | None
+    data: JsonAnswer
+
+
+class ShownAnswer(Answer):
+    """What an agent's desk shows of a call. A withheld number is empty."""
+
+    pop_id: str
+    call_id: str
+    phase: str
+    since: datetime
+    ani: str
+    caller_name: str
+    dnis: str
+    queue: str | None
+    called_at: datetime | None
+    contacts: list[PopContactAnswer]
+    devices: list[PopDeviceAnswer]
+    records: list[PopRecordAnswer]
+    open_records: list[PopRecordAnswer]
+    last_calls: list[PopCallAnswer]
+    path: list[PopStepAnswer]
+
+
+class MyPopAnswer(Answer):
+    """What one's own desk shows; None: nothing."""
+
+    pop: ShownAnswer | None
+
+
+class PopAnswer(Answer):
+    id: str
+    agent_id: str
+    contact_id: str | None
+    record_id: str | None
+    sent_at: datetime
+    painted_at: datetime | None
+    reason: str | None
+
+
+class PopsAnswer(Answer):
+    """To whom a call was shown, and when."""
+
+    pops: list[PopAnswer]

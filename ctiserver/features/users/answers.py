@@ -1,0 +1,23 @@
+"""What the routes of accounts answer: for the API's description, and held to by its tests."""
+
+from __future__ import annotations
+
+from ctiserver.model.person import Role
+from ctiserver.web.routes import Answer
+
+
+class MeAnswer(Answer):
+    """Who is logged in."""
+
+    user_id: str
+    login: str
+    name: str
+    role: Role
+    language: str
+    agent_id: str | None  #: None: takes no calls
+
+
+class SessionAnswer(Answer):
+    """Who is logged in in this browser, if anybody."""
+
+    me: MeAnswer | None
