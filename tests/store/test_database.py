@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
@@ -221,6 +222,27 @@ async def test_migrations_make_exactly_the_tables(database: Database) -> None:
 async def test_upgrading_twice_changes_nothing(database: Database) -> None:
     assert await database.upgrade() == (schema.head(), schema.head())
     assert await database.schema_version() == schema.head()
+
+
+async def test_an_older_database_keeps_what_it_holds(database_url: str) -> None:
+    def to_the_first(connection: sa.Connection) -> None:
+        settings = schema.config()
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, "0001")
+
+    async with Database.open(database_url, any_schema=True) as database:
+        async with database._writing.begin() as connection:
+            await connection.run_sync(to_the_first)
+            await connection.execute(
+                sa.insert(tables.outbox).values(id="A" * 26, topic="t", key="k", payload={"n": 1}, created_at=NOW)
+            )
+        with pytest.raises(UserFault, match=r"schema is 0001.*ctiserver db upgrade"):
+            async with Database.open(database_url):
+                raise AssertionError("never entered")
+        assert await database.upgrade() == ("0001", schema.head())
+        async with database.reading() as uow:
+            (row,) = await uow.outbox.waiting(["t"], due_by=NOW)
+    assert (row.payload, row.due_at) == ({"n": 1}, NOW)
 
 
 async def test_many_upgrade_an_empty_database_at_once(database_url: str) -> None:
