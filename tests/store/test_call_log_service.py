@@ -49,9 +49,17 @@ SUMMARY = CallSummary(
 ENDED = CallEnded(pbx=MAIN, at=T0 + timedelta(seconds=30), call_id=CALL, linkedid=LINKED, summary=SUMMARY)
 
 
+GOING_ON: set[CallId] = set()
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_on() -> None:
+    GOING_ON.clear()
+
+
 @pytest.fixture
 def service(database: Database) -> CallLogService:
-    return CallLogService(database, Bus(), ManualClock(T0))
+    return CallLogService(database, Bus(), ManualClock(T0), going_on=lambda _: GOING_ON)
 
 
 async def test_a_call_becomes_one_entry_with_what_the_summary_holds(
@@ -133,9 +141,25 @@ async def test_a_merged_call_points_to_the_one_that_stays_and_gives_it_its_recor
         assert (await uow.calls.get(other)).no_record_reason == f"merged:{CALL}"
 
 
+async def test_what_ended_while_nobody_looked_is_closed_and_says_so(
+    service: CallLogService, database: Database
+) -> None:
+    other = call_id(MAIN, Uniqueid("1763863201.5"))
+    elsewhere = call_id(PbxName("other"), UNIQUEID)
+    await service.record(STARTED)
+    await service.record(replace(STARTED, call_id=other, uniqueid=Uniqueid("1763863201.5")))
+    await service.record(replace(STARTED, call_id=elsewhere, pbx=PbxName("other")))
+    GOING_ON.add(other)
+    await service.settle(MAIN)
+    async with database.reading() as uow:
+        ended = await uow.calls.get(CALL)
+        assert (ended.complete, ended.no_record_reason, ended.detail["ended"]) == (True, "end_not_seen", "lost")
+        assert [entry.id for entry in await uow.calls.incomplete()] == sorted([other, elsewhere])
+
+
 async def test_it_runs_on_the_bus(database: Database) -> None:
     bus = Bus()
-    service = CallLogService(database, bus, ManualClock(T0))
+    service = CallLogService(database, bus, ManualClock(T0), going_on=lambda _: GOING_ON)
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         running = group.create_task(service.run())
         await asyncio.sleep(0)  # let it subscribe

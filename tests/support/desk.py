@@ -273,7 +273,7 @@ async def desk(
             agent_at=agents.agent_at,
             changed=lambda agent_id, shown: pop_push.publish(hub, agent_id, shown),
         )
-        calls = CallLogService(database, bus, clock)
+        calls = CallLogService(database, bus, clock, going_on=lambda _: ())
         queues = Queues(bus, clock, site, changed=lambda state: queues_push.publish(hub, state))
         dispatch = Dispatch(database, clock, lambda _, orders: dispatch_push.publish(hub, orders))
         agi = AgiServer(AgiSettings(port=0), {}, clock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime
 
@@ -19,6 +20,7 @@ from ctiserver.model.events import (
     CallStarted,
     CallSummary,
     Direction,
+    PbxUp,
     QueueVisit,
     Segment,
     Transfer,
@@ -37,22 +39,50 @@ _WAITING_EVENTS = 100_000
 class CallLogService:
     """Use cases around the call log."""
 
-    def __init__(self, database: Database, bus: Bus, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, bus: Bus, clock: Clock, *, going_on: Callable[[PbxName], Collection[CallId]]
+    ) -> None:
+        """``going_on`` gives the calls that a PBX, whose link is up, has now."""
         self._database = database
         self._bus = bus
         self._clock = clock
+        self._going_on = going_on
 
     async def run(self) -> None:
         """Keep the log from the bus' events, until the bus closes."""
-        with self._bus.subscribe(CallEvent, limit=_WAITING_EVENTS) as events:
+        with self._bus.subscribe(CallEvent, PbxUp, limit=_WAITING_EVENTS) as events:
             while True:
                 try:
                     async for event in events:
-                        await self.record(event)
+                        if isinstance(event, PbxUp):
+                            await self.settle(event.pbx)
+                        elif isinstance(event, CallEvent):
+                            await self.record(event)
                     return
                 except Lagged as lagged:
                     # What was missed is found again by the snapshot that follows each connect, and by reconcile.
                     log.error("call_log_lagged", missed=str(lagged))
+
+    async def settle(self, pbx: PbxName) -> None:
+        """Close the entries of calls that ended while nobody looked: before a restart of ours, or of the link."""
+        now = self._clock.now()
+        async with self._database.unit_of_work() as uow:
+            # read inside: a call that began a moment ago is in the snapshot that came before this event
+            going_on = frozenset(self._going_on(pbx))
+            unseen = [entry for entry in await uow.calls.incomplete() if entry.pbx == pbx and entry.id not in going_on]
+            for entry in unseen:
+                linked = bool(await uow.records.of_call(entry.id))
+                await uow.calls.save(
+                    replace(
+                        entry,
+                        ended_at=now,
+                        complete=True,
+                        no_record_reason=entry.no_record_reason or (None if linked else "end_not_seen"),
+                        detail={**entry.detail, "reconstructed": True, "ended": "lost"},
+                    )
+                )
+        if unseen:
+            log.warning("calls_ended_unseen", pbx=pbx, calls=len(unseen))
 
     async def record(self, event: CallEvent) -> None:
         """Bring the entry of one call up to date."""
