@@ -154,7 +154,10 @@ async def test_what_ended_while_nobody_looked_is_closed_and_says_so(
     async with database.reading() as uow:
         ended = await uow.calls.get(CALL)
         assert (ended.complete, ended.no_record_reason, ended.detail["ended"]) == (True, "end_not_seen", "lost")
-        assert [entry.id for entry in await uow.calls.incomplete()] == sorted([other, elsewhere])
+        assert {entry.id for entry in await uow.calls.incomplete()} == {other, elsewhere}
+    await service.record(ENDED)
+    async with database.reading() as uow:
+        assert (await uow.calls.get(CALL)).no_record_reason is None, "its end was seen after all"
 
 
 async def test_it_runs_on_the_bus(database: Database) -> None:

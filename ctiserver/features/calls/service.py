@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 #: Events a slow disk may lag behind: at 98 messages and a dozen events a call this is hours of an ordinary day.
 _WAITING_EVENTS = 100_000
+#: The reason of a call that was there before we looked away, and not after.
+END_NOT_SEEN = "end_not_seen"
 
 
 class CallLogService:
@@ -77,7 +79,7 @@ class CallLogService:
                         entry,
                         ended_at=now,
                         complete=True,
-                        no_record_reason=entry.no_record_reason or (None if linked else "end_not_seen"),
+                        no_record_reason=entry.no_record_reason or (None if linked else END_NOT_SEEN),
                         detail={**entry.detail, "reconstructed": True, "ended": "lost"},
                     )
                 )
@@ -199,12 +201,16 @@ class CallLogService:
                     else None,
                     talk_ms=_talk_ms(summary),
                     contact_id=known.contact_id if known else None,
-                    no_record_reason=(known.no_record_reason if known else None)
-                    or (None if linked else reason_for_none(summary, event.reason)),
+                    no_record_reason=_stated(known) or (None if linked else reason_for_none(summary, event.reason)),
                     complete=True,
                     detail=detail(summary, event.reason),
                 )
             )
+
+
+def _stated(known: CallEntry | None) -> str | None:
+    """The reason that stands there already; that the end was not seen is refuted by its being seen."""
+    return None if known is None or known.no_record_reason == END_NOT_SEEN else known.no_record_reason
 
 
 async def _last_agent(uow: UnitOfWork, interfaces: tuple[Interface, ...]) -> AgentId | None:
