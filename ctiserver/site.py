@@ -59,8 +59,8 @@ class NumberConfig(Written):
 
     @property
     def flow_name(self) -> str:
-        """The flow without its alias."""
-        return self.flow.partition("@")[0]
+        """The flow as the library knows it: ``front_desk``, or ``front_desk@test`` for its test version."""
+        return self.flow.removesuffix("@prod")
 
 
 class NumbersFile(Written):
@@ -279,11 +279,18 @@ def unknown_flows(directory: Path, flows: Collection[str]) -> list[Problem]:
             document.place(("numbers", number, "flow")),
             "CT-009",
             f"no flow is named {config.flow_name!r}",
-            suggest(config.flow_name, flows),
+            _suggested(config.flow_name, flows),
         )
         for number, config in parse(document, NumbersFile).numbers.items()
         if config.flow_name not in flows
     ]
+
+
+def _suggested(name: str, flows: Collection[str]) -> str:
+    flow, _, alias = name.partition("@")
+    if alias and flow in flows:
+        return f"put its {alias} version into the folder {alias}/ beside {flow}.flow.yaml"
+    return suggest(name, flows)
 
 
 def _unknown_overflows(document: Document, file: QueuesFile) -> Iterator[Problem]:

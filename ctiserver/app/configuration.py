@@ -11,7 +11,7 @@ import structlog
 from ctiserver.errors import FileFault, Problem
 from ctiserver.features.dispatch.definitions import Definition, load_definitions
 from ctiserver.ivr.check import check
-from ctiserver.ivr.library import Library, flow_files, load_world, site_names
+from ctiserver.ivr.library import Library, alias_of, flow_files, load_world, site_names
 from ctiserver.ivr.loader import Flow, load_flow
 from ctiserver.ivr.visit import World
 from ctiserver.resources import shipped
@@ -47,10 +47,11 @@ def read(settings: Settings) -> Written:
     site = attempt(lambda: load_site(settings.config_dir))
     world = None if site is None else attempt(lambda: load_world(site, settings))
     flows: dict[str, Flow] = {}
-    for path in flow_files(settings.flows_dir or shipped("ivr_flows")):
+    directory = settings.flows_dir or shipped("ivr_flows")
+    for path in flow_files(directory):
         flow = attempt(lambda path=path: load_flow(path))  # type: ignore[misc]
         if flow is not None:
-            flows[flow.name] = flow
+            flows[alias_of(directory, path, flow)] = flow
     if site is None or world is None:
         raise FileFault(problems)
     names = site_names(site, world)

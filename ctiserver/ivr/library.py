@@ -22,6 +22,9 @@ from ctiserver.settings import Settings
 from ctiserver.site import Site
 from ctiserver.strict_yaml import Written, load, parse
 
+#: The folder, and the alias, of flows' test versions.
+_TEST = "test"
+
 
 class VersionUnknown(CtiError):
     """A call is on a version of a flow that is nowhere kept."""
@@ -97,10 +100,15 @@ def site_names(site: Site, world: World) -> SiteNames:
 
 
 def flow_files(directory: Path) -> list[Path]:
-    """The flow files of a folder. Raises UserFault if it is none."""
+    """The flow files of a folder, and of ``test/`` in it. Raises UserFault if it is none."""
     if not directory.is_dir():
         raise UserFault("is no folder", where=str(directory), fix=f"Name a folder with *{FLOW_SUFFIX} files")
-    return sorted(directory.glob(f"*{FLOW_SUFFIX}"))
+    return [*sorted(directory.glob(f"*{FLOW_SUFFIX}")), *sorted((directory / _TEST).glob(f"*{FLOW_SUFFIX}"))]
+
+
+def alias_of(directory: Path, path: Path, flow: Flow) -> str:
+    """What numbers call the flow at ``path``: ``front_desk``, or ``front_desk@test`` for one in ``test/``."""
+    return f"{flow.name}@{_TEST}" if path.parent == directory / _TEST else flow.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +134,7 @@ class Library:
 
     @property
     def flows(self) -> Mapping[str, Flow]:
-        """The current flows by name."""
+        """The current flows by name; test versions as ``name@test``."""
         return dict(self._current)
 
     def reload(self, names: SiteNames) -> Reloaded:
@@ -143,7 +151,7 @@ class Library:
                 problems += fault.problems
                 continue
             problems += check(flow, names)
-            flows[flow.name] = flow
+            flows[alias_of(self._directory, path, flow)] = flow
         if any(not problem.warning for problem in problems):
             raise FileFault(problem for problem in problems if not problem.warning)
         changed = tuple(
