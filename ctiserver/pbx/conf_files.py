@@ -221,7 +221,8 @@ def _queues(sections: list[Section], hints: tuple[Hint, ...], endpoints: Endpoin
     return tuple(
         FoundQueue(
             name=section.name,
-            strategy=section.get("strategy", "ringall"),
+            # Of several, as with a template's, app_queue takes the first: it looks for this one before all others.
+            strategy=next(iter(section.all("strategy")), "ringall"),
             members=tuple(_member(value, hints, endpoints) for value in section.all("member")),
         )
         for section in sections

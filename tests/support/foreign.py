@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -39,7 +38,9 @@ _EXTENSIONS = """[general]
 static = yes
 [globals]
 RINGTIMER = 15
+#tryinclude globals_custom.conf
 #include extensions_additional.conf
+#tryinclude extensions_custom.conf
 """
 _EXTENSIONS_ADDITIONAL = """[from-pstn]
 exten => 4008005678,1,Answer()
@@ -68,10 +69,12 @@ class Foreign:
     pbx: PrivatePbx
     etc: Path
 
-    def edit(self, name: str, text: str) -> None:
-        """Put text at the end of a file, as an admin does who follows advice."""
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Change what stands in a file."""
         path = self.etc / name
-        path.write_text(path.read_text(encoding="utf-8") + f"\n{text}", encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
 @asynccontextmanager
@@ -112,10 +115,3 @@ def _pjsip(pbx: PrivatePbx, secrets: dict[str, str]) -> str:
         f"direct_media = no\n[{TRUNK}]\ntype = aor\ncontact = sip:127.0.0.1:5060\n"
         f"[{TRUNK}]\ntype = identify\nendpoint = {TRUNK}\nmatch = 127.0.0.1\n"
     )
-
-
-def secret_of(text: str) -> str:
-    """The secret in a manager account's text."""
-    found = re.search(r"(?m)^secret = (.*)$", text)
-    assert found is not None
-    return found[1]

@@ -23,6 +23,7 @@ _STRATEGY_OF: Mapping[str, Strategy] = {
     "rrordered": "round_robin",
     "wrandom": "random",
 }
+DEFAULT_AGI_PORT = 4573
 _LOGIN = re.compile(r"[a-z][a-z0-9._-]{0,39}")
 _QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 _EXTENSION = re.compile(r"[0-9]{2,6}")
@@ -37,7 +38,7 @@ class Account:
     port: int
     username: str
     from_address: str  #: of this machine, as the PBX sees it
-    agi_port: int = 4573
+    agi_port: int = DEFAULT_AGI_PORT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,11 +232,11 @@ def _settings_step(account: Account, found: Survey) -> Step:
         f"    trunks: [{trunks}]\n"
     )
     words = ["`ctiserver init` makes the folder that this file and queues.yaml are in"]
-    if not _is_loopback(account.host):
-        text += (
-            f"agi:\n  host: {account.from_address}\n  port: {account.agi_port}\n"
-            f"  allow: [{account.host}/{32 if '.' in account.host else 128}]\n"
-        )
+    far = not _is_loopback(account.host)
+    if far or account.agi_port != DEFAULT_AGI_PORT:
+        text += f"agi:\n  port: {account.agi_port}\n"
+    if far:
+        text += f"  host: {account.from_address}\n  allow: [NETWORK-OF-THE-PBX, such as 192.0.2.7/32]\n"
         words.append("FastAGI has no authentication: keep everybody but the PBX away from its port with a firewall")
     pieces = (Piece(file="ctiserver.yaml", text=text),)
     return Step(title="Settings", done=False, words=tuple(words), pieces=pieces)
@@ -261,6 +262,7 @@ def _queues_step(found: Survey) -> Step:
         done=False,
         words=(
             "They stay in your PBX; this tells ctiserver of them. Mend titles and policies.",
+            "In flows/ send callers to these: the shipped flows name other queues, and `ctiserver check` says where",
             *(f"{name!r} can't be used by its name; give it one of letters and digits" for name in left_out),
         ),
         pieces=(Piece(file="queues.yaml", text=text),),
