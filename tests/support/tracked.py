@@ -112,6 +112,8 @@ def cdrs(pbx: PrivatePbx, linkedids: tuple[str, ...]) -> list[dict[str, str]]:
         *("uniqueid", "linkedid", "src", "dst", "channel", "dstchannel", "start", "answer", "end"),
         *("duration", "billsec", "disposition"),
     )
-    with Path(pbx.cdr_path).open(newline="") as file:
+    if not pbx.cdr_path.exists():
+        return []
+    with pbx.cdr_path.open(newline="") as file:
         rows = [dict(zip(names, row, strict=True)) for row in csv.reader(file)]
     return [row for row in rows if row["linkedid"] in linkedids]

@@ -16,6 +16,7 @@ from ctiserver.model.ids import Interface, QueueName
 from ctiserver.privatepbx.lifecycle import PrivatePbx
 from ctiserver.privatepbx.phone import SipPhone
 from ctiserver.privatepbx.tree import Programs
+from tests.support.eventually import eventually
 from tests.support.tracked import Tracked, cdrs, queue_log, tracked
 
 REPAIR, OPERATORS = QueueName("repair"), QueueName("operators")
@@ -58,8 +59,10 @@ async def floor(numbers: PrivatePbx, programs: Programs) -> AsyncIterator[Floor]
             await seen.link.queue_remove(member.queue, member.interface)
 
 
-def agrees(floor: Floor, call: CallSummary) -> None:
+async def agrees(floor: Floor, call: CallSummary) -> None:
     """Our visits and talk against queue_log's, and the answered parties against the CDRs'."""
+    # Asterisk writes both a moment after it told us that the call is over.
+    rows = await eventually(lambda: written(floor.pbx, call))
     logged = queue_log(floor.pbx, call.linkedids[0])
     assert [(visit.queue, visit.outcome) for visit in call.queue_visits] == [(v.queue, v.outcome) for v in logged]
     for ours, theirs in zip(call.queue_visits, logged, strict=True):
@@ -71,15 +74,20 @@ def agrees(floor: Floor, call: CallSummary) -> None:
     ended_by = [visit.ended_by for visit in logged if visit.ended_by]
     if ended_by and not call.transfers:
         assert call.hangup_by == ended_by[-1]
-    answered = {
-        device(row["dstchannel"]) for row in cdrs(floor.pbx, call.linkedids) if row["disposition"] == "ANSWERED"
-    }
-    assert set(call.answered_by) <= answered | {device(row["channel"]) for row in cdrs(floor.pbx, call.linkedids)}
+    answered = {device(row["dstchannel"]) for row in rows if row["disposition"] == "ANSWERED"}
+    assert set(call.answered_by) <= answered | {device(row["channel"]) for row in rows}
     caller = [segment for segment in call.segments if segment.party == "caller"]
     for one, two in itertools.pairwise(caller):
         assert one.ended_at is not None
         assert two.started_at is not None
         assert 0 <= (two.started_at - one.ended_at).total_seconds() < 0.1, "a hole in the caller's time"
+
+
+async def written(pbx: PrivatePbx, call: CallSummary) -> list[dict[str, str]]:
+    """The CDRs of a call; none until all its channels have theirs and each queue visit its end."""
+    visits = queue_log(pbx, call.linkedids[0])
+    complete = len(visits) == len(call.queue_visits) and all(visit.outcome for visit in visits)
+    return cdrs(pbx, call.linkedids) if complete else []
 
 
 def with_caller_s(call: CallSummary, interface: Interface) -> float:
@@ -115,7 +123,7 @@ async def test_answered_and_the_caller_hangs_up(floor: Floor) -> None:
     await floor.talk()
     await caller.hang_up()
     [call] = await floor.seen.ended()
-    agrees(floor, call)
+    await agrees(floor, call)
     assert (call.outcome, call.answered_by, call.ani, call.dnis) == ("answered", (AGENT1,), "13800138000", "7001")
     assert (call.direction, call.hangup_by, call.hangup_cause) == ("inbound", "caller", 16)
     assert kinds(call, "caller") == ["ivr", "queue", "talk"]
@@ -130,7 +138,7 @@ async def test_answered_and_the_agent_hangs_up(floor: Floor) -> None:
     await floor.talk()
     await agent.hang_up()
     [call] = await floor.seen.ended()
-    agrees(floor, call)
+    await agrees(floor, call)
     assert call.hangup_by == "agent"
 
 
@@ -140,7 +148,7 @@ async def test_abandoned(floor: Floor) -> None:
     await agent.ringing()
     await caller.hang_up()
     [call] = await floor.seen.ended()
-    agrees(floor, call)
+    await agrees(floor, call)
     assert (call.outcome, call.answered_by, call.hangup_by) == ("abandoned", (), "caller")
 
 
@@ -158,7 +166,7 @@ async def test_busy_then_another_answers(floor: Floor) -> None:
     await floor.talk()
     await caller.hang_up()
     [call] = await floor.seen.ended()
-    agrees(floor, call)
+    await agrees(floor, call)
     assert call.answered_by == (AGENT2 if rung == AGENT1 else AGENT1,)
 
 
@@ -172,7 +180,7 @@ async def test_time_out_then_another_queue(floor: Floor) -> None:
     await floor.talk()
     await caller.hang_up()
     [call] = await floor.seen.ended()
-    agrees(floor, call)
+    await agrees(floor, call)
     assert [(visit.queue, visit.outcome, visit.agent) for visit in call.queue_visits] == [
         (REPAIR, "timeout", None),
         (OPERATORS, "answered", AGENT2),
@@ -191,7 +199,7 @@ async def test_blind_transfer_to_a_phone(floor: Floor) -> None:
     await floor.talk()
     await second.hang_up()
     [call] = await floor.seen.ended()
-    agrees(floor, call)
+    await agrees(floor, call)
     assert [(t.kind, t.by, t.to) for t in call.transfers] == [("blind", AGENT1, "102")]
     assert call.answered_by == (AGENT1, AGENT2)
     assert call.hangup_by == "agent"
@@ -211,7 +219,7 @@ async def test_blind_transfer_to_a_queue(floor: Floor) -> None:
     await floor.talk()
     await caller.hang_up()
     [call] = await floor.seen.ended()
-    agrees(floor, call)
+    await agrees(floor, call)
     assert [(visit.queue, visit.agent) for visit in call.queue_visits] == [(REPAIR, AGENT1), (OPERATORS, AGENT2)]
 
 
@@ -235,7 +243,7 @@ async def test_attended_transfer_by_the_pbx(floor: Floor, answered_first: bool) 
     await floor.talk()
     await caller.hang_up()
     [call] = await floor.seen.ended()
-    agrees(floor, call)
+    await agrees(floor, call)
     kind = "attended" if answered_first else "blonde"
     assert [(t.kind, t.by, t.to) for t in call.transfers] == [(kind, AGENT1, AGENT2)]
     assert call.answered_by == (AGENT1, AGENT2)
@@ -253,7 +261,7 @@ async def test_gives_up_on_hold(floor: Floor) -> None:
     await floor.talk(0.5)
     await caller.hang_up()
     [call] = await floor.seen.ended()
-    agrees(floor, call)
+    await agrees(floor, call)
     assert kinds(call, "caller") == ["ivr", "queue", "talk", "hold"]
     assert kinds(call, AGENT1) == ["ring", "talk", "hold"]
 
@@ -282,7 +290,7 @@ async def test_a_member_behind_a_local_channel(floor: Floor) -> None:
     await floor.talk()
     await agent.hang_up()
     [call] = await floor.seen.ended()
-    agrees(floor, call)
+    await agrees(floor, call)
     assert call.answered_by == (AGENT2,)
     [rung] = [event for event in floor.seen.events if isinstance(event, AgentRinging)]
     assert (rung.interface, rung.member, rung.queue) == (AGENT2, member, REPAIR)
@@ -301,7 +309,7 @@ async def test_two_queues_at_once(floor: Floor) -> None:
     await second.hang_up()
     calls = await floor.seen.ended(2)
     for call in calls:
-        agrees(floor, call)
+        await agrees(floor, call)
     assert {(call.ani, call.answered_by, call.hangup_by) for call in calls} == {
         ("13800138001", (AGENT1,), "caller"),
         ("13800138002", (AGENT2,), "agent"),
@@ -318,7 +326,7 @@ async def test_dialled_two_phones_and_one_answers(floor: Floor) -> None:
     await floor.talk()
     await second.hang_up()
     [call] = await floor.seen.ended()
-    agrees(floor, call)
+    await agrees(floor, call)
     assert (call.answered_by, call.hangup_by) == ((AGENT2,), "agent")
     assert kinds(call, AGENT1) == ["ring"]
 
@@ -345,7 +353,7 @@ async def test_served_in_the_menu(floor: Floor) -> None:
     caller = await floor.caller()
     await caller.dial("7006")
     [call] = await floor.seen.ended()
-    agrees(floor, call)
+    await agrees(floor, call)
     assert (call.outcome, call.hangup_by) == ("ivr", "pbx")
 
 
@@ -395,7 +403,7 @@ async def test_agent_to_agent(floor: Floor) -> None:
     await floor.talk()
     await second.hang_up()
     [call] = await floor.seen.ended()
-    agrees(floor, call)
+    await agrees(floor, call)
     assert (call.direction, call.ani, call.dnis, call.answered_by) == ("internal", "101", "102", (AGENT2,))
     assert kinds(call, AGENT1) == ["ivr", "ring", "talk"]
 
