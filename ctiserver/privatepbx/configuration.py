@@ -109,10 +109,12 @@ def files(plan: Plan) -> dict[str, str]:
         "extensions.conf": _extensions(plan),
         "musiconhold.conf": f"[default]\nmode = files\ndirectory = {plan.programs.asterisk_data / 'moh'}\n",
         "indications.conf": _INDICATIONS,
+        # An agent (option t of Queue and Dial) may hand a call on: *2, then the extension; AMI's Atxfer presses it too.
+        "features.conf": "[general]\natxferdropcall = no\n[featuremap]\natxfer = *2\n",
         "cdr.conf": "[general]\nenable = yes\nunanswered = yes\n",
         "cdr_custom.conf": _CDR,
         # Read by modules that are loaded; empty is their default.
-        **dict.fromkeys(("ccss.conf", "confbridge.conf", "features.conf", "udptl.conf", "acl.conf", "cel.conf"), ""),
+        **dict.fromkeys(("ccss.conf", "confbridge.conf", "udptl.conf", "acl.conf", "cel.conf"), ""),
         **dict.fromkeys(("stasis.conf", "sorcery.conf", "codecs.conf", "res_parking.conf", "pjproject.conf"), ""),
         "pjsip_notify.conf": "",
     }
