@@ -171,7 +171,13 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             agent_at=agents.agent_at,
             changed=lambda agent_id, shown: pop_push.publish(hub, agent_id, shown),
         )
-        calls = CallLogService(database, bus, clock, going_on=lambda pbx: {call.call_id for call in links[pbx].calls()})
+        calls = CallLogService(
+            database,
+            bus,
+            clock,
+            going_on=lambda pbx: {call.call_id for call in links[pbx].calls()},
+            agents_on=main,
+        )
         queues = Queues(bus, clock, site, changed=lambda state: queues_push.publish(hub, state))
         dispatch = Dispatch(database, clock, changed=orders_changed)
         advance = Advance(

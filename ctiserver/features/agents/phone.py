@@ -63,7 +63,7 @@ class AgentPhones:
 
     async def _do(self, session: Session, wish: str) -> None:
         await session.answer()
-        agent_id = self._agents.agent_at(Interface(session.request.query.get("interface", "")))
+        agent_id = self._agents.owner(Interface(session.request.query.get("interface", "")))
         said = "unknown"
         if agent_id is not None:
             try:

@@ -31,7 +31,7 @@ from ctiserver.model.events import (
     PbxEvent,
     PbxUp,
 )
-from ctiserver.model.ids import AgentId, Interface, QueueName
+from ctiserver.model.ids import AgentId, Interface, PbxName, QueueName
 from ctiserver.model.person import Agent
 from ctiserver.pbx.port import Pbx, PbxRefused
 from ctiserver.site import QueueConfig, Site, WrapUp
@@ -112,8 +112,12 @@ class Agents:
         """Whether the PBX is heard; while it is not, presences are what they were."""
         return self._pbx.up
 
-    def agent_at(self, interface: Interface) -> AgentId | None:
-        """Whose phone this is."""
+    def agent_at(self, pbx: PbxName, interface: Interface) -> AgentId | None:
+        """Whose phone this is; on another PBX a phone of the same name is somebody else's."""
+        return self.owner(interface) if pbx == self._pbx.name else None
+
+    def owner(self, interface: Interface) -> AgentId | None:
+        """Whose phone this is on the PBX that has the agents."""
         return self._by_interface.get(interface)
 
     def presence(self, agent_id: AgentId) -> Presence:
@@ -220,7 +224,7 @@ class Agents:
                 pass
 
     def _disconnected(self, event: AgentDisconnected) -> None:
-        agent_id = self.agent_at(event.interface)
+        agent_id = self.owner(event.interface)
         if agent_id is None:
             return
         before = self._presences[agent_id]
@@ -239,7 +243,7 @@ class Agents:
             seats[event.queue] = event
         else:
             seats.pop(event.queue, None)
-        agent_id = self.agent_at(event.interface)
+        agent_id = self.owner(event.interface)
         if agent_id is None:
             return
         steps: list[PresenceEvent] = [presence_of.LoggedIn() if seats else presence_of.LoggedOut()]
@@ -272,7 +276,7 @@ class Agents:
         return max(known, key=lambda policy: policy.limit, default=_NO_WRAP_UP)
 
     def _of(self, interface: Interface, event: PresenceEvent) -> None:
-        agent_id = self.agent_at(interface)
+        agent_id = self.owner(interface)
         if agent_id is not None:
             self._step(agent_id, event)
 
@@ -302,7 +306,7 @@ class Agents:
     async def _give_orders(self) -> None:
         while True:
             order = await self._orders.get()
-            agent_id = self.agent_at(order.interface)
+            agent_id = self.owner(order.interface)
             if agent_id is None:
                 continue
             if order.reason == WRAP_UP and self._presences[agent_id].wrap_up_until is None:

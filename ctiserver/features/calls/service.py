@@ -42,13 +42,21 @@ class CallLogService:
     """Use cases around the call log."""
 
     def __init__(
-        self, database: Database, bus: Bus, clock: Clock, *, going_on: Callable[[PbxName], Collection[CallId]]
+        self,
+        database: Database,
+        bus: Bus,
+        clock: Clock,
+        *,
+        going_on: Callable[[PbxName], Collection[CallId]],
+        agents_on: PbxName | None = None,
     ) -> None:
-        """``going_on`` gives the calls that a PBX, whose link is up, has now."""
+        """``going_on`` gives the calls that a PBX, whose link is up, has now. ``agents_on`` is the PBX whose phones are
+        the agents'; None: there is but one."""
         self._database = database
         self._bus = bus
         self._clock = clock
         self._going_on = going_on
+        self._agents_on = agents_on
 
     async def run(self) -> None:
         """Keep the log from the bus' events, until the bus closes."""
@@ -108,12 +116,12 @@ class CallLogService:
                 async with self._database.unit_of_work() as uow:
                     entry = await uow.calls.find(event.call_id)
                     if entry is not None:
-                        agent = await uow.agents.by_interface(event.interface)
+                        agent = await self._last_agent(uow, event.pbx, (event.interface,))
                         await uow.calls.save(
                             replace(
                                 entry,
                                 answered_at=entry.answered_at or event.at,
-                                agent_id=agent.id if agent else entry.agent_id,
+                                agent_id=agent or entry.agent_id,
                             )
                         )
             case CallsMerged():
@@ -178,7 +186,7 @@ class CallLogService:
         summary = event.summary
         async with self._database.unit_of_work() as uow:
             known = await uow.calls.find(event.call_id)
-            last = await _last_agent(uow, summary.answered_by)
+            last = await self._last_agent(uow, summary.pbx, summary.answered_by)
             linked = bool(await uow.records.of_call(event.call_id))
             await uow.calls.save(
                 CallEntry(
@@ -207,18 +215,20 @@ class CallLogService:
                 )
             )
 
+    async def _last_agent(self, uow: UnitOfWork, pbx: PbxName, interfaces: tuple[Interface, ...]) -> AgentId | None:
+        """On another PBX a phone of the same name is somebody else's."""
+        if self._agents_on not in (None, pbx):
+            return None
+        for interface in reversed(interfaces):
+            agent = await uow.agents.by_interface(interface)
+            if agent is not None:
+                return agent.id
+        return None
+
 
 def _stated(known: CallEntry | None) -> str | None:
     """The reason that stands there already; that the end was not seen is refuted by its being seen."""
     return None if known is None or known.no_record_reason == END_NOT_SEEN else known.no_record_reason
-
-
-async def _last_agent(uow: UnitOfWork, interfaces: tuple[Interface, ...]) -> AgentId | None:
-    for interface in reversed(interfaces):
-        agent = await uow.agents.by_interface(interface)
-        if agent is not None:
-            return agent.id
-    return None
 
 
 def reason_for_none(summary: CallSummary, ended: str) -> str | None:

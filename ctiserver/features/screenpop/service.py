@@ -24,7 +24,7 @@ from ctiserver.model.events import (
     CallsMerged,
     CallStarted,
 )
-from ctiserver.model.ids import AgentId, CallId, Interface, QueueName, new_ulid
+from ctiserver.model.ids import AgentId, CallId, Interface, PbxName, QueueName, new_ulid
 from ctiserver.model.record import Record
 from ctiserver.store.database import Database
 from ctiserver.store.faults import StoreUnavailable
@@ -68,7 +68,7 @@ class ScreenPops:
         clock: Clock,
         *,
         region: str,
-        agent_at: Callable[[Interface], AgentId | None],
+        agent_at: Callable[[PbxName, Interface], AgentId | None],
         changed: Callable[[AgentId, Shown | None], int],
     ) -> None:
         """``changed`` pushes what an agent's desk shall show to that agent alone, at once, and says to how many
@@ -110,18 +110,18 @@ class ScreenPops:
                 if len(self._callers) > _RECENT_CALLERS:
                     self._callers.pop(next(iter(self._callers)))
             case AgentRinging():
-                agent_id = self._agent_at(event.interface)
+                agent_id = self._agent_at(event.pbx, event.interface)
                 if agent_id is not None:
                     await self._pop(agent_id, event)
             case AgentConnected():
                 await self._connected(event)
             case AgentRingEnded():
-                shown = self._of(event.interface, event.call_id)
+                shown = self._of(event)
                 if shown is not None and shown.phase == "ringing" and event.outcome != "answered":
                     self._show(shown.agent_id, None)
             case AgentDisconnected():
-                self._forget_beneath(event.call_id, self._agent_at(event.interface))
-                self._ended(self._of(event.interface, event.call_id))
+                self._forget_beneath(event.call_id, self._agent_at(event.pbx, event.interface))
+                self._ended(self._of(event))
             case CallsMerged():
                 for shown in self._all_of(event.absorbed):
                     self._show(shown.agent_id, replace(shown, call_id=event.call_id))
@@ -261,10 +261,10 @@ class ScreenPops:
             )
 
     async def _connected(self, event: AgentConnected) -> None:
-        agent_id = self._agent_at(event.interface)
+        agent_id = self._agent_at(event.pbx, event.interface)
         if agent_id is None:
             return
-        shown = self._of(event.interface, event.call_id)
+        shown = self._of(event)
         if shown is None:
             # Picked up, transferred, or rung while we were away: the desk shows it all the same, late.
             await self._pop(
@@ -285,10 +285,10 @@ class ScreenPops:
         if shown is not None and shown.phase == "talking":
             self._show(shown.agent_id, replace(shown, phase="ended", since=self._clock.now()))
 
-    def _of(self, interface: Interface, call_id: CallId) -> Shown | None:
-        agent_id = self._agent_at(interface)
+    def _of(self, event: AgentConnected | AgentRingEnded | AgentDisconnected) -> Shown | None:
+        agent_id = self._agent_at(event.pbx, event.interface)
         shown = None if agent_id is None else self._shown.get(agent_id)
-        return shown if shown is not None and shown.call_id == call_id else None
+        return shown if shown is not None and shown.call_id == event.call_id else None
 
     def _all_of(self, call_id: CallId) -> list[Shown]:
         return [shown for shown in self._shown.values() if shown.call_id == call_id]

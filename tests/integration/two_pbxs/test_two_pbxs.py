@@ -1,0 +1,184 @@
+"""Two PBXs at once, with phones and queues of the same names: nothing of one is ever taken for the other's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from ctiserver.app.composition import App, running
+from ctiserver.bus import Bus
+from ctiserver.clock import SystemClock
+from ctiserver.model.call_entry import CallEntry
+from ctiserver.model.events import CallEnded, CallEvent, CallStarted
+from ctiserver.model.ids import PbxName
+from ctiserver.pbx.link import PbxLink
+from ctiserver.privatepbx.lifecycle import PrivatePbx
+from ctiserver.privatepbx.phone import SipPhone
+from ctiserver.privatepbx.tree import Programs
+from ctiserver.resources import shipped
+from ctiserver.settings import AgiSettings, PbxSettings, Settings, WebSettings
+from tests.support.ami import FakeAmi, channel, event, fake_ami
+from tests.support.desk import PASSWORD, Browser
+from tests.support.eventually import eventually
+
+MAIN, BRANCH = PbxName("main"), PbxName("branch")
+NUMBER = "7001"
+
+
+@dataclass
+class Pair:
+    """The server, and both PBXs."""
+
+    app: App
+    pbxs: dict[PbxName, PrivatePbx]
+
+    async def entries(self) -> dict[str, CallEntry]:
+        """The call log, by who called."""
+        async with self.app.database.reading() as uow:
+            return {entry.ani: entry for entry in await uow.calls.page()}
+
+
+@asynccontextmanager
+async def pair(programs: Programs, folder: Path) -> AsyncIterator[Pair]:
+    async with AsyncExitStack() as stack:
+        pbxs = {}
+        for name in (MAIN, BRANCH):
+            pbxs[name] = pbx = await stack.enter_async_context(PrivatePbx.start(folder / name, programs=programs))
+            for priority, step in enumerate(("Answer()", "Queue(repair,tT,,,20)", "Hangup()"), 1):
+                await pbx.cli(f"dialplan add extension {NUMBER},{priority},{step} into cti-inbound replace")
+        settings = Settings(
+            data_dir=folder / "data",
+            config_dir=shipped("config"),
+            pbxs={name: PbxSettings(port=pbx.ami_port, secret=SecretStr(pbx.ami_secret)) for name, pbx in pbxs.items()},
+            agi=AgiSettings(port=0),
+            web=WebSettings(port=0),
+        )
+        app = await stack.enter_async_context(running(settings))
+        await app.users.add(
+            "li.min",
+            name="李敏",
+            role="agent",
+            password=PASSWORD,
+            skills=("repair",),
+            extension="101",
+            interface="PJSIP/agent1",
+        )
+        await app.agents.load()
+        await app.ready(10)
+        yield Pair(app, pbxs)
+
+
+@pytest.mark.pbx
+async def test_calls_at_the_same_time_on_two_real_pbxs(programs: Programs, tmp_path: Path) -> None:
+    async with pair(programs, tmp_path) as two, AsyncExitStack() as stack:
+        browser = await stack.enter_async_context(Browser(two.app.url))
+        await browser.log_in("li.min")
+        socket = await stack.enter_async_context(browser.socket())
+        for topic in ("pop:li.min", "presence:li.min"):
+            await socket.send_json({"op": "subscribe", "topic": topic})
+            await socket.receive_json(timeout=5)
+        phones, callers = {}, {}
+        for name, pbx in two.pbxs.items():
+            await pbx.cli("queue add member PJSIP/agent1 to repair")
+            phones[name] = await stack.enter_async_context(SipPhone.agent(programs, pbx, "agent1"))
+            ani = {MAIN: "13800000001", BRANCH: "13800000002"}[name]
+            callers[name] = await stack.enter_async_context(SipPhone.caller(programs, pbx, ani))
+
+        # Only the main PBX has our agents: what rings at the branch is nobody's pop and nobody's presence.
+        await callers[BRANCH].dial(NUMBER)
+        await phones[BRANCH].ringing()
+        await phones[BRANCH].answer()
+        await eventually(two.entries, lambda seen: seen["13800000002"].answered_at is not None)
+        assert await browser.json("GET", "/api/v1/pops/mine") == {"pop": None}
+        assert (await browser.json("GET", "/api/v1/agents/me"))["calls"] == []
+
+        await callers[MAIN].dial(NUMBER)
+        await phones[MAIN].ringing()
+        await phones[MAIN].answer()
+        seen = await eventually(two.entries, lambda seen: len(seen) == 2 and all(e.answered_at for e in seen.values()))
+        pop = (await browser.json("GET", "/api/v1/pops/mine"))["pop"]
+        assert pop["ani"] == "13800000001"
+        assert {ani: (entry.pbx, entry.agent_id) for ani, entry in seen.items()} == {
+            "13800000001": ("main", "li.min"),
+            "13800000002": ("branch", None),
+        }
+
+        # The branch dies with its call. The main PBX's call goes on, and ends as it should.
+        await two.pbxs[BRANCH].kill()
+        ready = await eventually(
+            lambda: browser.json("GET", "/readyz"), lambda said: bool(said["status"] == "degraded"), within_s=10
+        )
+        assert (ready["pbxs"]["main"]["up"], ready["pbxs"]["branch"]["up"]) == (True, False)
+        assert ready["pbxs"]["branch"]["since"] > ready["pbxs"]["main"]["since"]
+        metrics = await (await browser.ask("GET", "/metrics")).text()
+        assert 'ctiserver_pbx_state_age_seconds{pbx="main"} 0.0' in metrics
+        assert 'ctiserver_calls{pbx="main"} 1.0' in metrics
+        assert 'ctiserver_pbx_up{pbx="branch"} 0.0' in metrics
+        await callers[MAIN].hang_up()
+        await phones[MAIN].ended()
+        seen = await eventually(two.entries, lambda seen: seen["13800000001"].complete)
+        assert seen["13800000001"].detail["answered_by"] == ["PJSIP/agent1"]
+        assert seen["13800000001"].outcome == "answered"
+        assert not seen["13800000002"].complete
+
+        # It comes back: its call of before is over, and says why.
+        await two.pbxs[BRANCH].restart()
+        seen = await eventually(two.entries, lambda seen: seen["13800000002"].complete, within_s=15)
+        assert seen["13800000002"].detail["ended"] == "pbx_restarted"
+        assert (await browser.json("GET", "/readyz"))["status"] == "ready"
+
+
+@asynccontextmanager
+async def linked(bus: Bus, **fakes: FakeAmi) -> AsyncIterator[dict[str, PbxLink]]:
+    """Links to fakes, up."""
+    links = {
+        name: PbxLink(PbxName(name), PbxSettings(port=fake.port, secret=SecretStr("right")), bus, SystemClock())
+        for name, fake in fakes.items()
+    }
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(link.run()) for link in links.values()]
+        for link in links.values():
+            await link.ready()
+        yield links
+        for task in tasks:
+            task.cancel()
+
+
+async def test_equal_uniqueids_of_two_pbxs_are_two_calls() -> None:
+    """Two PBXs that started in the same second number their channels alike."""
+    bus = Bus()
+    same = channel("1795291600.1")
+    async with fake_ami() as one, fake_ami() as two, linked(bus, main=one, branch=two) as links:
+        with bus.subscribe(CallEvent) as events:
+            for pbx in (one, two):
+                await pbx.say(event("Newchannel", **{**same, "ChannelState": "4"}))
+            began = [await anext(events) for _ in range(2)]
+            assert all(isinstance(it, CallStarted) for it in began)
+            assert {it.pbx for it in began} == {MAIN, BRANCH}
+            assert began[0].call_id != began[1].call_id
+            assert [links[name].calls_now for name in ("main", "branch")] == [1, 1]
+            await two.say(event("Hangup", **same, Cause="16"))
+            ended = await anext(events)
+            assert isinstance(ended, CallEnded)
+            assert ended.pbx == BRANCH
+            assert ended.call_id == next(it.call_id for it in began if it.pbx == BRANCH)
+            assert [links[name].calls_now for name in ("main", "branch")] == [1, 0]
+
+
+async def test_what_is_known_of_a_pbx_that_is_cut_off_ages_and_the_other_does_not() -> None:
+    bus = Bus()
+    async with fake_ami() as one, fake_ami() as two, linked(bus, main=one, branch=two) as links:
+        before = {name: link.since for name, link in links.items()}
+        two.silent.add("Login")
+        two.drop()
+        await two.arrived("Login", 2)
+        assert not links["branch"].up
+        assert links["branch"].since > before["branch"]
+        assert links["main"].up
+        assert links["main"].since == before["main"]
