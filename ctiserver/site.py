@@ -93,11 +93,11 @@ class Members(Written):
 
 
 class Closing(Written):
-    """What a queue does when its hours end."""
+    """What a queue with a calendar does when its hours end."""
 
     refuse_before: Duration = timedelta(0)
     drain_until: Duration = timedelta(minutes=15)
-    then: Literal["callback", "voicemail", "hangup"] = "voicemail"
+    then: Literal["callback", "timeout"] = "timeout"  #: the outcome with which those who still wait go on in the flow
 
 
 class QueueConfig(Written):
@@ -114,7 +114,7 @@ class QueueConfig(Written):
     max_length: Annotated[int, Field(ge=0, le=10_000)] = 0  #: 0: no limit
     calendar: Name | None = None
     closing: Closing = Closing()
-    overflow: QueueKey | None = None
+    overflow: QueueKey | None = None  #: takes callers whom this one, full or without agents, can't let wait
 
 
 class QueuesFile(Written):

@@ -178,7 +178,17 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             going_on=lambda pbx: {call.call_id for call in links[pbx].calls()},
             agents_on=main,
         )
-        queues = Queues(bus, clock, site, changed=lambda state: queues_push.publish(hub, state))
+        queues = Queues(
+            bus,
+            clock,
+            site,
+            pbxs=links,
+            closed=lambda calendar, at: (
+                calendar in configuration.world.calendars
+                and configuration.world.calendars[calendar].at(at).state != "open"
+            ),
+            changed=lambda state: queues_push.publish(hub, state),
+        )
         dispatch = Dispatch(database, clock, changed=orders_changed)
         advance = Advance(
             database,
@@ -246,6 +256,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             for name, service in services.items():
                 supervisor.start(name, service)
             supervisor.start("workflow", workflow.run)
+            supervisor.start("queue-closing", queues.drain)
             supervisor.start("loop-lag", watch_loop)
             texts_changed = asyncio.Event()
             supervisor.start("prompts", lambda: _keep_spoken(shelf, library, settings, texts_changed))

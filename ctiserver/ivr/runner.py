@@ -219,12 +219,44 @@ class FlowService:
         state = self._restored(text)
         flow = self._library.version(state.flow, state.digest)
         running = _Call(call, flow, state, session.request["uniqueid"], session)
+        overflow = await self._overflow(session, result)
+        if overflow is not None:
+            return running, Turn(state, overflow)
         answer = _handed_back(result)
+        if result == "queue:WITHDRAW" and await self._calls_back(session) and "callback" in flow.nodes[state.node].on:
+            answer = HandedBack("callback", {"reason": "queue closed"})
         file = str(answer.facts.get("file", ""))
         if file and answer.result == "ok":
             await self._quietly(self._ports.voicemail(call, file, state.language), "voicemail_not_stored")
         turn = step(flow, state, answer, spent_s=0.0, world=self._world, now=self._clock.now())
         return running, turn
+
+    async def _overflow(self, session: Session, result: str) -> HandOver | None:
+        """The queue that takes callers whom this one could not even let wait; each queue is tried once."""
+        if not result.startswith("queue:") or _handed_back(result).result not in ("full", "empty"):
+            return None
+        name = await session.get_variable("CTI_QUEUE") or ""
+        left = (await session.get_variable("CTI_QUEUES_LEFT") or "").split("&")
+        following = self._site.queues[name].overflow if name in self._site.queues else None
+        if following is None or following in left:
+            return None
+        log.info("queue_overflow", queue=name, to=following)
+        timeout_s = await session.get_variable("CTI_QUEUE_TIMEOUT") or "0"
+        return HandOver("queue", following, {"timeout_s": float(timeout_s), "priority": 0})
+
+    async def _calls_back(self, session: Session) -> bool:
+        """Whether the queue that the caller was taken out of, since it closed, promises to call back."""
+        config = self._site.queues.get(await session.get_variable("CTI_QUEUE") or "")
+        return config is not None and config.closing.then == "callback"
+
+    def _refuses(self, queue: str) -> bool:
+        """Whether a queue takes nobody any more, since it is closed or closes in a moment."""
+        config = self._site.queues.get(queue)
+        calendar = None if config is None or config.calendar is None else self._world.calendars.get(config.calendar)
+        if config is None or calendar is None:
+            return False
+        now = self._clock.now()
+        return any(calendar.at(at).state != "open" for at in (now, now + config.closing.refuse_before))
 
     def _restored(self, text: str) -> FlowState:
         try:
@@ -345,6 +377,8 @@ class FlowService:
         session = call.session
         if session is None:
             return CallerGone()
+        if request.do == "queue" and self._refuses(request.target):
+            return HandedBack("empty", {"reason": "queue closed"})
         await session.hold(PORT_TIMEOUT_S)
         variables = await self._variables(session, request)
         if variables is None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
+import structlog
+
 from ctiserver.errors import PbxRefused, UnsafeValue
 from ctiserver.model.ids import Interface, QueueName, Uniqueid
+
+log = structlog.get_logger(__name__)
 
 
 class Actions(ABC):
@@ -54,6 +58,13 @@ class Actions(ABC):
     async def queue_penalty(self, queue: QueueName, interface: Interface, penalty: int) -> None:
         """Set a member's penalty."""
         await self._order("QueuePenalty", Queue=queue, Interface=interface, Penalty=str(penalty))
+
+    async def queue_withdraw(self, queue: QueueName, channel: str) -> None:
+        """Take a waiting caller out of a queue; one that does not wait there (any more) is no error."""
+        try:
+            await self._order("QueueWithdrawCaller", Queue=queue, Caller=channel)
+        except PbxRefused as refusal:
+            log.info("nobody_to_withdraw", queue=queue, reason=str(refusal))
 
     async def originate(
         self,

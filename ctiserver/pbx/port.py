@@ -49,6 +49,10 @@ class Pbx(Protocol):
         """Set a member's penalty."""
         ...
 
+    async def queue_withdraw(self, queue: QueueName, channel: str) -> None:
+        """Take a waiting caller out of a queue; one that does not wait there (any more) is no error."""
+        ...
+
     async def originate(
         self,
         channel: str,

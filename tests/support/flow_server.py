@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from ctiserver.ivr.runner import FlowService
 from ctiserver.model.ids import CallId, PbxName, Uniqueid, call_id
 from ctiserver.resources import shipped
 from ctiserver.settings import AgiSettings, PromptSettings, load_settings
-from ctiserver.site import NumberConfig, load_site
+from ctiserver.site import NumberConfig, QueueConfig, load_site
 from ctiserver.sound import Sound, write_wav
 
 PBX = PbxName("main")
@@ -101,11 +101,14 @@ async def flow_server(
     flows: Path | None = None,
     clock: Clock | None = None,
     tone_s: float = 0.2,
+    queues: Mapping[str, QueueConfig] | None = None,
 ) -> AsyncIterator[FlowServer]:
     """Serve the shipped flows, or those of a folder; every number leads to ``flow``."""
     settings = load_settings(shipped("config", "ctiserver.yaml"), {})
     site = load_site(settings.config_dir)
-    site = replace(site, numbers={"*": NumberConfig(flow=flow, calendar=calendar)})
+    site = replace(
+        site, numbers={"*": NumberConfig(flow=flow, calendar=calendar)}, queues={**site.queues, **(queues or {})}
+    )
     world = load_world(site, settings)
     library = Library(flows or shipped("ivr_flows"), folder / "flows")
     library.reload(site_names(site, world))

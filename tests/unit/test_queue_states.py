@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pytest
 
 from ctiserver.bus import Bus
 from ctiserver.clock import ManualClock
 from ctiserver.features.queues.service import Queues, QueueState
-from ctiserver.model.events import CallerEnteredQueue, CallerLeftQueue, CallsMerged, MemberChanged
+from ctiserver.model.events import CallerEnteredQueue, CallerLeftQueue, CallsMerged, CallStarted, MemberChanged
 from ctiserver.model.ids import CallId, Interface, Linkedid, PbxName, QueueName, Uniqueid
+from ctiserver.pbx.port import Pbx
 from ctiserver.resources import shipped
-from ctiserver.site import load_site
+from ctiserver.site import Closing, load_site
 
 T0 = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
 MAIN, REPAIR = PbxName("main"), QueueName("repair")
@@ -33,9 +35,54 @@ def told() -> list[QueueState]:
     return []
 
 
+class Withdrawals:
+    """A PBX as far as draining uses it."""
+
+    def __init__(self) -> None:
+        self.taken_out: list[tuple[str, str]] = []
+
+    async def queue_withdraw(self, queue: QueueName, channel: str) -> None:
+        self.taken_out.append((queue, channel))
+
+
 @pytest.fixture
-def queues(told: list[QueueState]) -> Queues:
-    return Queues(Bus(), ManualClock(T0), load_site(shipped("config")), changed=told.append)
+def pbx() -> Withdrawals:
+    return Withdrawals()
+
+
+@pytest.fixture
+def queues(told: list[QueueState], pbx: Withdrawals) -> Queues:
+    site = load_site(shipped("config"))
+    repair = site.queues["repair"].model_copy(
+        update={"calendar": "desk", "closing": Closing(drain_until=timedelta(minutes=15))}
+    )
+    return Queues(
+        Bus(),
+        ManualClock(T0),
+        replace(site, queues={**site.queues, "repair": repair}),
+        pbxs={MAIN: cast(Pbx, pbx)},
+        closed=lambda calendar, at: calendar == "desk" and at >= CLOSES_AT[0],
+        changed=told.append,
+    )
+
+
+CLOSES_AT = [T0]
+
+
+@pytest.mark.parametrize(("closed_for_m", "expected"), [(-5, []), (10, []), (16, [("repair", "PJSIP/trunk-1")])])
+async def test_who_still_waits_long_after_closing_is_taken_out(
+    queues: Queues, pbx: Withdrawals, closed_for_m: int, expected: list[tuple[str, str]]
+) -> None:
+    CLOSES_AT[0] = T0 - timedelta(minutes=closed_for_m)
+    queues.heard(
+        CallStarted(
+            pbx=MAIN, at=T0, call_id=CallId("A"), linkedid=Linkedid("1"), uniqueid=Uniqueid("1"), channel="PJSIP/trunk-1", direction="inbound", ani="", caller_name="", dnis="", context=""
+        )
+    )  # fmt: skip
+    queues.heard(ENTERED)
+    await queues.drain_now(REPAIR)
+    await queues.drain_now(QueueName("operators"))
+    assert pbx.taken_out == expected
 
 
 def test_who_waits_and_since_when(queues: Queues, told: list[QueueState]) -> None:

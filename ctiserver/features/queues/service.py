@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,21 +12,25 @@ import structlog
 
 from ctiserver.bus import Bus, Lagged
 from ctiserver.clock import Clock
+from ctiserver.errors import DeadlineExceeded, PeerLost
 from ctiserver.model.events import (
     CallEnded,
     CallerEnteredQueue,
     CallerLeftQueue,
     CallsMerged,
+    CallStarted,
     MemberChanged,
     PbxEvent,
 )
 from ctiserver.model.ids import CallId, Interface, PbxName, QueueName
+from ctiserver.pbx.port import Pbx
 from ctiserver.site import Site
 
 log = structlog.get_logger(__name__)
 
 #: Answered waits that the expected wait is the mean of.
 _RECENT_WAITS = 20
+_DRAIN_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +55,25 @@ class _Queue:
 class Queues:
     """Every queue of the site, and those of an adopted PBX."""
 
-    def __init__(self, bus: Bus, clock: Clock, site: Site, *, changed: Callable[[QueueState], object]) -> None:
-        """``changed`` is told of each new state, at once; it must not wait."""
+    def __init__(
+        self,
+        bus: Bus,
+        clock: Clock,
+        site: Site,
+        *,
+        pbxs: Mapping[PbxName, Pbx],
+        closed: Callable[[str, datetime], bool],
+        changed: Callable[[QueueState], object],
+    ) -> None:
+        """``closed`` says whether a calendar is closed then. ``changed`` is told of each new state, at once; it must
+        not wait."""
         self._bus = bus
         self._clock = clock
+        self._site = site
+        self._pbxs = pbxs
+        self._closed = closed
         self._changed = changed
+        self._channels: dict[tuple[PbxName, CallId], str] = {}
         self._queues: dict[QueueName, _Queue] = {QueueName(name): _Queue() for name in site.queues}
 
     async def run(self) -> None:
@@ -86,9 +105,35 @@ class Queues:
             expected_wait_s=0 if ready > len(queue.entered) else round(mean_ms / 1000),
         )
 
+    async def drain(self) -> None:
+        """Take out, until cancelled, who still waits when a queue has been closed for as long as it drains."""
+        while True:
+            for name in self._site.queues:
+                await self.drain_now(QueueName(name))
+            await asyncio.sleep(_DRAIN_EVERY_S)
+
+    async def drain_now(self, name: QueueName) -> None:
+        """Take everybody out of a queue whose time is over; their flows go on as ``closing.then`` says."""
+        config = self._site.queues[name]
+        now = self._clock.now()
+        if config.calendar is None or not self._closed(config.calendar, now):
+            return
+        if not self._closed(config.calendar, now - config.closing.drain_until):
+            return
+        for pbx, call in list(self._of(name).entered):
+            channel = self._channels.get((pbx, call))
+            if channel is None:
+                continue
+            try:
+                await self._pbxs[pbx].queue_withdraw(name, channel)
+            except (PeerLost, DeadlineExceeded) as error:
+                log.warning("queue_not_drained", queue=name, pbx=pbx, reason=str(error))
+
     def heard(self, event: PbxEvent) -> None:
         """Take in one event of a PBX."""
         match event:
+            case CallStarted():
+                self._channels[event.pbx, event.call_id] = event.channel
             case CallerEnteredQueue():
                 self._of(event.queue).entered[event.pbx, event.call_id] = event.at
                 self._changed(self.state(event.queue))
@@ -117,6 +162,7 @@ class Queues:
 
     def _gone(self, caller: tuple[PbxName, CallId]) -> None:
         """A call that ended waits nowhere, whatever message of it was lost."""
+        self._channels.pop(caller, None)
         for name, queue in self._queues.items():
             if queue.entered.pop(caller, None) is not None:
                 self._changed(self.state(name))

@@ -1,6 +1,7 @@
 """The runner on a channel that answers as Asterisk does."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +13,7 @@ from ctiserver.ivr.runner import PORT_TIMEOUT_S
 from ctiserver.ivr.simulate import DEFAULT_CLOCK
 from ctiserver.model.expression import Value
 from ctiserver.resources import shipped
+from ctiserver.site import Closing, QueueConfig
 from tests.support.eventually import eventually
 from tests.support.fake_asterisk import FakeAsterisk
 from tests.support.flow_server import FlowServer, flow_server
@@ -53,6 +55,57 @@ async def test_from_the_menu_to_the_queue_and_back_to_the_end(tmp_path: Path) ->
         assert server.ports.messages == ["/messages/1.wav"]
         assert server.ports.states == {}
         assert server.path()[-2:] == ["repair timeout", "message ok"]
+
+
+async def test_a_full_queue_overflows_into_the_next_once(tmp_path: Path) -> None:
+    queues = {"repair": QueueConfig(overflow="operators"), "operators": QueueConfig(overflow="repair")}
+    async with flow_server(tmp_path, queues=queues) as server:
+        await FakeAsterisk(keys="21").call(server.port)
+        waiting = {"CTI_QUEUE_TIMEOUT": "300"}
+        over = FakeAsterisk(
+            variables={**waiting, "CTI_RESULT": "queue:FULL", "CTI_QUEUE": "repair", "CTI_QUEUES_LEFT": "&repair&"}
+        )
+        await over.call(server.port)
+        assert (over.variables["CTI_DO"], over.variables["CTI_QUEUE"]) == ("queue", "operators")
+        assert over.variables["CTI_QUEUE_TIMEOUT"] == "300"
+        last = FakeAsterisk(
+            variables={
+                **waiting, "CTI_RESULT": "queue:JOINEMPTY", "CTI_QUEUE": "operators", "CTI_QUEUES_LEFT": "&repair&operators&",
+            }
+        )  # fmt: skip
+        await last.call(server.port)
+        assert last.variables["CTI_DO"] == "voicemail", "each queue is tried once, then the flow goes on"
+        assert server.path()[-1] == "repair empty"
+
+
+@pytest.mark.parametrize(
+    ("clock", "refuse_before_m", "expected"),
+    [
+        ("2026-11-23T10:00+08:00", 10, "queue"),
+        ("2026-11-23T19:45+08:00", 10, "queue"),
+        ("2026-11-23T19:55+08:00", 10, "voicemail"),  # service_desk closes at 20:00
+        ("2026-11-23T21:00+08:00", 0, "voicemail"),
+    ],
+)
+async def test_a_queue_that_closes_takes_nobody_any_more(
+    tmp_path: Path, clock: str, refuse_before_m: int, expected: str
+) -> None:
+    closing = Closing(refuse_before=timedelta(minutes=refuse_before_m))
+    queues = {"repair": QueueConfig(calendar="service_desk", closing=closing)}
+    now = ManualClock(datetime.fromisoformat(clock))
+    async with flow_server(tmp_path, queues=queues, clock=now) as server:
+        asterisk = FakeAsterisk(keys="21")
+        await asterisk.call(server.port)
+        assert asterisk.variables["CTI_DO"] == expected
+
+
+async def test_who_is_taken_out_of_a_queue_that_closed_goes_on_as_after_a_time_out(tmp_path: Path) -> None:
+    async with flow_server(tmp_path) as server:
+        await FakeAsterisk(keys="21").call(server.port)
+        out = FakeAsterisk(variables={"CTI_RESULT": "queue:WITHDRAW", "CTI_QUEUE": "repair"})
+        await out.call(server.port)
+        assert out.variables["CTI_DO"] == "voicemail"
+        assert server.path()[-1] == "repair timeout"
 
 
 async def test_the_dead_man_never_strikes_while_a_store_is_slow(tmp_path: Path) -> None:
