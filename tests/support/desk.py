@@ -274,7 +274,14 @@ async def desk(
             changed=lambda agent_id, shown: pop_push.publish(hub, agent_id, shown),
         )
         calls = CallLogService(database, bus, clock, going_on=lambda _: ())
-        queues = Queues(bus, clock, site, changed=lambda state: queues_push.publish(hub, state))
+        queues = Queues(
+            bus,
+            clock,
+            site,
+            pbxs={PBX: cast(Pbx, pbx)},
+            closed=lambda calendar, at: False,
+            changed=lambda state: queues_push.publish(hub, state),
+        )
         dispatch = Dispatch(database, clock, lambda _, orders: dispatch_push.publish(hub, orders))
         agi = AgiServer(AgiSettings(port=0), {}, clock)
         # The routes, topics and rules are those that `ctiserver serve` has, so that the access matrix is the real one.
