@@ -8,6 +8,7 @@ presence follows from what it then tells. After-call work, which app_queue does 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -43,6 +44,8 @@ log = structlog.get_logger(__name__)
 WRAP_UP = "wrap_up"
 #: And the one for its time being up, where the queue's policy is to wait for the agent then.
 AFTER_WRAP_UP = "after_wrap_up"
+#: A seat that leads to a phone by its extension, as FreePBX makes them: Local/101@from-queue/n.
+_LOCAL_SEAT = re.compile(r"Local/([0-9]{2,6})@")
 _NO_WRAP_UP = WrapUp(limit=timedelta(0))
 
 
@@ -76,7 +79,9 @@ class Agents:
         self._agents: dict[AgentId, Agent] = {}
         self._by_interface: dict[Interface, AgentId] = {}
         self._presences: dict[AgentId, Presence] = {}
+        self._by_extension: dict[str, AgentId] = {}
         self._seats: dict[Interface, dict[QueueName, MemberChanged]] = {}
+        self._local_seats: dict[str, set[Interface]] = {}  #: by the extension that they lead to
         self._last_wrap_up: dict[AgentId, WrapUp] = {}
         self._wrap_up_seen: set[AgentId] = set()  #: whose pause for after-call work the PBX has confirmed
         self._orders: asyncio.Queue[_PauseOrder] = asyncio.Queue(maxsize=1000)
@@ -104,6 +109,7 @@ class Agents:
             found = await uow.agents.everybody()
         self._agents = {agent.id: agent for agent in found if agent.active}
         self._by_interface = {agent.interface: agent.id for agent in self._agents.values()}
+        self._by_extension = {agent.extension: agent.id for agent in self._agents.values()}
         for agent_id in self._agents:
             self._presences.setdefault(agent_id, Presence(agent_id=agent_id, since=self._clock.now()))
 
@@ -133,8 +139,7 @@ class Agents:
 
     def queues(self, agent_id: AgentId) -> list[QueueName]:
         """The queues in which the agent sits now."""
-        agent = self._agents.get(agent_id)
-        return [] if agent is None else sorted(self._seats.get(agent.interface, {}))
+        return sorted({seat.queue for seat in self._seats_of(agent_id)})
 
     def queues_for(self, agent: Agent) -> dict[QueueName, int]:
         """The queues that the agent's name or skills are asked for in, each with the penalty."""
@@ -161,15 +166,30 @@ class Agents:
                 where="queues.yaml",
                 fix="Name the agent or a skill under members there, or give the account a skill",
             )
+        seated = {seat.queue for seat in self._seats_of(agent_id) if seat.interface != agent.interface}
         for queue, penalty in queues.items():
+            if queue in seated:
+                continue  # by a Local channel: a second seat would ring the same phone twice
             await self._pbx.queue_add(queue, agent.interface, name=agent.name, penalty=penalty)
         return self._step(agent_id, presence_of.LoggedIn())
 
     async def log_out(self, agent_id: AgentId) -> Presence:
-        """Leave all queues; a call under way goes on. Raises PeerLost, DeadlineExceeded, PbxRefused."""
+        """Leave all queues; a call under way goes on.
+
+        Raises UserFault for a seat that queues.conf itself gives; PeerLost, DeadlineExceeded, PbxRefused.
+        """
         self.presence(agent_id)
-        interface = self._agents[agent_id].interface
-        for queue in sorted({*self._seats.get(interface, {}), *self.queues_for(self._agents[agent_id])}):
+        agent, seats = self._agents[agent_id], self._seats_of(agent_id)
+        fixed = sorted(seat.queue for seat in seats if not seat.dynamic)
+        if fixed:
+            raise UserFault(
+                f"the PBX seats this phone in {', '.join(fixed)} for good, so nobody can log it out",
+                where="queues.conf",
+                fix="Pause instead; or take the member out there, and log in here",
+            )
+        leaving = {(seat.queue, seat.interface) for seat in seats}
+        leaving |= {(queue, agent.interface) for queue in self.queues_for(agent)}
+        for queue, interface in sorted(leaving):
             await self._pbx.queue_remove(queue, interface)
         return self._step(agent_id, presence_of.LoggedOut())
 
@@ -179,14 +199,14 @@ class Agents:
             raise UserFault(f"there is no pause reason {reason}", where="pause_reasons.yaml", fix="Add it there")
         if not self.presence(agent_id).logged_in:
             raise UserFault("log in to the queues first: who is logged out takes no calls anyway")
-        await self._pbx.queue_pause(self._agents[agent_id].interface, paused=True, reason=reason)
+        await self._pause_seats(agent_id, paused=True, reason=reason)
         return self._step(agent_id, presence_of.WrapUpEnded(), presence_of.Paused(reason))
 
     async def ready(self, agent_id: AgentId) -> Presence:
         """Take calls again: ends a pause, and after-call work. Raises UserFault when logged out; PeerLost …"""
         if not self.presence(agent_id).logged_in:
             raise UserFault("log in to the queues first")
-        await self._pbx.queue_pause(self._agents[agent_id].interface, paused=False, reason="")
+        await self._pause_seats(agent_id, paused=False, reason="")
         return self._step(agent_id, presence_of.WrapUpEnded(), presence_of.Unpaused())
 
     def extend_wrap_up(self, agent_id: AgentId) -> Presence:
@@ -243,16 +263,36 @@ class Agents:
             seats[event.queue] = event
         else:
             seats.pop(event.queue, None)
+        local = _LOCAL_SEAT.match(event.interface)
+        if local is not None:
+            self._local_seats.setdefault(local[1], set()).add(event.interface)
         agent_id = self.owner(event.interface)
+        if agent_id is None and local is not None:
+            agent_id = self._by_extension.get(local[1])
         if agent_id is None:
             return
-        steps: list[PresenceEvent] = [presence_of.LoggedIn() if seats else presence_of.LoggedOut()]
+        mine = self._seats_of(agent_id)
+        steps: list[PresenceEvent] = [presence_of.LoggedIn() if mine else presence_of.LoggedOut()]
         if event.present:
             steps.append(presence_of.PhoneSeen(event.status not in ("unavailable", "invalid")))
-            steps.extend(self._pause_steps(agent_id, list(seats.values())))
+            steps.extend(self._pause_steps(agent_id, mine))
         before = self._presences[agent_id]
         if self._step(agent_id, *steps) == before and seated != event.present:
             self._changed(before)  # another queue, and nothing else: the desk shows the queues too
+
+    def _seats_of(self, agent_id: AgentId) -> list[MemberChanged]:
+        """Every seat that leads to this agent's phone."""
+        agent = self._agents.get(agent_id)
+        if agent is None:
+            return []
+        names = (agent.interface, *self._local_seats.get(agent.extension, ()))
+        return [seat for name in names for seat in self._seats.get(name, {}).values()]
+
+    async def _pause_seats(self, agent_id: AgentId, *, paused: bool, reason: str) -> None:
+        """Pause or unpause the agent wherever they sit. Raises PeerLost, DeadlineExceeded, PbxRefused."""
+        names = {seat.interface for seat in self._seats_of(agent_id)} or {self._agents[agent_id].interface}
+        for name in sorted(names):
+            await self._pbx.queue_pause(name, paused=paused, reason=reason)
 
     def _pause_steps(self, agent_id: AgentId, seats: list[MemberChanged]) -> list[PresenceEvent]:
         """What app_queue's pause flags mean: all seats paused is a pause, or after-call work."""
@@ -312,7 +352,7 @@ class Agents:
             if order.reason == WRAP_UP and self._presences[agent_id].wrap_up_until is None:
                 continue  # the agent was ready before the order was given
             try:
-                await self._pbx.queue_pause(order.interface, paused=order.paused, reason=order.reason)
+                await self._pause_seats(agent_id, paused=order.paused, reason=order.reason)
             except (PeerLost, DeadlineExceeded, PbxRefused) as error:
                 log.warning("pause_order_failed", interface=order.interface, error=str(error))
 

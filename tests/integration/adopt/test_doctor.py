@@ -139,6 +139,18 @@ async def test_following_the_advice_makes_doctor_green_and_calls_pop(
                     await phone.ended()
                     assert (await socket.receive_json(timeout=5))["data"]["phase"] == "talking"
                     assert (await socket.receive_json(timeout=5))["data"]["phase"] == "ended"
+                # The seat is the PBX's own Local member, and the presence and the pause are its as well.
+                me = await eventually(
+                    lambda browser=browser: browser.json("GET", "/api/v1/agents/me"),
+                    lambda said: bool(said["state"] == "wrap_up"),
+                )
+                assert (me["logged_in"], me["queues"]) == (True, ["600"])
+                await eventually(lambda: there.pbx.cli("queue show 600"), lambda said: "(paused:wrap_up" in said)
+                await browser.json("POST", "/api/v1/agents/me/login")
+                await browser.json("POST", "/api/v1/agents/me/unpause")
+                shown = await eventually(lambda: there.pbx.cli("queue show 600"), lambda said: "paused" not in said)
+                assert shown.count("101") == 2, "logged in a second time, by another seat"
+                assert "queues.conf" in (await browser.json("POST", "/api/v1/agents/me/logout", status=400))["title"]
                 await browser.json("POST", "/api/v1/pops/mine/dismiss", status=204)
 
                 async def entry(call_id: str = pop["call_id"]) -> CallEntry | None:
