@@ -100,6 +100,12 @@ class Closing(Written):
     then: Literal["callback", "timeout"] = "timeout"  #: the outcome with which those who still wait go on in the flow
 
 
+class NoAnswer(Written):
+    """What follows when an agent lets a call ring out."""
+
+    pause_after: Annotated[int, Field(ge=0, le=100)] = 0  #: so many in a row pause the agent; 0: never
+
+
 class QueueConfig(Written):
     """One queue of queues.yaml."""
 
@@ -108,6 +114,7 @@ class QueueConfig(Written):
     members: Members = Members()
     ring: Duration = timedelta(seconds=15)
     retry: Duration = timedelta(seconds=1)
+    no_answer: NoAnswer = NoAnswer()
     wrap_up: WrapUp = WrapUp()
     service_level: ServiceLevel = ServiceLevel()
     announce_position_every: Duration | None = None

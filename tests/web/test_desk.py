@@ -13,7 +13,9 @@ import pytest
 from ctiserver.errors import PeerLost
 from ctiserver.features.records.service import Change
 from ctiserver.model.call_entry import Pop
+from ctiserver.model.events import RingOutcome
 from ctiserver.model.ids import CallId, ContactId, Interface, QueueName, RecordId, new_ulid
+from ctiserver.site import NoAnswer
 from tests.support.desk import Browser, Desk, PhoneLine
 from tests.support.eventually import eventually
 
@@ -119,6 +121,32 @@ async def test_presence_follows_the_call_and_wrap_up_is_a_pause_in_app_queue(
 
 async def _told(running: Desk) -> list[str]:
     return running.pbx.told
+
+
+async def test_who_lets_calls_ring_out_is_paused_and_comes_back_by_ready(
+    running: Desk, agent: Browser, phone: str
+) -> None:
+    running.site.queues["repair"] = running.site.queues["repair"].model_copy(
+        update={"no_answer": NoAnswer(pause_after=2)}
+    )
+    await agent.json("POST", f"{ME}/login")
+
+    async def rings(outcome: RingOutcome) -> None:
+        line = running.line()
+        line.ring(phone)
+        await _state(running, "ringing")
+        line.ring_ended(phone, outcome)
+
+    for outcome in ("no_answer", "answered", "no_answer", "busy"):
+        await rings(outcome)
+        await _state(running, "available")
+    await rings("no_answer")
+    await _state(running, "paused")
+    assert (await agent.json("GET", ME))["pause_reason"] == "no_answer"
+    await eventually(lambda: _told(running), lambda told: told[-1] == f"pause {phone} no_answer")
+    assert (await agent.json("POST", f"{ME}/unpause"))["state"] == "available"
+    await rings("no_answer")
+    await _state(running, "available")
 
 
 async def test_wrap_up_ends_by_itself(running: Desk, agent: Browser, phone: str, line: PhoneLine) -> None:

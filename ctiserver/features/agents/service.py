@@ -46,6 +46,8 @@ WRAP_UP = "wrap_up"
 AFTER_WRAP_UP = "after_wrap_up"
 #: A seat that leads to a phone by its extension, as FreePBX makes them: Local/101@from-queue/n.
 _LOCAL_SEAT = re.compile(r"Local/([0-9]{2,6})@")
+#: And the one for not having answered, where the queue's policy is to offer such a phone no more calls.
+NO_ANSWER = "no_answer"
 _NO_WRAP_UP = WrapUp(limit=timedelta(0))
 
 
@@ -83,6 +85,7 @@ class Agents:
         self._seats: dict[Interface, dict[QueueName, MemberChanged]] = {}
         self._local_seats: dict[str, set[Interface]] = {}  #: by the extension that they lead to
         self._last_wrap_up: dict[AgentId, WrapUp] = {}
+        self._unanswered: dict[AgentId, int] = {}  #: calls that rang out, since the last one that was answered
         self._wrap_up_seen: set[AgentId] = set()  #: whose pause for after-call work the PBX has confirmed
         self._orders: asyncio.Queue[_PauseOrder] = asyncio.Queue(maxsize=1000)
         self._deadline_moved = asyncio.Event()
@@ -231,7 +234,7 @@ class Agents:
             case AgentRinging():
                 self._of(event.interface, presence_of.Ringing(event.call_id))
             case AgentRingEnded():
-                self._of(event.interface, presence_of.RingEnded(event.call_id))
+                self._ring_ended(event)
             case AgentConnected():
                 self._of(event.interface, presence_of.Connected(event.call_id))
             case AgentDisconnected():
@@ -242,6 +245,23 @@ class Agents:
                         self._step(agent_id, presence_of.Disconnected(event.call_id))
             case _:
                 pass
+
+    def _ring_ended(self, event: AgentRingEnded) -> None:
+        agent_id = self.owner(event.interface)
+        if agent_id is None:
+            return
+        steps: list[PresenceEvent] = [presence_of.RingEnded(event.call_id)]
+        if event.outcome == "answered":
+            self._unanswered.pop(agent_id, None)
+        elif event.outcome == "no_answer" and event.queue in self._site.queues:
+            in_a_row = self._unanswered[agent_id] = self._unanswered.get(agent_id, 0) + 1
+            limit = self._site.queues[event.queue].no_answer.pause_after
+            before = self._presences[agent_id]
+            if limit and in_a_row >= limit and before.logged_in and before.pause_reason is None:
+                self._unanswered.pop(agent_id)
+                steps.append(presence_of.Paused(NO_ANSWER))
+                self._order(_PauseOrder(event.interface, True, NO_ANSWER))
+        self._step(agent_id, *steps)
 
     def _disconnected(self, event: AgentDisconnected) -> None:
         agent_id = self.owner(event.interface)

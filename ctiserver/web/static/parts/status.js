@@ -131,6 +131,7 @@ class Status extends Worded(LitElement) {
       <div class="row actions">${it.logged_in ? this.#inQueues(it) : this.#outside()}</div>
       ${it.pbx_up ? nothing : html`<p class="notice bad" role="alert">${t("status.pbx_away")}</p>`}
       ${it.logged_in && !it.reachable ? html`<p class="notice bad" role="alert">${t("status.unreachable")}</p>` : nothing}
+      ${it.pause_reason === "no_answer" ? html`<p class="notice bad">${t("status.no_answer")}</p>` : nothing}
       ${it.pause_reason === "after_wrap_up" ? html`<p class="notice">${t("status.after_wrap_up")}</p>` : nothing}
       <div role="alert" class="notice bad" ?hidden=${!this._error}>${this._error ? fault(this._error) : ""}</div>
     </section>`;

@@ -38,6 +38,7 @@ export default {
   "status.left": "{time} left",
   "status.unreachable": "Your phone is not registered at the PBX, so no call can reach you.",
   "status.pbx_away": "The telephone system is not connected just now. Calls go on there; what you see here is how it was.",
+  "status.no_answer": "You were paused: calls rang out at your phone. Press Ready when you are back.",
   "status.after_wrap_up": "After-call work is over; press Ready when you are.",
 
   "desk.idle": "No call just now",

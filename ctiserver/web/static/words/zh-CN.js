@@ -38,6 +38,7 @@ export default {
   "status.left": "剩余 {time}",
   "status.unreachable": "您的话机没有注册到交换机，来电打不进来。",
   "status.pbx_away": "与电话系统的连接中断。通话仍在继续，但这里显示的是中断前的状态。",
+  "status.no_answer": "有来电无人接听，您已被暂停。回到座位后请按“就绪”。",
   "status.after_wrap_up": "话后处理时间已到，准备好后请按“就绪”。",
 
   "desk.idle": "当前没有来电",
