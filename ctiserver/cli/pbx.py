@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -147,15 +148,27 @@ def capture(state: Path, file: Path) -> None:
     pbx = PrivatePbx.attach(state)
     click.echo(f"Recording into {file}; Ctrl-C ends it.", err=True)
     try:
-        asyncio.run(ami.capture(pbx.ami_host, pbx.ami_port, pbx.ami_username, pbx.ami_secret, file))
-        click.echo("The PBX closed the connection.", err=True)
-    except KeyboardInterrupt:
-        pass
+        if not asyncio.run(_captured(pbx, file)):
+            click.echo("The PBX closed the connection.", err=True)
     except OSError as error:
         raise UserFault(
             f"can't be recorded ({error.strerror})", where=str(file), fix="Name a file that you may write"
         ) from None
     click.echo(f"{file.stat().st_size} bytes", err=True)
+
+
+async def _captured(pbx: PrivatePbx, file: Path) -> bool:
+    """Record until the PBX closes the connection (False) or somebody ends it (True)."""
+    task = asyncio.current_task()
+    assert task is not None
+    # Not by KeyboardInterrupt: whoever starts us in the background may have left SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    try:
+        await ami.capture(pbx.ami_host, pbx.ami_port, pbx.ami_username, pbx.ami_secret, file)
+    except asyncio.CancelledError:
+        return True
+    return False
 
 
 @command.command("adopt")
