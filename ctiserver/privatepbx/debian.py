@@ -26,7 +26,8 @@ from ctiserver.errors import UserFault
 Progress = Callable[[str, float], None]
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-DEFAULT_MIRROR = "http://deb.debian.org/debian"
+#: Names a mirror where the machine's own sources name none, such as on another distribution.
+MIRROR_VARIABLE = "CTISERVER_DEBIAN_MIRROR"
 
 # Part of the cache's key: raise it when the unpacking itself changes.
 _RECIPE = 1
@@ -136,21 +137,32 @@ async def tree_of(
 
 
 def debian_mirror(apt: Path = Path("/etc/apt")) -> str:
-    """The Debian mirror that this machine's own apt sources name, else the one that Debian recommends."""
+    """The Debian mirror that ``CTISERVER_DEBIAN_MIRROR`` names, else the one in this machine's own apt sources.
+
+    Raises UserFault if neither names one.
+    """
+    named = os.environ.get(MIRROR_VARIABLE)
+    if named:
+        return named.rstrip("/")
     files = [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*.sources"))]
     files += sorted((apt / "sources.list.d").glob("*.list"))
+    files += sorted((apt / "mirrors").glob("*.list"))  # where sources say mirror+file:, as cloud images do
     for path in files:
         try:
             text = path.read_text(encoding="utf-8", errors="replace")
         except OSError:
             continue
         for line in text.splitlines():
-            if not re.match(r"\s*(deb\s|URIs:)", line):
+            if not re.match(r"\s*(deb\s|URIs:|https?:)", line):
                 continue
             for word in line.split():
                 if re.fullmatch(r"https?://\S+/debian/?", word):
                     return word.rstrip("/")
-    return DEFAULT_MIRROR
+    raise UserFault(
+        "this machine's apt sources name no Debian mirror",
+        where=str(apt),
+        fix=f"Set {MIRROR_VARIABLE} to the address of one, or install Asterisk yourself",
+    )
 
 
 def _need_tools(recipe: Recipe) -> None:

@@ -142,7 +142,7 @@ async def test_machine_without_debians_keys_is_told_what_to_install(
         ),
         ("sources.list", "deb [signed-by=/k] https://two/debian/ trixie main", "https://two/debian"),
         ("sources.list.d/debian.sources", "Types: deb\nURIs: http://three/debian\nSuites: x", "http://three/debian"),
-        ("sources.list.d/other.list", "deb http://four/debian-security x main", debian.DEFAULT_MIRROR),
+        ("mirrors/debian.list", "https://four/debian\n", "https://four/debian"),
     ],
 )
 def test_mirror_is_the_machines_own(tmp_path: Path, name: str, text: str, mirror: str) -> None:
@@ -150,6 +150,14 @@ def test_mirror_is_the_machines_own(tmp_path: Path, name: str, text: str, mirror
     path.parent.mkdir(exist_ok=True)
     path.write_text(text, encoding="utf-8")
     assert debian_mirror(tmp_path) == mirror
+
+
+def test_a_machine_without_a_mirror_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sources.list").write_text("deb http://five/debian-security x main", encoding="utf-8")
+    with pytest.raises(UserFault, match="name no Debian mirror. Set CTISERVER_DEBIAN_MIRROR"):
+        debian_mirror(tmp_path)
+    monkeypatch.setenv("CTISERVER_DEBIAN_MIRROR", "http://six/debian/")
+    assert debian_mirror(tmp_path) == "http://six/debian"
 
 
 def test_loader_follows_the_architecture() -> None:
