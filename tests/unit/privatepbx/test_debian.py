@@ -154,7 +154,7 @@ def test_mirror_is_the_machines_own(tmp_path: Path, name: str, text: str, mirror
 
 def test_a_machine_without_a_mirror_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "sources.list").write_text("deb http://five/debian-security x main", encoding="utf-8")
-    with pytest.raises(UserFault, match="name no Debian mirror. Set CTISERVER_DEBIAN_MIRROR"):
+    with pytest.raises(UserFault, match=r"name no Debian mirror\. Set CTISERVER_DEBIAN_MIRROR"):
         debian_mirror(tmp_path)
     monkeypatch.setenv("CTISERVER_DEBIAN_MIRROR", "http://six/debian/")
     assert debian_mirror(tmp_path) == "http://six/debian"
