@@ -12,6 +12,9 @@ from ctiserver.errors import CtiError, DeadlineExceeded, UnsafeValue
 
 #: How long beyond its longest time a command may keep us waiting before the session is given up.
 _REPLY_TIMEOUT_S = 5.0
+#: How many margins beyond what is needed the dead-man may lie. A renewal is a command of its own, dearer than most of
+#: those that it protects: half of all commands of a call were renewals when it was held within two.
+_SLACK = 6
 #: What separates, quotes or is filled in between the arguments of an application.
 _APART = re.compile(r"[,\"'\\$]")
 
@@ -31,9 +34,10 @@ class PromptMissing(CtiError):
 class Session:
     """Commands to one channel, one at a time.
 
-    Every command first makes sure that the channel's absolute time-out lies ``margin_s`` (up to thrice that) beyond the
-    command's longest time, so that a server that hangs costs the caller a second or three: the dialplan's ``T``
-    extension takes over. :meth:`release` clears it before the call is handed over.
+    Every command first makes sure that the channel's absolute time-out lies ``margin_s`` (up to seven of them)
+    beyond the command's longest time, so that a server that hangs costs the caller seven seconds at most: the
+    dialplan's ``T`` extension takes over. :meth:`hand_back` or :meth:`release` clears it before the call is handed
+    over.
     """
 
     def __init__(
@@ -77,9 +81,9 @@ class Session:
             return
         needed = seconds + self._margin_s
         left = self._expires_at - self._monotonic() if self._expires_at is not None else -1.0
-        if needed <= left <= needed + 2 * self._margin_s:
+        if needed <= left <= needed + _SLACK * self._margin_s:
             return  # close enough: a call of many short commands needn't pay for each
-        whole = math.ceil(needed + self._margin_s)
+        whole = math.ceil(needed + _SLACK / 2 * self._margin_s)
         await self._ask("SET AUTOHANGUP", command("SET AUTOHANGUP", whole), 0.0)
         self._expires_at = self._monotonic() + whole
 
@@ -89,6 +93,14 @@ class Session:
             await self._ask("SET AUTOHANGUP", command("SET AUTOHANGUP", 0), 0.0)
             self._expires_at = None
         self._dead_man = False
+
+    async def hand_back(self, variables: Mapping[str, str | int]) -> None:
+        """The last act of a session, in one command: ``variables``, no dead-man, and at the very end the mark CTI_DONE.
+
+        Raises as :meth:`set_variables` does.
+        """
+        self._dead_man = False
+        await self.set_variables({**variables, "TIMEOUT(absolute)": 0, "CTI_DONE": 1})
 
     async def set_variable(self, name: str, value: str | int | float) -> None:
         """Set a channel variable. Raises as :meth:`execute` does."""
@@ -108,7 +120,7 @@ class Session:
 
     async def answer(self) -> None:
         """Answer the channel. Asterisk waits up to half a second for the first voice packet."""
-        self._alive(await self.execute("ANSWER", longest_s=5.0))
+        self._alive(await self.execute("ANSWER", longest_s=1.0))
 
     async def stream_file(
         self, path: str, escape: str, *, offset: int = 0, longest_s: float = 600.0

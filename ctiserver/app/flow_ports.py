@@ -181,24 +181,12 @@ class StoreFlowPorts:
     async def add_path(self, call_id: CallId, steps: Sequence[PathStep]) -> None:
         with _told_as_failure():
             async with self._database.unit_of_work() as uow:
-                seq = len(await uow.calls.path(call_id))
-                for number, step in enumerate(steps, seq + 1):
-                    await uow.calls.add_step(
-                        call_entry.PathStep(
-                            call_id=call_id,
-                            seq=number,
-                            at=step.at,
-                            flow=step.flow,
-                            version=step.version,
-                            node=step.node,
-                            outcome=step.outcome,
-                            data={"kind": step.kind},
-                        )
-                    )
+                await _add_path(uow, call_id, steps)
 
-    async def save_state(self, call_id: CallId, state: str) -> None:
+    async def save_state(self, call_id: CallId, state: str, steps: Sequence[PathStep]) -> None:
         with _told_as_failure():
             async with self._database.unit_of_work() as uow:
+                await _add_path(uow, call_id, steps)
                 await uow.flow_states.save(call_id, {"state": state}, self._clock.now())
 
     async def load_state(self, call_id: CallId) -> str | None:
@@ -207,9 +195,10 @@ class StoreFlowPorts:
                 kept = await uow.flow_states.load(call_id)
         return None if kept is None else str(kept["state"])
 
-    async def delete_state(self, call_id: CallId) -> None:
+    async def delete_state(self, call_id: CallId, steps: Sequence[PathStep]) -> None:
         with _told_as_failure():
             async with self._database.unit_of_work() as uow:
+                await _add_path(uow, call_id, steps)
                 await uow.flow_states.remove(call_id)
 
     async def _record_of(self, call_id: CallId) -> Record:
@@ -258,6 +247,23 @@ class StoreFlowPorts:
             return [] if contact is None else [contact]
         number = self._contacts.key(str(by.get("number", "")))
         return [] if number is None else await uow.contacts.by_number(number)
+
+
+async def _add_path(uow: UnitOfWork, call_id: CallId, steps: Sequence[PathStep]) -> None:
+    seq = len(await uow.calls.path(call_id)) if steps else 0
+    for number, step in enumerate(steps, seq + 1):
+        await uow.calls.add_step(
+            call_entry.PathStep(
+                call_id=call_id,
+                seq=number,
+                at=step.at,
+                flow=step.flow,
+                version=step.version,
+                node=step.node,
+                outcome=step.outcome,
+                data={"kind": step.kind},
+            )
+        )
 
 
 async def _devices(uow: UnitOfWork, by: Mapping[str, Value]) -> list[Device]:

@@ -80,16 +80,16 @@ class FlowPorts(Protocol):
         """Store steps of the call's path, in order."""
         ...
 
-    async def save_state(self, call_id: CallId, state: str) -> None:
-        """Keep a call's flow state while the dialplan has the call; replaces an older one."""
+    async def save_state(self, call_id: CallId, state: str, steps: Sequence[PathStep]) -> None:
+        """Keep a call's flow state while the dialplan has the call, and the path so far; replaces an older state."""
         ...
 
     async def load_state(self, call_id: CallId) -> str | None:
         """The state that was kept, None if there is none."""
         ...
 
-    async def delete_state(self, call_id: CallId) -> None:
-        """Forget a call's state; unknown calls are no error."""
+    async def delete_state(self, call_id: CallId, steps: Sequence[PathStep]) -> None:
+        """Forget a call's state, and store the last of its path; unknown calls are no error."""
         ...
 
 
@@ -209,15 +209,17 @@ class MemoryPorts:
         self._may_fail("add_path")
         self.path.setdefault(call_id, []).extend(steps)
 
-    async def save_state(self, call_id: CallId, state: str) -> None:
+    async def save_state(self, call_id: CallId, state: str, steps: Sequence[PathStep]) -> None:
         self._may_fail("save_state")
+        self.path.setdefault(call_id, []).extend(steps)
         self.states[call_id] = state
 
     async def load_state(self, call_id: CallId) -> str | None:
         return self.states.get(call_id)
 
-    async def delete_state(self, call_id: CallId) -> None:
+    async def delete_state(self, call_id: CallId, steps: Sequence[PathStep]) -> None:
         self._may_fail("delete_state")
+        self.path.setdefault(call_id, []).extend(steps)
         self.states.pop(call_id, None)
 
 

@@ -98,6 +98,7 @@ class _Call:
     uniqueid: str
     session: Session | None  #: None once the caller is gone
     answered: bool = False
+    kept: bool = False  #: a state of it may be stored
     path: list[PathStep] = field(default_factory=list)
     told: dict[str, str] = field(default_factory=dict)  #: channel variables as they were last set
 
@@ -162,7 +163,7 @@ class FlowService:
             if text is None:
                 return
             state = self._restored(text)
-            running = _Call(call, self._library.version(state.flow, state.digest), state, "", None)
+            running = _Call(call, self._library.version(state.flow, state.digest), state, "", None, kept=True)
             turn = step(running.flow, state, CallerGone(served), spent_s=0.0, world=self._world, now=self._clock.now())
             await self._run(running, turn)
         finally:
@@ -218,7 +219,7 @@ class FlowService:
             raise FlowFailed("the call came back from the dialplan, but its state is not stored")
         state = self._restored(text)
         flow = self._library.version(state.flow, state.digest)
-        running = _Call(call, flow, state, session.request["uniqueid"], session)
+        running = _Call(call, flow, state, session.request["uniqueid"], session, kept=True)
         overflow = await self._overflow(session, result)
         if overflow is not None:
             return running, Turn(state, overflow)
@@ -287,7 +288,8 @@ class FlowService:
                     now=self._clock.now(),
                 )
         finally:
-            await self._store_path(call)
+            if call.path:  # of a session that failed, or that left no state
+                await self._quietly(self._ports.add_path(call.id, call.path), "path_not_stored")
 
     async def _carry_out(self, call: _Call, turn: Turn) -> Answer | None:
         """One request; None when the session is over."""
@@ -301,7 +303,7 @@ class FlowService:
             case AnswerCall() | Speak() | Listen():
                 if session is None:
                     return CallerGone()
-                await self._tell_stage(call, session)
+                await session.set_variables(self._notes(call))
                 if isinstance(request, AnswerCall):
                     await self._answer(call, session)
                     return Done()
@@ -361,8 +363,8 @@ class FlowService:
             log.error("prompt_not_spoken", language=phrase.language, texts=[text.text for text in missing])
         return files
 
-    async def _tell_stage(self, call: _Call, session: Session) -> None:
-        """Keep the channel's own notes fresh: the fallback and the journal read them when the server is gone."""
+    def _notes(self, call: _Call) -> dict[str, str]:
+        """What the channel does not know yet of where it stands: the fallback reads it when the server is gone."""
         language = call.state.language
         notes = {
             "CTI_STAGE": f"{call.flow.name}.{call.state.node}",
@@ -370,8 +372,8 @@ class FlowService:
             "CHANNEL(language)": language.partition("-")[0],
         }
         new = {name: value for name, value in notes.items() if call.told.get(name) != value}
-        await session.set_variables(new)
         call.told.update(new)
+        return new
 
     async def _hand_over(self, call: _Call, request: HandOver) -> Answer | None:
         session = call.session
@@ -383,15 +385,15 @@ class FlowService:
         variables = await self._variables(session, request)
         if variables is None:
             return HandedBack("nobody")
-        await self._tell_stage(call, session)
         if request.do in ("queue", "voicemail"):  # neither answers by itself; a dial is answered by whoever is dialled
             await self._answer(call, session)
         # The variables first: if the state can't be stored, the fallback finds the queue that was meant.
-        await session.set_variables({**variables, "CTI_DO": request.do})
-        await session.hold(2 * PORT_TIMEOUT_S)  # the last before the stores, since each command sets it anew
-        await self._store_path(call)
-        await self._within(PORT_TIMEOUT_S, self._ports.save_state(call.id, call.state.to_json()))
-        await self._end(session)
+        await session.set_variables({**self._notes(call), **variables, "CTI_DO": request.do})
+        await session.hold(PORT_TIMEOUT_S)  # the last before the store, since each command sets it anew
+        call.kept = True
+        await self._within(PORT_TIMEOUT_S, self._ports.save_state(call.id, call.state.to_json(), call.path))
+        call.path = []
+        await session.hand_back({})
         return None
 
     async def _variables(self, session: Session, request: HandOver) -> dict[str, str | int] | None:
@@ -438,25 +440,15 @@ class FlowService:
         session = call.session
         if finish.failed and session is not None:
             raise FlowFailed(f"flow {call.flow.name} at {call.state.node}: {finish.reason}")
+        if call.kept:  # before the session's end, so that nobody finds the state when the call has ended
+            if session is not None:
+                await session.hold(PORT_TIMEOUT_S)
+            steps, call.path = call.path, []
+            await self._quietly(self._ports.delete_state(call.id, steps), "state_not_deleted")
         if session is not None:
-            await session.hold(2 * PORT_TIMEOUT_S)
-        await self._store_path(call)
-        await self._quietly(self._ports.delete_state(call.id), "state_not_deleted")
-        if session is None:
-            return
-        if finish.go_to:
-            await session.set_variable("CTI_GOTO", finish.go_to)
-        await session.set_variable("CTI_DO", "goto" if finish.go_to else "hangup")
-        await self._end(session)
-
-    async def _end(self, session: Session) -> None:
-        await session.release()
-        await session.set_variable("CTI_DONE", 1)
-
-    async def _store_path(self, call: _Call) -> None:
-        steps, call.path = call.path, []
-        if steps:
-            await self._quietly(self._ports.add_path(call.id, steps), "path_not_stored")
+            if finish.go_to:
+                await session.set_variable("CTI_GOTO", finish.go_to)  # it holds commas
+            await session.hand_back({"CTI_DO": "goto" if finish.go_to else "hangup"})
 
     async def _quietly(self, work: Awaitable[None], event: str) -> None:
         """What is worth having but not worth a call."""
