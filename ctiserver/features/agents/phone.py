@@ -11,7 +11,7 @@ from ctiserver.agi.session import Session
 from ctiserver.errors import CtiError
 from ctiserver.features.agents.service import Agents
 from ctiserver.ivr.prompts import Shelf, Text
-from ctiserver.model.ids import AgentId, Interface
+from ctiserver.model.ids import AgentId, Interface, PbxName
 from ctiserver.site import Site
 
 log = structlog.get_logger(__name__)
@@ -63,7 +63,9 @@ class AgentPhones:
 
     async def _do(self, session: Session, wish: str) -> None:
         await session.answer()
-        agent_id = self._agents.owner(Interface(session.request.query.get("interface", "")))
+        query = session.request.query
+        interface, pbx = Interface(query.get("interface", "")), query.get("pbx")
+        agent_id = self._agents.agent_at(PbxName(pbx), interface) if pbx else self._agents.owner(interface)
         said = "unknown"
         if agent_id is not None:
             try:

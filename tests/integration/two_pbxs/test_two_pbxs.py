@@ -16,10 +16,11 @@ from ctiserver.bus import Bus
 from ctiserver.clock import SystemClock
 from ctiserver.model.call_entry import CallEntry
 from ctiserver.model.events import CallEnded, CallEvent, CallStarted
-from ctiserver.model.ids import PbxName
+from ctiserver.model.ids import AgentId, PbxName
 from ctiserver.pbx.link import PbxLink
 from ctiserver.privatepbx.lifecycle import PrivatePbx
 from ctiserver.privatepbx.phone import SipPhone
+from ctiserver.privatepbx.ports import free_port
 from ctiserver.privatepbx.tree import Programs
 from ctiserver.resources import shipped
 from ctiserver.settings import AgiSettings, PbxSettings, Settings, WebSettings
@@ -48,15 +49,17 @@ class Pair:
 async def pair(programs: Programs, folder: Path) -> AsyncIterator[Pair]:
     async with AsyncExitStack() as stack:
         pbxs = {}
+        agi_port = free_port()
         for name in (MAIN, BRANCH):
-            pbxs[name] = pbx = await stack.enter_async_context(PrivatePbx.start(folder / name, programs=programs))
+            starting = PrivatePbx.start(folder / name, programs=programs, agi=f"127.0.0.1:{agi_port}")
+            pbxs[name] = pbx = await stack.enter_async_context(starting)
             for priority, step in enumerate(("Answer()", "Queue(repair,tT,,,20)", "Hangup()"), 1):
                 await pbx.cli(f"dialplan add extension {NUMBER},{priority},{step} into cti-inbound replace")
         settings = Settings(
             data_dir=folder / "data",
             config_dir=shipped("config"),
             pbxs={name: PbxSettings(port=pbx.ami_port, secret=SecretStr(pbx.ami_secret)) for name, pbx in pbxs.items()},
-            agi=AgiSettings(port=0),
+            agi=AgiSettings(port=agi_port),
             web=WebSettings(port=0),
         )
         app = await stack.enter_async_context(running(settings))
@@ -132,6 +135,39 @@ async def test_calls_at_the_same_time_on_two_real_pbxs(programs: Programs, tmp_p
         seen = await eventually(two.entries, lambda seen: seen["13800000002"].complete, within_s=15)
         assert seen["13800000002"].detail["ended"] == "pbx_restarted"
         assert (await browser.json("GET", "/readyz"))["status"] == "ready"
+
+
+@pytest.mark.pbx
+async def test_a_flow_on_the_second_pbx_is_part_of_that_call(programs: Programs, tmp_path: Path) -> None:
+    """AGI and AMI of one PBX derive the same call id, since its dialplan says which PBX it is."""
+    async with pair(programs, tmp_path) as two:
+        await two.pbxs[BRANCH].cli("dialplan set global CTI_PBX branch")
+        async with SipPhone.caller(programs, two.pbxs[BRANCH], "13800000003") as caller:
+            await caller.dial("4008001234")
+            await caller.answered()
+            await caller.press("1")
+
+            async def path() -> list[str]:
+                entry = (await two.entries())["13800000003"]
+                async with two.app.database.reading() as uow:
+                    return [step.node for step in await uow.calls.path(entry.id)]
+
+            await eventually(path, within_s=20)
+            await caller.hang_up()
+        await eventually(two.entries, lambda seen: seen["13800000003"].complete)
+        # Its phone agent1 has the name of an agent's phone on the other PBX, and logs nobody in.
+        async with SipPhone.agent(programs, two.pbxs[BRANCH], "agent1") as phone:
+            await phone.dial("*11")
+            await phone.answered()
+            await phone.ended(timeout_s=20)
+        assert two.app.agents.presence(AgentId("li.min")).logged_in is False
+        async with Browser(two.app.url) as browser:
+            metrics = await (await browser.ask("GET", "/metrics")).text()
+        assert 'ctiserver_agi_sessions_total{result="failed"} 0.0' in metrics
+        async with two.app.database.reading() as uow:
+            entries = await uow.calls.page()
+    assert {(entry.pbx, entry.dnis) for entry in entries} == {("branch", "4008001234"), ("branch", "*11")}
+    assert len(entries) == 2
 
 
 @asynccontextmanager
