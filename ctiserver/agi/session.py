@@ -13,8 +13,8 @@ from ctiserver.errors import CtiError, DeadlineExceeded, UnsafeValue
 #: How long beyond its longest time a command may keep us waiting before the session is given up.
 _REPLY_TIMEOUT_S = 5.0
 #: How many margins beyond what is needed the dead-man may lie. A renewal is a command of its own, dearer than most of
-#: those that it protects: half of all commands of a call were renewals when it was held within two.
-_SLACK = 6
+#: those that it protects; but each margin is a second of silence for the caller of a server that hangs.
+_SLACK = 2
 #: What separates, quotes or is filled in between the arguments of an application.
 _APART = re.compile(r"[,\"'\\$]")
 

@@ -56,7 +56,7 @@ async def test_a_call_from_header_to_done() -> None:
         asterisk = FakeAsterisk(keys="5")
         await asterisk.call(port)
     names = [" ".join(words[:3]) if words[0] == "SET" else words[0] for words in asterisk.commands]
-    assert names == ["SET AUTOHANGUP 5", "ANSWER", "STREAM", "WAIT",
+    assert names == ["SET AUTOHANGUP 3", "ANSWER", "SET AUTOHANGUP 4", "STREAM", "SET AUTOHANGUP 5", "WAIT",
                      "SET AUTOHANGUP 0", "SET VARIABLE CTI_DONE"]  # fmt: skip
     assert asterisk.variables["CTI_DONE"] == "1"
     assert server.counts.served == 1

@@ -93,7 +93,8 @@ def test_dialplan_is_the_shipped_one_with_its_globals(plan: Plan) -> None:
 def test_every_global_that_the_dialplan_names_is_set(plan: Plan) -> None:
     texts = files(plan)
     named = {line.split()[1] for line in texts["cti.conf"].splitlines() if line.startswith(";   CTI_")}
-    assert named == {line.split()[0] for line in _section(texts["extensions.conf"], "globals")}
+    # CTI_PBX tells several PBXs apart; one PBX alone leaves it out
+    assert named - {"CTI_PBX"} == {line.split()[0] for line in _section(texts["extensions.conf"], "globals")}
 
 
 def test_ami_account_is_the_least_privileged_one(plan: Plan) -> None:
