@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import sys
@@ -29,6 +30,12 @@ def _mask_numbers(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMa
         if isinstance(event.get(key), str):
             event[key] = mask(event[key])
     return event
+
+
+def _worth_telling(record: logging.LogRecord) -> bool:
+    """Not that a task was cancelled while the pool took its database connection back: the pool closes that one."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (record.name.startswith("sqlalchemy.pool") and isinstance(error, asyncio.CancelledError))
 
 
 def configure(settings: LogSettings) -> None:
@@ -59,6 +66,7 @@ def configure(settings: LogSettings) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    handler.addFilter(_worth_telling)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.level.upper())

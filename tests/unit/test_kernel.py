@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from ctiserver.bus import Bus, Lagged
 from ctiserver.clock import ManualClock
 from ctiserver.errors import UserFault
-from ctiserver.logs import mask
+from ctiserver.logs import _worth_telling, mask
 from ctiserver.model.ids import PbxName, Uniqueid, call_id, new_ulid
 from ctiserver.supervise import RestartPolicy, Supervisor
 
@@ -116,3 +117,13 @@ async def test_a_users_fault_is_never_retried() -> None:
 def test_numbers_are_masked() -> None:
     assert mask("13800138000") == "*******8000"
     assert mask("101") == "101"
+
+
+def test_a_cancelled_reset_of_a_connection_is_no_error_to_tell_of() -> None:
+    def told(name: str, error: BaseException) -> bool:
+        record = logging.LogRecord(name, logging.ERROR, "", 0, "", (), (type(error), error, None))
+        return _worth_telling(record)
+
+    assert not told("sqlalchemy.pool.impl.AsyncAdaptedQueuePool", asyncio.CancelledError())
+    assert told("sqlalchemy.pool.impl.AsyncAdaptedQueuePool", OSError())
+    assert told("ctiserver.app", asyncio.CancelledError())
