@@ -8,13 +8,11 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from ctiserver.errors import UserFault
+from ctiserver.model.asterisk import OLDEST_SUPPORTED
 from ctiserver.model.ids import Linkedid, QueueName, Uniqueid
 from ctiserver.model.signals import ChannelRow, EntryRow, MemberSeen, Snapshot, Who
 from ctiserver.pbx.codec import Message
 from ctiserver.pbx.translate import member_of
-
-#: Asterisk's advisories: below these, known holes. Between the branches 21 gets no fixes any more.
-SUPPORTED = {20: (20, 18, 2), 22: (22, 8, 2)}
 
 Ask = Callable[..., Awaitable[list[Message]]]
 
@@ -44,11 +42,11 @@ def refuse_old(version: str, where: str) -> None:
     if numbers is None:
         return
     found = tuple(int(number or 0) for number in numbers.groups())
-    newest = max(SUPPORTED)
-    if found[0] > newest or ("cert" in version and found[0] in SUPPORTED):
+    newest = max(OLDEST_SUPPORTED)
+    if found[0] > newest or ("cert" in version and found[0] in OLDEST_SUPPORTED):
         return
-    if found < SUPPORTED.get(found[0], (newest,)):
-        wanted = ", ".join(".".join(map(str, least)) for least in SUPPORTED.values())
+    if found < OLDEST_SUPPORTED.get(found[0], (newest,)):
+        wanted = ", ".join(".".join(map(str, least)) for least in OLDEST_SUPPORTED.values())
         raise UserFault(
             f"Asterisk {version} is too old: it has known security holes",
             where=where,

@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from ctiserver.errors import PeerLost, UserFault
+from ctiserver.model.asterisk import OLDEST_SUPPORTED
 from ctiserver.privatepbx import ami
 from ctiserver.privatepbx.announcements import announcements
 from ctiserver.privatepbx.configuration import AMI_USER, Layout, Plan, Ports, write
@@ -28,8 +29,6 @@ DEFAULT_AGI = "127.0.0.1:4573"
 BOOT_TIMEOUT_S = 30.0
 CLI_TIMEOUT_S = 10.0
 STOP_PATIENCE_S = 5.0
-#: Security advisories closed before these are open in anything older; by major version.
-OLDEST = {20: (20, 18, 2), 22: (22, 8, 2)}
 
 _BOOT_POLL_S = 0.02
 _RTP_PORTS = 400
@@ -352,7 +351,7 @@ async def asterisk_version(programs: Programs) -> str:
     if found is None:
         raise UserFault(f"no Asterisk: it says {output.strip()[:80]!r} of itself", where=command[0], fix="Install one")
     version = (int(found[1]), int(found[2]), int(found[3]))
-    if version < OLDEST.get(version[0], (max(OLDEST), 0, 0)):
+    if version < OLDEST_SUPPORTED.get(version[0], (max(OLDEST_SUPPORTED), 0, 0)):
         raise UserFault(
             f"Asterisk {'.'.join(map(str, version))} is too old: its security advisories are open",
             where=command[-1],
