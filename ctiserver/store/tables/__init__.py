@@ -1,0 +1,38 @@
+"""The tables, a module a subject. A change here comes with a migration; a test compares the two.
+
+Names of columns are the names of the fields in ``ctiserver.model``. Ids are ULIDs unless said otherwise. A ``call_id``
+has no foreign key: AGI may open a record before AMI has told of the call, and either may be lost to a restart.
+"""
+
+from ctiserver.store.tables.calls import call_path, calls, flow_states, pops
+from ctiserver.store.tables.contacts import contact_numbers, contacts, devices, sites
+from ctiserver.store.tables.outbox import outbox
+from ctiserver.store.tables.people import agents, sessions, users
+from ctiserver.store.tables.records import counters, record_calls, record_timeline, records
+from ctiserver.store.tables.work import executors, process_events, processes, timers, work_orders
+from ctiserver.store.tables.written import metadata
+
+__all__ = [
+    "agents",
+    "call_path",
+    "calls",
+    "contact_numbers",
+    "contacts",
+    "counters",
+    "devices",
+    "executors",
+    "flow_states",
+    "metadata",
+    "outbox",
+    "pops",
+    "process_events",
+    "processes",
+    "record_calls",
+    "record_timeline",
+    "records",
+    "sessions",
+    "sites",
+    "timers",
+    "users",
+    "work_orders",
+]

@@ -1,0 +1,47 @@
+"""Users, their sessions, and the agents among them."""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Column, ForeignKey, String, Table
+
+from ctiserver.store.columns import TextTuple
+from ctiserver.store.tables.written import id_, instant, long_text, metadata, revision, word
+
+users = Table(
+    "users",
+    metadata,
+    id_(),
+    word("login", unique=True),
+    long_text("name"),
+    long_text("password_hash"),
+    word("role"),
+    word("language"),
+    Column("skills", TextTuple, nullable=False),
+    Column("regions", TextTuple, nullable=False),
+    Column("active", Boolean, nullable=False),
+    instant("created_at"),
+    revision(),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("token_hash", String(64), primary_key=True),
+    Column("user_id", String(26), ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    instant("created_at"),
+    instant("seen_at"),
+    instant("expires_at", index=True),
+)
+
+agents = Table(
+    "agents",
+    metadata,
+    Column("id", String(64), primary_key=True),  # a short name that people say
+    Column("user_id", String(26), ForeignKey("users.id"), unique=True),
+    long_text("name"),
+    word("extension"),
+    Column("interface", String(128), nullable=False, unique=True),
+    Column("skills", TextTuple, nullable=False),
+    Column("active", Boolean, nullable=False),
+    revision(),
+)
