@@ -3,62 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import structlog
 
 from ctiserver.agi.server import AgiServer
 from ctiserver.app.configuration import Configuration
+from ctiserver.app.features import Features, Ground, Part, build
 from ctiserver.app.flow_ports import StoreFlowPorts
 from ctiserver.bus import Bus, Lagged
 from ctiserver.clock import Clock, SystemClock
 from ctiserver.errors import CtiError, UserFault
 from ctiserver.features.agents import phone as agent_phone
-from ctiserver.features.agents import push as agents_push
-from ctiserver.features.agents.http import AgentsHttp
 from ctiserver.features.agents.phone import AgentPhones
-from ctiserver.features.agents.service import Agents
-from ctiserver.features.calls.http import CallsHttp
-from ctiserver.features.calls.service import CallLogService
-from ctiserver.features.contacts.http import ContactsHttp
-from ctiserver.features.contacts.service import Contacts
-from ctiserver.features.dispatch import push as dispatch_push
 from ctiserver.features.dispatch.advance import Advance
-from ctiserver.features.dispatch.http import DispatchHttp
-from ctiserver.features.dispatch.service import Dispatch
 from ctiserver.features.dispatch.workflow import Workflow
 from ctiserver.features.operations.health import Health
 from ctiserver.features.operations.http import OperationsHttp
 from ctiserver.features.operations.measures import Measures
-from ctiserver.features.queues import push as queues_push
-from ctiserver.features.queues.http import QueuesHttp
-from ctiserver.features.queues.service import Queues
-from ctiserver.features.records import push as records_push
-from ctiserver.features.records.http import RecordsHttp
-from ctiserver.features.records.service import Records
-from ctiserver.features.screenpop import push as pop_push
-from ctiserver.features.screenpop.http import ScreenPopHttp
-from ctiserver.features.screenpop.service import ScreenPops
-from ctiserver.features.users.http import routes as user_routes
-from ctiserver.features.users.service import Users
 from ctiserver.ivr.library import Library
 from ctiserver.ivr.prompts import Shelf, texts_of_flow
 from ctiserver.ivr.runner import FlowService
 from ctiserver.metrics import watch_loop
 from ctiserver.model.events import CallEnded
 from ctiserver.model.ids import PbxName
-from ctiserver.model.record import Record
 from ctiserver.model.span import WorkingTime
-from ctiserver.model.work_order import IllegalAct, WorkOrder
+from ctiserver.model.work_order import IllegalAct
 from ctiserver.net import HttpClient
 from ctiserver.pbx.link import PbxLink
 from ctiserver.pbx.port import PbxRefused
 from ctiserver.resources import shipped
-from ctiserver.settings import Settings
+from ctiserver.settings import Settings, WebSettings
 from ctiserver.site import Site
 from ctiserver.store import faults
 from ctiserver.store.database import Database
@@ -67,7 +45,7 @@ from ctiserver.web import problems
 from ctiserver.web.access import Access
 from ctiserver.web.hub import Hub, HubLimits
 from ctiserver.web.server import WebServer
-from ctiserver.web.sessions import Sessions, SessionTimes
+from ctiserver.web.sessions import Sessions
 
 log = structlog.get_logger(__name__)
 
@@ -93,10 +71,7 @@ class App:
     database: Database
     url: str  #: of the console
     agi_port: int
-    users: Users
-    agents: Agents
-    contacts: Contacts
-    dispatch: Dispatch
+    features: Features
     links: Mapping[PbxName, PbxLink]
     reload: Callable[[], tuple[str, ...]]
     """Take flows, numbers, calendars, rosters, fees and processes anew; raises FileFault and changes nothing if any
@@ -134,68 +109,28 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         links = {
             PbxName(name): PbxLink(PbxName(name), pbx, bus, clock) for name, pbx in settings.pbxs.items()
         }  # fmt: skip
-        users = Users(database, clock)
-        sessions = Sessions(
-            users.session_store(),
-            clock,
-            secure=settings.web.public_url.startswith("https:"),
-            times=SessionTimes(lifetime=timedelta(hours=settings.web.session_hours)),
+        features = build(
+            Ground(
+                settings=settings,
+                site=site,
+                clock=clock,
+                bus=bus,
+                database=database,
+                hub=hub,
+                pbxs=links,
+                going_on=lambda pbx: {call.call_id for call in links[pbx].calls()},
+                closed=lambda calendar, at: (
+                    calendar in configuration.world.calendars
+                    and configuration.world.calendars[calendar].at(at).state != "open"
+                ),
+            )
         )
-        agents = Agents(
-            database,
-            bus,
-            clock,
-            site,
-            pbx=links[main],
-            changed=lambda presence: agents_push.publish(hub, agents, presence),
-        )
-        contacts = Contacts(database, clock, region=settings.region)
-        records = Records(
-            database,
-            bus,
-            clock,
-            site,
-            time_zone=settings.time_zone,
-            changed=lambda record: records_push.publish(hub, record.id, record.revision),
-        )
-
-        def orders_changed(record: Record, orders: list[WorkOrder]) -> None:
-            records_push.publish(hub, record.id)
-            dispatch_push.publish(hub, orders)
-
-        pops = ScreenPops(
-            database,
-            bus,
-            clock,
-            region=settings.region,
-            agent_at=agents.agent_at,
-            changed=lambda agent_id, shown: pop_push.publish(hub, agent_id, shown),
-        )
-        calls = CallLogService(
-            database,
-            bus,
-            clock,
-            going_on=lambda pbx: {call.call_id for call in links[pbx].calls()},
-            agents_on=main,
-        )
-        queues = Queues(
-            bus,
-            clock,
-            site,
-            pbxs=links,
-            closed=lambda calendar, at: (
-                calendar in configuration.world.calendars
-                and configuration.world.calendars[calendar].at(at).state != "open"
-            ),
-            changed=lambda state: queues_push.publish(hub, state),
-        )
-        dispatch = Dispatch(database, clock, changed=orders_changed)
         advance = Advance(
             database,
             lambda: configuration.definitions,
             clock,
             WorkingTime(zone, world.calendars),
-            changed=orders_changed,
+            changed=features.orders_changed,
         )
         workflow = Workflow(database, advance, clock, settings.workflow_url, settings.workflow)
         ports = StoreFlowPorts(
@@ -203,11 +138,11 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             clock,
             site,
             pbx=main,
-            agents=agents,
-            calls=calls,
-            contacts=contacts,
-            queues=queues,
-            records=records,
+            agents=features.agents,
+            calls=features.calls,
+            contacts=features.contacts,
+            queues=features.queues,
+            records=features.records,
             http=http,
         )
         shelf = Shelf(
@@ -217,47 +152,29 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             shipped=shipped("ivr_flows", "prompts"),
         )
         flows = FlowService(site, world, library=library, shelf=shelf, ports=ports, clock=clock, pbx=main)
-        phones = AgentPhones(agents, shelf, site, language=settings.languages[0])
+        phones = AgentPhones(features.agents, shelf, site, language=settings.languages[0])
         agi = AgiServer(settings.agi, {"flow": flows.serve, **phones.handlers()}, clock)
-        web = _web_server(
-            settings,
-            site,
-            database=database,
-            hub=hub,
-            sessions=sessions,
-            users=users,
-            agents=agents,
-            contacts=contacts,
-            records=records,
-            pops=pops,
-            calls=calls,
-            queues=queues,
-            dispatch=dispatch,
-            operations=OperationsHttp(
-                Health(database, agi, links, workflow_runs=workflow.ready.is_set),
-                Measures(database, agi, hub, links, clock),
-                settings.web.metrics_allow,
-            ),
+        operations = OperationsHttp(
+            Health(database, agi, links, workflow_runs=workflow.ready.is_set),
+            Measures(database, agi, hub, links, clock),
+            settings.web.metrics_allow,
         )
-        await agents.load()
+        parts = [
+            *features.parts,
+            Part(routes=operations.routes()),
+            Part(services={"hung-up-flows": lambda: _follow_hangups(bus, flows)}),
+            Part(clockwork={"workflow": workflow.run, "loop-lag": watch_loop}),
+        ]
+        web = web_server(settings.web, hub, features.sessions, parts)
+        await features.agents.load()
         await stack.enter_async_context(web.running())
         async with asyncio.TaskGroup() as group:
             supervisor = Supervisor(group)
             supervisor.start("agi", agi.run)
             agi_port = await agi.listening()
-            services = {
-                "call-log": calls.run,
-                "agents": agents.run,
-                "records": records.run,
-                "screen-pops": pops.run,
-                "queues": queues.run,
-                "hung-up-flows": lambda: _follow_hangups(bus, flows),
-            }
-            for name, service in services.items():
-                supervisor.start(name, service)
-            supervisor.start("workflow", workflow.run)
-            supervisor.start("queue-closing", queues.drain)
-            supervisor.start("loop-lag", watch_loop)
+            for part in parts:
+                for name, service in {**part.services, **part.clockwork}.items():
+                    supervisor.start(name, service)
             texts_changed = asyncio.Event()
             supervisor.start("prompts", lambda: _keep_spoken(shelf, library, settings, texts_changed))
             await asyncio.sleep(0)  # let the services subscribe before the first PBX speaks
@@ -279,73 +196,23 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
                     database=database,
                     url=web.url,
                     agi_port=agi_port,
-                    users=users,
-                    agents=agents,
-                    contacts=contacts,
-                    dispatch=dispatch,
+                    features=features,
                     links=links,
                     reload=reload,
                 )
             finally:
-                await _wind_down(supervisor, bus, links, services)
+                await _wind_down(supervisor, bus, links, [name for part in parts for name in part.services])
 
 
-def _web_server(
-    settings: Settings,
-    site: Site,
-    *,
-    database: Database,
-    hub: Hub,
-    sessions: Sessions,
-    users: Users,
-    agents: Agents,
-    contacts: Contacts,
-    records: Records,
-    pops: ScreenPops,
-    calls: CallLogService,
-    queues: Queues,
-    dispatch: Dispatch,
-    operations: OperationsHttp,
-) -> WebServer:
-    calls_http = CallsHttp(database, calls)
-    contacts_http = ContactsHttp(database, contacts)
-    records_http = RecordsHttp(database, records, site)
-    pops_http = ScreenPopHttp(database, pops)
-    dispatch_http = DispatchHttp(dispatch, database, site)
-    hub.add(
-        [
-            *agents_push.topics(agents),
-            *pop_push.topics(pops),
-            *records_push.topics(database),
-            *queues_push.topics(queues),
-            *dispatch_push.topics(),
-        ]
-    )
-    access = Access(
-        {
-            "call_id": calls_http.may_reach,
-            "contact_id": contacts_http.may_reach,
-            "record_id": records_http.may_reach,
-            "pop_id": pops_http.may_reach,
-            "order_id": dispatch_http.may_reach,
-        }
-    )
+def web_server(settings: WebSettings, hub: Hub, sessions: Sessions, parts: Sequence[Part]) -> WebServer:
+    """The web server with all that the parts add to it."""
+    hub.add([topic for part in parts for topic in part.topics])
     return WebServer(
-        settings.web,
+        settings,
         sessions=sessions,
-        access=access,
+        access=Access({parameter: rule for part in parts for parameter, rule in part.rules.items()}),
         hub=hub,
-        routes=[
-            *user_routes(users, sessions, hub),
-            *AgentsHttp(agents, site).routes(),
-            *QueuesHttp(queues, site).routes(),
-            *calls_http.routes(),
-            *contacts_http.routes(),
-            *records_http.routes(),
-            *pops_http.routes(),
-            *dispatch_http.routes(),
-            *operations.routes(),
-        ],
+        routes=[route for part in parts for route in part.routes],
         refusals=REFUSALS,
     )
 

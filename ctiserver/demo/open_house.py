@@ -55,7 +55,7 @@ async def _answer(here: Centre) -> None:
 
 async def _callers(here: Centre, say: Callable[[str], object]) -> None:
     for caller in itertools.cycle(people.CALLERS):
-        while here.app.agents.presence(AgentId(people.AGENT)).state != "available":
+        while here.app.features.agents.presence(AgentId(people.AGENT)).state != "available":
             await asyncio.sleep(1.0)
         try:
             with here.app.bus.subscribe(AgentConnected) as connected:

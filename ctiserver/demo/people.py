@@ -40,7 +40,7 @@ CALLERS = (
 async def hire(app: App, language: str) -> str:
     """Make the accounts; returns the password that all of them have."""
     password = f"demo-{secrets.token_hex(3)}"
-    await app.users.add(
+    await app.features.users.add(
         AGENT,
         name="李敏" if language == "zh-CN" else "Min Li",
         role="agent",
@@ -50,7 +50,7 @@ async def hire(app: App, language: str) -> str:
         extension="101",
         interface="PJSIP/agent1",
     )
-    await app.users.add(
+    await app.features.users.add(
         TECHNICIAN,
         name="张伟" if language == "zh-CN" else "Wei Zhang",
         role="technician",
@@ -58,14 +58,14 @@ async def hire(app: App, language: str) -> str:
         language=language,
         skills=("repair",),
     )
-    await app.users.add(
+    await app.features.users.add(
         SUPERVISOR,
         name="陈静" if language == "zh-CN" else "Jing Chen",
         role="supervisor",
         password=password,
         language=language,
     )
-    await app.agents.load()
+    await app.features.agents.load()
     return password
 
 
@@ -75,8 +75,9 @@ async def introduce(app: App) -> None:
     for caller in CALLERS:
         if not caller.name:
             continue
-        known = (await app.contacts.find_or_create(caller.number, caller.name))[0]
-        await app.contacts.rename(known.id, known.revision, name=caller.name, organisation=caller.firm, note="")
+        contacts = app.features.contacts
+        known = (await contacts.find_or_create(caller.number, caller.name))[0]
+        await contacts.rename(known.id, known.revision, name=caller.name, organisation=caller.firm, note="")
         async with app.database.unit_of_work() as uow:
             site = Site(
                 id=SiteId(new_ulid(app.clock.now())),

@@ -14,26 +14,14 @@ from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse, Cook
 from argon2 import PasswordHasher
 
 from ctiserver.agi.server import AgiServer
-from ctiserver.app import composition
+from ctiserver.app.composition import web_server
+from ctiserver.app.features import Features, Ground, Part, build
 from ctiserver.bus import Bus
 from ctiserver.clock import Clock, SystemClock
-from ctiserver.features.agents import push as agents_push
-from ctiserver.features.agents.service import Agents
-from ctiserver.features.calls.service import CallLogService
-from ctiserver.features.contacts.service import Contacts
-from ctiserver.features.dispatch import push as dispatch_push
-from ctiserver.features.dispatch.service import Dispatch
 from ctiserver.features.operations.health import Health
 from ctiserver.features.operations.http import OperationsHttp
 from ctiserver.features.operations.measures import Measures
-from ctiserver.features.queues import push as queues_push
-from ctiserver.features.queues.service import Queues
-from ctiserver.features.records import push as records_push
-from ctiserver.features.records.service import Records
-from ctiserver.features.screenpop import push as pop_push
-from ctiserver.features.screenpop.service import ScreenPops
 from ctiserver.features.users.passwords import Passwords
-from ctiserver.features.users.service import Users
 from ctiserver.model.events import (
     AgentConnected,
     AgentDisconnected,
@@ -56,7 +44,6 @@ from ctiserver.store.database import Database
 from ctiserver.web import openapi
 from ctiserver.web.hub import Hub
 from ctiserver.web.server import WebServer
-from ctiserver.web.sessions import Sessions
 from tests.support.described import Described
 
 PBX = PbxName("main")
@@ -215,11 +202,7 @@ class Desk:
     pbx: ObedientPbx
     database: Database
     site: Site
-    users: Users
-    agents: Agents
-    contacts: Contacts
-    records: Records
-    pops: ScreenPops
+    features: Features
     _lines: int = 0
 
     def line(self, **changes: Any) -> PhoneLine:
@@ -231,8 +214,8 @@ class Desk:
         """An account with the tests' password; agents are given extension, phone and the skill ``repair``."""
         if role in ("agent", "supervisor"):
             more = {"extension": f"1{abs(hash(login)) % 100000:05d}", "skills": ("repair",), **more}
-        await self.users.add(login, name=more.pop("name", login.title()), role=role, password=PASSWORD, **more)
-        await self.agents.load()
+        await self.features.users.add(login, name=more.pop("name", login.title()), role=role, password=PASSWORD, **more)
+        await self.features.agents.load()
 
 
 @asynccontextmanager
@@ -246,71 +229,35 @@ async def desk(
     async with Database.open(f"sqlite:///{folder}/ctiserver.sqlite", upgrade=True) as database:
         hub = Hub(clock)
         pbx = ObedientPbx(bus)
-        users = Users(database, clock, Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)))
-        sessions = Sessions(users.session_store(), clock, secure=False)
-        agents = Agents(
-            database,
-            bus,
-            clock,
-            site,
-            pbx=cast(Pbx, pbx),
-            changed=lambda presence: agents_push.publish(hub, agents, presence),
+        settings = Settings(web=web or WebSettings(port=0))
+        # The features, routes, topics and rules are those that `ctiserver serve` has, so that the access matrix is the
+        # real one.
+        features = build(
+            Ground(
+                settings=settings,
+                site=site,
+                clock=clock,
+                bus=bus,
+                database=database,
+                hub=hub,
+                pbxs={PBX: cast(Pbx, pbx)},
+                going_on=lambda _: (),
+                closed=lambda calendar, at: False,
+                passwords=Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)),
+            )
         )
-        contacts = Contacts(database, clock, region="CN")
-        records = Records(
-            database,
-            bus,
-            clock,
-            site,
-            time_zone="Asia/Shanghai",
-            changed=lambda record: records_push.publish(hub, record.id, record.revision),
-        )
-        pops = ScreenPops(
-            database,
-            bus,
-            clock,
-            region="CN",
-            agent_at=agents.agent_at,
-            changed=lambda agent_id, shown: pop_push.publish(hub, agent_id, shown),
-        )
-        calls = CallLogService(database, bus, clock, going_on=lambda _: ())
-        queues = Queues(
-            bus,
-            clock,
-            site,
-            pbxs={PBX: cast(Pbx, pbx)},
-            closed=lambda calendar, at: False,
-            changed=lambda state: queues_push.publish(hub, state),
-        )
-        dispatch = Dispatch(database, clock, lambda _, orders: dispatch_push.publish(hub, orders))
         agi = AgiServer(AgiSettings(port=0), {}, clock)
-        # The routes, topics and rules are those that `ctiserver serve` has, so that the access matrix is the real one.
-        server = composition._web_server(
-            Settings(web=web or WebSettings(port=0)),
-            site,
-            database=database,
-            hub=hub,
-            sessions=sessions,
-            users=users,
-            agents=agents,
-            contacts=contacts,
-            records=records,
-            pops=pops,
-            calls=calls,
-            queues=queues,
-            dispatch=dispatch,
-            operations=OperationsHttp(
-                Health(database, agi, {}, workflow_runs=lambda: True),
-                Measures(database, agi, hub, {}, clock),
-                (web or WebSettings()).metrics_allow,
-            ),
+        operations = OperationsHttp(
+            Health(database, agi, {}, workflow_runs=lambda: True),
+            Measures(database, agi, hub, {}, clock),
+            settings.web.metrics_allow,
         )
+        server = web_server(settings.web, hub, features.sessions, [*features.parts, Part(routes=operations.routes())])
         async with server.running(), asyncio.TaskGroup() as group:
-            services = [agents.run, records.run, pops.run, calls.run, queues.run]
-            tasks = [group.create_task(service()) for service in services]
+            tasks = [group.create_task(run()) for part in features.parts for run in part.services.values()]
             listening = group.create_task(agi.run())
             await agi.listening()
-            yield Desk(server.url, server, hub, bus, pbx, database, site, users, agents, contacts, records, pops)
+            yield Desk(server.url, server, hub, bus, pbx, database, site, features)
             bus.close()
             await asyncio.wait(tasks, timeout=5)
             listening.cancel()

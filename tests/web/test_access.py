@@ -172,8 +172,8 @@ async def test_an_unknown_object_and_another_ones_look_alike(running: Desk) -> N
         await mine.log_in("agent1")
         line = running.line()
         line.start()
-        await running.agents.load()
-        phone = next(a.interface for a, _ in running.agents.everybody() if a.id == "agent1")
+        await running.features.agents.load()
+        phone = next(a.interface for a, _ in running.features.agents.everybody() if a.id == "agent1")
         async with mine.socket() as socket:
             await socket.send_json({"op": "subscribe", "topic": "pop:agent1"})
             await socket.receive_json(timeout=5)
@@ -187,8 +187,8 @@ async def test_an_unknown_object_and_another_ones_look_alike(running: Desk) -> N
 
 
 async def test_the_field_reaches_only_records_it_has_an_order_for(running: Desk) -> None:
-    opened = await running.records.open("repair", actor="user:test")
-    other = await running.records.open("enquiry", actor="user:test")
+    opened = await running.features.records.open("repair", actor="user:test")
+    other = await running.features.records.open("enquiry", actor="user:test")
     record_id = opened.record.id
     async with running.database.unit_of_work() as uow:
         technician = await uow.users.by_login("technician")

@@ -24,12 +24,12 @@ ME = "/api/v1/agents/me"
 
 @pytest.fixture
 def phone(running: Desk) -> str:
-    return next(agent.interface for agent, _ in running.agents.everybody() if agent.id == "agent1")
+    return next(agent.interface for agent, _ in running.features.agents.everybody() if agent.id == "agent1")
 
 
 async def _state(running: Desk, state: str) -> None:
     async def look() -> str:
-        return running.agents.presence(running.agents.everybody()[0][0].id).state
+        return running.features.agents.presence(running.features.agents.everybody()[0][0].id).state
 
     await eventually(look, lambda seen: seen == state)
 
@@ -43,7 +43,7 @@ async def line(running: Desk) -> PhoneLine:
 
 async def _kept(running: Desk, call_id: CallId) -> list[Pop]:
     async def look() -> list[Pop]:
-        return await running.pops.of_call(call_id)
+        return await running.features.pops.of_call(call_id)
 
     return await eventually(look)
 
@@ -204,7 +204,7 @@ async def test_ready_before_the_pause_order_is_given_leaves_nobody_paused(
     await agent.json("POST", f"{ME}/unpause")
     await agent.json("GET", ME)
     assert [order for order in running.pbx.told if order.startswith(("pause", "unpause"))][-1] == f"unpause {phone}"
-    assert running.agents.presence(running.agents.everybody()[0][0].id).state == "available"
+    assert running.features.agents.presence(running.features.agents.everybody()[0][0].id).state == "available"
 
 
 # Pops
@@ -221,8 +221,8 @@ async def popping(running: Desk, agent: Browser) -> AsyncIterator[Any]:
 async def test_the_pop_holds_what_is_known_before_the_call_is_answered(
     running: Desk, agent: Browser, phone: str, line: PhoneLine, popping: Any
 ) -> None:
-    [contact] = await running.contacts.find_or_create(line.ani, "张伟")
-    opened = await running.records.open("repair", actor="call", call_id=line.id, contact_id=contact.id)
+    [contact] = await running.features.contacts.find_or_create(line.ani, "张伟")
+    opened = await running.features.records.open("repair", actor="call", call_id=line.id, contact_id=contact.id)
     line.ring(phone)
     shown = (await popping.receive_json(timeout=5))["data"]
     assert shown["phase"] == "ringing"
@@ -236,7 +236,7 @@ async def test_the_pop_holds_what_is_known_before_the_call_is_answered(
     assert pop.reason is None
 
     async def painted() -> datetime | None:
-        return (await running.pops.of_call(line.id))[0].painted_at
+        return (await running.features.pops.of_call(line.id))[0].painted_at
 
     painted_at = await eventually(painted)
     assert painted_at is not None
@@ -252,7 +252,7 @@ async def test_a_browser_that_paints_before_the_pop_is_on_disk_is_believed(
         await agent.json("POST", f"/api/v1/pops/{shown['pop_id']}/painted", status=204)
 
     async def painted() -> bool:
-        return any(pop.painted_at for pop in await running.pops.of_call(line.id))
+        return any(pop.painted_at for pop in await running.features.pops.of_call(line.id))
 
     assert await eventually(painted)
 
@@ -274,7 +274,7 @@ async def test_the_pop_follows_its_call(
     assert await phases(3) == ["ringing", "talking", "ended"]
     await agent.json("POST", "/api/v1/pops/mine/dismiss", status=204)
     assert await phases(1) == [None]
-    assert len(await running.pops.of_call(line.id)) == 2
+    assert len(await running.features.pops.of_call(line.id)) == 2
 
 
 async def test_a_second_call_does_not_make_the_desk_forget_the_first(
@@ -338,10 +338,10 @@ async def test_an_agent_without_a_browser_is_the_reason(running: Desk, phone: st
 async def test_several_contacts_of_one_number_are_all_shown(
     running: Desk, agent: Browser, phone: str, line: PhoneLine, popping: Any
 ) -> None:
-    [first] = await running.contacts.find_or_create(line.ani, "张伟")
+    [first] = await running.features.contacts.find_or_create(line.ani, "张伟")
     async with running.database.unit_of_work() as uow:
         await uow.contacts.add(replace(first, id=ContactId(new_ulid(datetime.now(UTC))), name="李娜"))
-    opened = await running.records.open("repair", actor="call", call_id=line.id)
+    opened = await running.features.records.open("repair", actor="call", call_id=line.id)
     line.ring(phone)
     shown = (await popping.receive_json(timeout=5))["data"]
     assert {it["name"] for it in shown["contacts"]} == {"张伟", "李娜"}
@@ -366,7 +366,7 @@ async def test_pops_of_a_call_are_explained(running: Desk, phone: str, line: Pho
 
 
 async def test_notes_are_written_down_and_overwrite_nobody(running: Desk, agent: Browser) -> None:
-    record = (await running.records.open("repair", actor="user:x")).record
+    record = (await running.features.records.open("repair", actor="user:x")).record
     path = f"/api/v1/records/{record.id}"
     await agent.json("PATCH", path, {"notes": {"was": "", "now": "噪音大"}})
     # The answer got lost, and the browser asks again.
@@ -388,13 +388,13 @@ async def test_notes_are_written_down_and_overwrite_nobody(running: Desk, agent:
     ],
 )
 async def test_what_a_record_does_not_have_is_not_written(running: Desk, agent: Browser, body: Any) -> None:
-    record = (await running.records.open("repair", actor="user:x")).record
+    record = (await running.features.records.open("repair", actor="user:x")).record
     response = await agent.ask("PATCH", f"/api/v1/records/{record.id}", body)
     assert response.status in (400, 422)
 
 
 async def test_fifty_writers_of_different_fields_lose_nothing(running: Desk) -> None:
-    record = (await running.records.open("repair", actor="user:x")).record
+    record = (await running.features.records.open("repair", actor="user:x")).record
 
     async def write(number: int) -> None:
         was = ""
@@ -402,7 +402,7 @@ async def test_fifty_writers_of_different_fields_lose_nothing(running: Desk) -> 
             now = f"{number}.{step}"
             fields = {} if number % 2 else {"fault": Change(was, now)}
             changes = {"notes": Change(was, now)} if number % 2 else {}
-            await running.records.write(record.id, changes, fields, actor="user:x")
+            await running.features.records.write(record.id, changes, fields, actor="user:x")
             was = now
 
     async with asyncio.TaskGroup() as group:
@@ -415,7 +415,7 @@ async def test_fifty_writers_of_different_fields_lose_nothing(running: Desk) -> 
 
 
 async def test_a_result_commits_record_timeline_and_process_start_together(running: Desk, agent: Browser) -> None:
-    record = (await running.records.open("repair", actor="user:x")).record
+    record = (await running.features.records.open("repair", actor="user:x")).record
     path = f"/api/v1/records/{record.id}"
     problem = await agent.json("POST", f"{path}/disposition", {"code": "visit_needed"}, status=422)
     assert problem["fields"] == {"fault": "required"}
@@ -431,7 +431,7 @@ async def test_a_result_commits_record_timeline_and_process_start_together(runni
 
 
 async def test_a_closing_result_closes_and_a_second_one_conflicts(running: Desk, agent: Browser) -> None:
-    record = (await running.records.open("enquiry", actor="user:x")).record
+    record = (await running.features.records.open("enquiry", actor="user:x")).record
     path = f"/api/v1/records/{record.id}/disposition"
     assert (await agent.json("POST", path, {"code": "solved_by_phone"}))["status"] == "closed"
     await agent.json("POST", path, {"code": "wrong_number"}, status=409)
@@ -440,14 +440,14 @@ async def test_a_closing_result_closes_and_a_second_one_conflicts(running: Desk,
 
 
 async def test_a_result_is_only_for_its_record_types(running: Desk, agent: Browser) -> None:
-    record = (await running.records.open("enquiry", actor="user:x")).record
+    record = (await running.features.records.open("enquiry", actor="user:x")).record
     path = f"/api/v1/records/{record.id}/disposition"
     problem = await agent.json("POST", path, {"code": "visit_needed"}, status=400)
     assert "visit_needed is not for records of type enquiry" in problem["title"]
 
 
 async def test_who_talks_first_owns_the_record(running: Desk, agent: Browser, phone: str, line: PhoneLine) -> None:
-    record = (await running.records.open("repair", actor="call", call_id=line.id)).record
+    record = (await running.features.records.open("repair", actor="call", call_id=line.id)).record
     line.answer(phone)
 
     async def owner() -> str | None:
@@ -458,15 +458,15 @@ async def test_who_talks_first_owns_the_record(running: Desk, agent: Browser, ph
 
 
 async def test_a_repeat_call_raises_the_open_record(running: Desk) -> None:
-    [contact] = await running.contacts.find_or_create("13800000001", "张伟")
+    [contact] = await running.features.contacts.find_or_create("13800000001", "张伟")
     first, second = running.line(), running.line()
-    opened = await running.records.open("repair", actor="call", call_id=first.id, contact_id=contact.id)
-    again = await running.records.open("repair", actor="call", call_id=first.id, contact_id=contact.id)
+    opened = await running.features.records.open("repair", actor="call", call_id=first.id, contact_id=contact.id)
+    again = await running.features.records.open("repair", actor="call", call_id=first.id, contact_id=contact.id)
     assert (again.new, again.record.priority) == (False, opened.record.priority)
-    raised = await running.records.open("repair", actor="call", call_id=second.id, contact_id=contact.id)
+    raised = await running.features.records.open("repair", actor="call", call_id=second.id, contact_id=contact.id)
     assert (raised.new, raised.record.id) == (False, opened.record.id)
     assert raised.record.priority == opened.record.priority + 1
-    other = await running.records.open("enquiry", actor="call", call_id=second.id, contact_id=contact.id)
+    other = await running.features.records.open("enquiry", actor="call", call_id=second.id, contact_id=contact.id)
     assert other.new
     async with running.database.reading() as uow:
         assert await uow.records.calls(opened.record.id) == [first.id, second.id]
@@ -474,7 +474,7 @@ async def test_a_repeat_call_raises_the_open_record(running: Desk) -> None:
 
 
 async def test_numbers_count_up_within_the_sites_day(running: Desk) -> None:
-    numbers = [(await running.records.open("enquiry", actor="user:x")).record.number for _ in range(3)]
+    numbers = [(await running.features.records.open("enquiry", actor="user:x")).record.number for _ in range(3)]
     assert [number[-4:] for number in numbers] == ["0001", "0002", "0003"]
     assert all(number.startswith("R20") and len(number) == len("R20261121-0001") for number in numbers)
 
@@ -499,16 +499,17 @@ async def test_a_record_is_opened_for_ones_own_call_only(
 async def test_a_new_number_makes_one_contact_and_a_withheld_one_none(running: Desk) -> None:
     async with asyncio.TaskGroup() as group:
         found = [
-            group.create_task(running.contacts.find_or_create(ani)) for ani in ("13800000001", "+86 138 0000 0001")
+            group.create_task(running.features.contacts.find_or_create(ani))
+            for ani in ("13800000001", "+86 138 0000 0001")
         ]
     assert found[0].result() == found[1].result()
     for ani in ("", "anonymous", "000000"):
-        assert await running.contacts.find_or_create(ani) == []
-        assert await running.contacts.find(ani) == []
+        assert await running.features.contacts.find_or_create(ani) == []
+        assert await running.features.contacts.find(ani) == []
 
 
 async def test_contacts_are_found_by_part_and_mended(running: Desk, agent: Browser) -> None:
-    await running.contacts.find_or_create("13800000001", "张伟")
+    await running.features.contacts.find_or_create("13800000001", "张伟")
     for words in ("张", "张伟", "0001", "138-0000-0001"):
         found = (await agent.json("GET", "/api/v1/contacts?q=" + words))["contacts"]
         assert len(found) == (0 if len(words) < 2 else 1), words

@@ -266,7 +266,7 @@ async def test_a_flood_for_one_browser_is_bounded_and_closed_with_1013(
 
 
 async def test_a_pop_goes_to_its_agent_and_not_a_byte_of_it_elsewhere(running: Desk, agent: Browser) -> None:
-    phone = next(it.interface for it, _ in running.agents.everybody() if it.id == "agent1")
+    phone = next(it.interface for it, _ in running.features.agents.everybody() if it.id == "agent1")
     async with Browser(running.url) as other, Browser(running.url) as lead:
         await other.log_in("agent2")
         await lead.log_in("supervisor")
@@ -279,7 +279,7 @@ async def test_a_pop_goes_to_its_agent_and_not_a_byte_of_it_elsewhere(running: D
                 for topic in topics:
                     await socket_.send_json({"op": "subscribe", "topic": topic})
                     await socket_.receive_json(timeout=5)
-            [contact] = await running.contacts.find_or_create("13800000001", "张伟")
+            [contact] = await running.features.contacts.find_or_create("13800000001", "张伟")
             line = running.line(ani="13800000001")
             line.start()
             line.ring(phone)

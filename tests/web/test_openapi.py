@@ -105,7 +105,7 @@ async def test_a_handler_can_read_no_other_body_than_its_route_declares(running:
 
 
 async def test_records_come_in_pages(running: Desk) -> None:
-    made = [(await running.records.open("enquiry", actor="user:test")).record.id for _ in range(60)]
+    made = [(await running.features.records.open("enquiry", actor="user:test")).record.id for _ in range(60)]
     async with Browser(running.url) as browser:
         await browser.log_in("supervisor")
         first = await browser.json("GET", "/api/v1/records")

@@ -128,7 +128,7 @@ async def test_what_fails_inside_says_nothing_of_the_inside(
     def broken(agent_id: str) -> None:
         raise RuntimeError("secret of the house")
 
-    monkeypatch.setattr(running.pops, "shown_to", broken)
+    monkeypatch.setattr(running.features.pops, "shown_to", broken)
     problem = await agent.json("GET", "/api/v1/pops/mine", status=500)
     assert problem["code"] == "internal"
     assert "secret" not in json.dumps(problem)

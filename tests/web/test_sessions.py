@@ -71,7 +71,7 @@ async def test_logging_out_ends_the_session_and_its_sockets(running: Desk, agent
 
 
 async def test_a_new_password_ends_every_session(running: Desk, agent: Browser) -> None:
-    await running.users.set_password("agent1", "another password")
+    await running.features.users.set_password("agent1", "another password")
     await agent.json("GET", "/api/v1/me", status=401)
     await agent.json("POST", "/api/v1/session", {"login": "agent1", "password": PASSWORD}, status=401)
     await agent.log_in("agent1", "another password")
@@ -184,11 +184,11 @@ async def test_an_account_that_can_not_be_is_refused_with_a_reason(
     running: Desk, login: str, password: str, words: str
 ) -> None:
     with pytest.raises(UserFault, match=words):
-        await running.users.add(login, name="x", role="agent", password=password)
+        await running.features.users.add(login, name="x", role="agent", password=password)
 
 
 async def test_two_agents_can_not_have_one_phone(running: Desk) -> None:
     with pytest.raises(UserFault, match="belongs to agent1"):
-        await running.users.add(
+        await running.features.users.add(
             "agent3", name="x", role="agent", password=PASSWORD, extension="199", interface="PJSIP/agent1"
         )

@@ -63,7 +63,7 @@ async def pair(programs: Programs, folder: Path) -> AsyncIterator[Pair]:
             web=WebSettings(port=0),
         )
         app = await stack.enter_async_context(running(settings))
-        await app.users.add(
+        await app.features.users.add(
             "li.min",
             name="李敏",
             role="agent",
@@ -72,7 +72,7 @@ async def pair(programs: Programs, folder: Path) -> AsyncIterator[Pair]:
             extension="101",
             interface="PJSIP/agent1",
         )
-        await app.agents.load()
+        await app.features.agents.load()
         await app.ready(10)
         yield Pair(app, pbxs)
 
@@ -160,7 +160,7 @@ async def test_a_flow_on_the_second_pbx_is_part_of_that_call(programs: Programs,
             await phone.dial("*11")
             await phone.answered()
             await phone.ended(timeout_s=20)
-        assert two.app.agents.presence(AgentId("li.min")).logged_in is False
+        assert two.app.features.agents.presence(AgentId("li.min")).logged_in is False
         async with Browser(two.app.url) as browser:
             metrics = await (await browser.ask("GET", "/metrics")).text()
         assert 'ctiserver_agi_sessions_total{result="failed"} 0.0' in metrics

@@ -1,0 +1,215 @@
+"""Every feature, built on one ground. A new feature is a folder in ``features/`` and a few lines in :func:`build`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from ctiserver.bus import Bus
+from ctiserver.clock import Clock
+from ctiserver.features.agents import push as agents_push
+from ctiserver.features.agents.http import AgentsHttp
+from ctiserver.features.agents.service import Agents
+from ctiserver.features.calls.http import CallsHttp
+from ctiserver.features.calls.service import CallLogService
+from ctiserver.features.contacts.http import ContactsHttp
+from ctiserver.features.contacts.service import Contacts
+from ctiserver.features.dispatch import push as dispatch_push
+from ctiserver.features.dispatch.http import DispatchHttp
+from ctiserver.features.dispatch.service import Dispatch
+from ctiserver.features.queues import push as queues_push
+from ctiserver.features.queues.http import QueuesHttp
+from ctiserver.features.queues.service import Queues
+from ctiserver.features.records import push as records_push
+from ctiserver.features.records.http import RecordsHttp
+from ctiserver.features.records.service import Records
+from ctiserver.features.screenpop import push as pop_push
+from ctiserver.features.screenpop.http import ScreenPopHttp
+from ctiserver.features.screenpop.service import ScreenPops
+from ctiserver.features.users.http import routes as user_routes
+from ctiserver.features.users.passwords import Passwords
+from ctiserver.features.users.service import Users
+from ctiserver.model.ids import CallId, PbxName
+from ctiserver.model.record import Record
+from ctiserver.model.work_order import WorkOrder
+from ctiserver.pbx.port import Pbx
+from ctiserver.settings import Settings
+from ctiserver.site import Site
+from ctiserver.store.database import Database
+from ctiserver.web.access import Rule
+from ctiserver.web.hub import Hub, Topic
+from ctiserver.web.routes import Route
+from ctiserver.web.sessions import Sessions, SessionTimes
+
+Service = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What features stand on: the real thing in a server, parts of it played in tests."""
+
+    settings: Settings
+    site: Site
+    clock: Clock
+    bus: Bus
+    database: Database
+    hub: Hub
+    pbxs: Mapping[PbxName, Pbx]  #: in the order of ctiserver.yaml; the first one's phones are the agents'
+    going_on: Callable[[PbxName], Collection[CallId]]  #: the calls that a PBX, whose link is up, has now
+    closed: Callable[[str, datetime], bool]  #: whether the calendar of this name is closed then
+    passwords: Passwords | None = None  #: None: as strong as they come
+
+    @property
+    def main(self) -> PbxName:
+        return next(iter(self.pbxs))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What one feature adds to the server."""
+
+    routes: Sequence[Route] = ()
+    topics: Sequence[Topic] = ()
+    rules: Mapping[str, Rule] = field(default_factory=dict)  #: who may reach what a path parameter names
+    services: Mapping[str, Service] = field(default_factory=dict)
+    """Run for as long as the server does. Those that listen to the bus end by themselves, once they have dealt with all
+    that was heard."""
+    clockwork: Mapping[str, Service] = field(default_factory=dict)  #: likewise, but stopped at the end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """Every feature's use cases, and what each adds to the server."""
+
+    users: Users
+    sessions: Sessions
+    agents: Agents
+    contacts: Contacts
+    records: Records
+    pops: ScreenPops
+    calls: CallLogService
+    queues: Queues
+    dispatch: Dispatch
+    orders_changed: Callable[[Record, list[WorkOrder]], None]
+    parts: Sequence[Part]
+
+
+def build(ground: Ground) -> Features:
+    """Build and join them. Features don't know each other: where one needs another, it is handed a function here."""
+    settings, site, clock, bus, database, hub = (
+        ground.settings,
+        ground.site,
+        ground.clock,
+        ground.bus,
+        ground.database,
+        ground.hub,
+    )
+    users = Users(database, clock, ground.passwords)
+    sessions = Sessions(
+        users.session_store(),
+        clock,
+        secure=settings.web.public_url.startswith("https:"),
+        times=SessionTimes(lifetime=timedelta(hours=settings.web.session_hours)),
+    )
+    agents = Agents(
+        database,
+        bus,
+        clock,
+        site,
+        pbx=ground.pbxs[ground.main],
+        changed=lambda presence: agents_push.publish(hub, agents, presence),
+    )
+    contacts = Contacts(database, clock, region=settings.region)
+    contacts_http = ContactsHttp(database, contacts)
+    records = Records(
+        database,
+        bus,
+        clock,
+        site,
+        time_zone=settings.time_zone,
+        changed=lambda record: records_push.publish(hub, record.id, record.revision),
+    )
+    records_http = RecordsHttp(database, records, site)
+    pops = ScreenPops(
+        database,
+        bus,
+        clock,
+        region=settings.region,
+        agent_at=agents.agent_at,
+        changed=lambda agent_id, shown: pop_push.publish(hub, agent_id, shown),
+    )
+    pops_http = ScreenPopHttp(database, pops)
+    calls = CallLogService(
+        database,
+        bus,
+        clock,
+        going_on=ground.going_on,
+        agents_on=ground.main,
+    )
+    calls_http = CallsHttp(database, calls)
+    queues = Queues(
+        bus,
+        clock,
+        site,
+        pbxs=ground.pbxs,
+        closed=ground.closed,
+        changed=lambda state: queues_push.publish(hub, state),
+    )
+
+    def orders_changed(record: Record, orders: list[WorkOrder]) -> None:
+        records_push.publish(hub, record.id)
+        dispatch_push.publish(hub, orders)
+
+    dispatch = Dispatch(database, clock, changed=orders_changed)
+    dispatch_http = DispatchHttp(dispatch, database, site)
+    parts = [
+        Part(routes=user_routes(users, sessions, hub)),
+        Part(
+            routes=AgentsHttp(agents, site).routes(),
+            topics=agents_push.topics(agents),
+            services={"agents": agents.run},
+        ),
+        Part(
+            routes=QueuesHttp(queues, site).routes(),
+            topics=queues_push.topics(queues),
+            services={"queues": queues.run},
+            clockwork={"queue-closing": queues.drain},
+        ),
+        Part(
+            routes=calls_http.routes(),
+            rules={"call_id": calls_http.may_reach},
+            services={"call-log": calls.run},
+        ),
+        Part(routes=contacts_http.routes(), rules={"contact_id": contacts_http.may_reach}),
+        Part(
+            routes=records_http.routes(),
+            topics=records_push.topics(database),
+            rules={"record_id": records_http.may_reach},
+            services={"records": records.run},
+        ),
+        Part(
+            routes=pops_http.routes(),
+            topics=pop_push.topics(pops),
+            rules={"pop_id": pops_http.may_reach},
+            services={"screen-pops": pops.run},
+        ),
+        Part(
+            routes=dispatch_http.routes(),
+            topics=dispatch_push.topics(),
+            rules={"order_id": dispatch_http.may_reach},
+        ),
+    ]
+    return Features(
+        users=users,
+        sessions=sessions,
+        agents=agents,
+        contacts=contacts,
+        records=records,
+        pops=pops,
+        calls=calls,
+        queues=queues,
+        dispatch=dispatch,
+        orders_changed=orders_changed,
+        parts=parts,
+    )
