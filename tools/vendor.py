@@ -18,6 +18,14 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent / "vendor"
 CHECKOUT = HERE.parents[1]
 SHIPPED = CHECKOUT / "ctiserver" / "web" / "static" / "vendor"
+BUNDLES = ("lit.js", "jssip.js")
+JSSIP_PACKAGES = ("jssip", "debug", "ms", "events", "sdp-transform")
+#: Whose code is in the bundles, and what made them.
+SHIPPED_PACKAGES = (
+    *("lit", "lit-element", "lit-html", "@lit/reactive-element"),
+    *JSSIP_PACKAGES,
+    "esbuild",
+)
 FOR_TESTS = CHECKOUT / "tests" / "e2e" / "vendor"
 
 
@@ -43,6 +51,16 @@ def write_manifest(folder: Path, modules: Path, *packages: str) -> None:
     (folder / "manifest.json").write_text(text + "\n")
 
 
+def licences(target: Path, modules: Path, *packages: str) -> Path:
+    """One file with the licence of each package, since a bundle holds the code of all of them."""
+    texts = []
+    for name in packages:
+        (path,) = [path for path in (modules / name).iterdir() if path.stem.lower() in ("license", "licence")]
+        texts.append(f"{name}\n\n{path.read_text().strip()}\n")
+    target.write_text("\n\n".join(texts))
+    return target
+
+
 def main() -> None:
     """Install exactly what the lock file says, bundle, replace the vendor folders."""
     for tool in ("node", "npm"):
@@ -50,23 +68,27 @@ def main() -> None:
             sys.exit(f"make vendor: {tool} is not on PATH; install Node 20 or newer (only this command needs it)")
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        for file in ("package.json", "package-lock.json", "lit.js"):
+        for file in ("package.json", "package-lock.json", *BUNDLES):
             shutil.copy(HERE / file, work / file)
         run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=work)
-        run(
-            str(work / "node_modules" / ".bin" / "esbuild"),
-            "lit.js",
-            "--bundle",
-            "--format=esm",
-            "--minify",
-            "--target=es2022",
-            "--legal-comments=eof",
-            "--outfile=out/lit.js",
-            cwd=work,
-        )
+        for bundle in BUNDLES:
+            run(
+                str(work / "node_modules" / ".bin" / "esbuild"),
+                bundle,
+                "--bundle",
+                "--format=esm",
+                "--minify",
+                "--target=es2022",
+                "--legal-comments=eof",
+                f"--outfile=out/{bundle}",
+                cwd=work,
+            )
         modules = work / "node_modules"
-        replace(SHIPPED, {"lit.js": work / "out" / "lit.js", "lit.LICENSE": modules / "lit" / "LICENSE"})
-        write_manifest(SHIPPED, modules, "lit", "lit-element", "lit-html", "@lit/reactive-element", "esbuild")
+        files = {bundle: work / "out" / bundle for bundle in BUNDLES}
+        files["lit.LICENSE"] = modules / "lit" / "LICENSE"
+        files["jssip.LICENSE"] = licences(work / "jssip.LICENSE", modules, *JSSIP_PACKAGES)
+        replace(SHIPPED, files)
+        write_manifest(SHIPPED, modules, *SHIPPED_PACKAGES)
         axe = modules / "axe-core"
         replace(FOR_TESTS, {"axe.min.js": axe / "axe.min.js", "axe-core.LICENSE": axe / "LICENSE"})
         write_manifest(FOR_TESTS, modules, "axe-core")
