@@ -153,6 +153,22 @@ class CallsMerged(CallEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingBegan(CallEvent):
+    """The PBX records the call."""
+
+    channel: str  #: the one that is recorded
+    file: str  #: within the PBX's folder of recordings
+    talk_only: bool  #: nothing is written but talk, and no file is made where nobody talked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingStopped(CallEvent):
+    """A recording ended before its call did."""
+
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QueueVisit:
     """One stay of a caller in one queue."""
 

@@ -19,6 +19,7 @@ ContactId = NewType("ContactId", str)  #: ULID
 SiteId = NewType("SiteId", str)  #: ULID
 DeviceId = NewType("DeviceId", str)  #: ULID
 RecordId = NewType("RecordId", str)  #: ULID
+RecordingId = NewType("RecordingId", str)  #: ULID
 WorkOrderId = NewType("WorkOrderId", str)  #: ULID
 AgentId = NewType("AgentId", str)  #: short name: ``agent1``
 UserId = NewType("UserId", str)  #: ULID of a log-in account

@@ -227,6 +227,16 @@ class VoicemailBegan(NamedTuple):
     who: Who
 
 
+class RecordingSwitched(NamedTuple):
+    """Our dialplan says that a recording began (``on``) or ended. ``talk_only``: only talk goes into the file."""
+
+    at: float | None
+    who: Who
+    on: bool
+    file: str
+    talk_only: bool
+
+
 class MemberSeen(NamedTuple):
     """A queue member as any event or list shows it. ``present`` is False once it was removed."""
 
@@ -297,5 +307,6 @@ CallSignal = (
     | PickedUp
     | VoicemailBegan
     | VoicemailEnded
+    | RecordingSwitched
 )
 Signal = CallSignal | MemberSeen

@@ -235,6 +235,9 @@ def _user_event(message: Message, at: float | None) -> s.Signal | None:
             return s.VoicemailBegan(at, who)
         case "CtiVoicemail":
             return s.VoicemailEnded(at, who)
+        case "CtiRecording" if message.get("File"):
+            on, talk = message.get("State") == "on", message.get("Mode") == "talk"
+            return s.RecordingSwitched(at, who, on, message.get("File"), talk)
         case _:
             return None
 

@@ -11,6 +11,7 @@ from ctiserver.store.outbox import Outbox
 from ctiserver.store.people import Agents, Sessions, Users
 from ctiserver.store.pops import Pops
 from ctiserver.store.processes import Executors, Processes, Timers
+from ctiserver.store.recordings import Recordings
 from ctiserver.store.records import Records
 from ctiserver.store.work_orders import WorkOrders
 
@@ -32,6 +33,7 @@ class UnitOfWork:
         self.flow_states = FlowStates(connection)
         self.pops = Pops(connection)
         self.records = Records(connection)
+        self.recordings = Recordings(connection)
         self.processes = Processes(connection)
         self.work_orders = WorkOrders(connection)
         self.timers = Timers(connection)

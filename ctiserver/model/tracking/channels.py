@@ -6,7 +6,7 @@ from typing import Literal
 
 from ctiserver.model import signals as s
 from ctiserver.model.call import Call, interface_of, is_local
-from ctiserver.model.events import CallEnded
+from ctiserver.model.events import CallEnded, RecordingBegan, RecordingStopped
 from ctiserver.model.tracking.book import Book
 from ctiserver.model.tracking.bridging import disconnect, leave_bridge
 from ctiserver.model.tracking.dialling import CAUSE_OUTCOMES, ring_ended
@@ -109,3 +109,20 @@ def voicemail_ended(book: Book, signal: s.VoicemailEnded) -> None:
         leg.call.served_by = "voicemail"
     if leg.current is not None and leg.current.kind == "voicemail":
         leg.turn(None if leg.ending else "ivr", signal.at, passing=True)
+
+
+def recording_switched(book: Book, signal: s.RecordingSwitched) -> None:
+    leg = book.leg(signal.who, signal.at)
+    if leg is None:
+        return
+    if signal.on:
+        book.emit(
+            RecordingBegan,
+            leg.call,
+            signal.at,
+            channel=leg.channel,
+            file=signal.file,
+            talk_only=signal.talk_only,
+        )
+    else:
+        book.emit(RecordingStopped, leg.call, signal.at, file=signal.file)

@@ -5,9 +5,10 @@ has no foreign key: AGI may open a record before AMI has told of the call, and e
 """
 
 from ctiserver.store.tables.calls import call_path, calls, flow_states, pops
-from ctiserver.store.tables.contacts import contact_numbers, contacts, devices, sites
+from ctiserver.store.tables.contacts import contact_numbers, contact_search, contacts, devices, sites
 from ctiserver.store.tables.outbox import outbox
 from ctiserver.store.tables.people import agents, sessions, users
+from ctiserver.store.tables.recordings import recordings
 from ctiserver.store.tables.records import counters, record_calls, record_timeline, records
 from ctiserver.store.tables.work import executors, process_events, processes, timers, work_orders
 from ctiserver.store.tables.written import metadata
@@ -17,6 +18,7 @@ __all__ = [
     "call_path",
     "calls",
     "contact_numbers",
+    "contact_search",
     "contacts",
     "counters",
     "devices",
@@ -29,6 +31,7 @@ __all__ = [
     "processes",
     "record_calls",
     "record_timeline",
+    "recordings",
     "records",
     "sessions",
     "sites",
