@@ -41,6 +41,16 @@ class WorkflowSettings(Written):
     """This server's name among several on one PostgreSQL: each has its own, and keeps it over restarts."""
 
 
+class BrowserPhoneSettings(Written):
+    """Phones in agents' browsers: SIP that ctiserver passes on between the console and the PBX's own WebSocket."""
+
+    url: str = ""  #: the PBX's WebSocket, such as ws://127.0.0.1:8088/ws; empty: no phones in browsers
+    secrets_file: Path | None = None  #: JSON: the SIP password of each such phone, by its name
+    secrets: dict[str, SecretStr] = {}  # noqa: RUF012 - pydantic copies defaults
+    ice_servers: tuple[str, ...] = ()  #: stun: or turn: addresses; empty: browsers reach the PBX's RTP ports directly
+    connect_timeout_s: Seconds = 5.0
+
+
 class PbxSettings(Written):
     """One Asterisk and its AMI account."""
 
@@ -57,6 +67,12 @@ class PbxSettings(Written):
     reconnect_longest_s: Seconds = 5.0
     trunks: tuple[str, ...] = ("trunk",)  #: PJSIP endpoints (or SIP peers) that bring calls in from outside
     outbound_context: str = "cti-outbound"
+    recordings_dir: Path | None = None
+    """Its folder of recordings (CTI_REC_DIR) as this server sees it; None: they can't be found or played here."""
+    browser_phones: BrowserPhoneSettings = BrowserPhoneSettings()
+    queue_log: Path | None = None  #: the PBX's queue_log, where it can be read here: what we missed is told by it
+    cdr: Path | None = None  #: its CDRs, a file of cdr_csv or cdr_custom: for ``ctiserver reconcile``
+    time_zone: str = ""  #: of the times in ``cdr``, where those name none; empty: the site's
 
 
 class AgiSettings(Written):
@@ -102,6 +118,12 @@ class HttpSettings(Written):
     timeout_s: Seconds = 10.0
 
 
+class RecordingSettings(Written):
+    """Recordings of calls; which calls are recorded is said by queues.yaml and by flows."""
+
+    retention_days: Annotated[int, Field(ge=1, le=36_500)] = 180  #: then the file is deleted; that there was one stays
+
+
 class LogSettings(Written):
     """Logs are events with ids, one a line."""
 
@@ -125,6 +147,7 @@ class Settings(Written):
     web: WebSettings = WebSettings()
     prompts: PromptSettings = PromptSettings()
     http: HttpSettings = HttpSettings()
+    recordings: RecordingSettings = RecordingSettings()
     logs: LogSettings = LogSettings()
 
     @property
@@ -164,7 +187,9 @@ def load_settings(path: Path, environment: dict[str, str] | None = None) -> Sett
             "data_dir": base / settings.data_dir,
             "config_dir": base / settings.config_dir,
             "flows_dir": None if settings.flows_dir is None else base / settings.flows_dir,
-            "pbxs": {name: _with_secret(document, name, pbx, base) for name, pbx in settings.pbxs.items()},
+            "pbxs": {
+                name: _with_secret(document, name, _resolved(pbx, base), base) for name, pbx in settings.pbxs.items()
+            },
         }
     )
 
@@ -172,12 +197,23 @@ def load_settings(path: Path, environment: dict[str, str] | None = None) -> Sett
 def _refuse_secret_in_file(document: Document) -> None:
     pbxs = document.data.get("pbxs") if isinstance(document.data, dict) else None
     for name, pbx in pbxs.items() if isinstance(pbxs, dict) else ():
+        if isinstance(pbx, dict) and isinstance(pbx.get("browser_phones"), dict) and "secrets" in pbx["browser_phones"]:
+            raise UserFault(
+                f"the phones' passwords of PBX {name!r} do not belong in this file",
+                where=str(document.key_place(("pbxs", name, "browser_phones", "secrets"))),
+                fix="Put them into a file named by browser_phones.secrets_file",
+            )
         if isinstance(pbx, dict) and "secret" in pbx:
             raise UserFault(
                 f"the secret of PBX {name!r} does not belong in this file",
                 where=str(document.key_place(("pbxs", name, "secret"))),
                 fix=f"Put it into a file named by secret_file, or {ENVIRONMENT_PREFIX}PBXS__{name.upper()}__SECRET",
             )
+
+
+def _resolved(pbx: PbxSettings, base: Path) -> PbxSettings:
+    files = {"queue_log": pbx.queue_log, "cdr": pbx.cdr, "recordings_dir": pbx.recordings_dir}
+    return pbx.model_copy(update={name: base / path for name, path in files.items() if path is not None})
 
 
 def _with_secret(document: Document, name: str, pbx: PbxSettings, base: Path) -> PbxSettings:
@@ -192,6 +228,22 @@ def _with_secret(document: Document, name: str, pbx: PbxSettings, base: Path) ->
             fix="Write the AMI account's secret into it, one line",
         ) from None
     return pbx.model_copy(update={"secret": SecretStr(secret)})
+
+
+def _with_phone_secrets(document: Document, name: str, pbx: PbxSettings, base: Path) -> PbxSettings:
+    phones = pbx.browser_phones
+    if phones.secrets_file is None or phones.secrets:
+        return pbx
+    try:
+        found = json.loads((base / phones.secrets_file).read_text(encoding="utf-8"))
+        secrets = {str(phone): SecretStr(str(secret)) for phone, secret in found.items()}
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserFault(
+            f"the secrets file {phones.secrets_file} can't be read: {error}",
+            where=str(document.place(("pbxs", name, "browser_phones", "secrets_file"))),
+            fix='Write the SIP password of each phone into it: {"agent1": "…"}',
+        ) from None
+    return pbx.model_copy(update={"browser_phones": phones.model_copy(update={"secrets": secrets})})
 
 
 def _overrides(environment: Any) -> dict[str, str]:

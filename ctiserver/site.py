@@ -106,6 +106,25 @@ class NoAnswer(Written):
     pause_after: Annotated[int, Field(ge=0, le=100)] = 0  #: so many in a row pause the agent; 0: never
 
 
+def _calls_recorded(text: str) -> str:
+    share = text.removesuffix("%")
+    if text not in ("never", "always") and not (share != text and share.isdecimal() and 1 <= int(share) <= 99):
+        raise ValueError(f"{text!r} says not which calls are recorded; write never, always, or a share such as 20%")
+    return text
+
+
+class Recorded(Written):
+    """Which calls of a queue are recorded, and what callers are told of it."""
+
+    calls: Annotated[str, AfterValidator(_calls_recorded)] = "never"  #: never, always, or a share such as 20%
+    announce: Texts = {}  # noqa: RUF012 - said before the caller waits, if this call is recorded
+
+    @property
+    def share(self) -> int:
+        """Percent of calls."""
+        return {"never": 0, "always": 100}[self.calls] if self.calls.isalpha() else int(self.calls.removesuffix("%"))
+
+
 class QueueConfig(Written):
     """One queue of queues.yaml."""
 
@@ -118,6 +137,7 @@ class QueueConfig(Written):
     wrap_up: WrapUp = WrapUp()
     service_level: ServiceLevel = ServiceLevel()
     announce_position_every: Duration | None = None
+    record: Recorded = Recorded()
     max_length: Annotated[int, Field(ge=0, le=10_000)] = 0  #: 0: no limit
     calendar: Name | None = None
     closing: Closing = Closing()

@@ -76,6 +76,7 @@ async def centre(
                     port=pbx.ami_port,
                     username=pbx.ami_username,
                     secret=SecretStr(pbx.ami_secret),
+                    recordings_dir=pbx.recordings_dir,
                 )
             },
             agi=AgiSettings(port=agi_port),

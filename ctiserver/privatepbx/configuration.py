@@ -232,6 +232,7 @@ def _extensions(plan: Plan) -> str:
         f"[globals]\nCTI_AGI = agi://{_safe(plan.agi, 'the AGI address')}\nCTI_DEADMAN_S = 1\n"
         f"CTI_QUEUE_FIRST = {first and _safe(first, 'the queue')}\n"
         f"CTI_VM_DIR = {_safe(str(plan.layout.voicemail), 'the path')}\n"
+        f"CTI_REC_DIR = {_safe(str(plan.layout.recordings), 'the path')}\n"
         f"CTI_TRUNK = {trunk and _safe(trunk, 'the trunk')}\n"
         f"CTI_SOUNDS = {_safe(str(plan.sounds), 'the path')}\n"
         + "".join(f"#include {name}\n" for name in DIALPLAN)
@@ -266,4 +267,8 @@ _CDR = """[mappings]
 Master.csv => ${CSV_QUOTE(${CDR(uniqueid)})},${CSV_QUOTE(${CDR(linkedid)})},${CSV_QUOTE(${CDR(src)})},\
 ${CSV_QUOTE(${CDR(dst)})},${CSV_QUOTE(${CDR(channel)})},${CSV_QUOTE(${CDR(dstchannel)})},${CSV_QUOTE(${CDR(start)})},\
 ${CSV_QUOTE(${CDR(answer)})},${CSV_QUOTE(${CDR(end)})},${CDR(duration)},${CDR(billsec)},${CDR(disposition)}
+; for `ctiserver reconcile`: the times in seconds since 1970, which no time zone changes
+ctiserver.csv => ${CSV_QUOTE(${CDR(uniqueid)})},${CSV_QUOTE(${CDR(linkedid)})},${CSV_QUOTE(${CDR(src)})},\
+${CSV_QUOTE(${CDR(channel)})},${CSV_QUOTE(${CDR(dstchannel)})},${CDR(start,u)},${CDR(answer,u)},${CDR(end,u)},\
+${CDR(disposition)}
 """.replace("\\\n", "")

@@ -211,6 +211,16 @@ class PrivatePbx:
         return self._layout.state / "ami.secret"
 
     @property
+    def phones_url(self) -> str:
+        """Where phones in browsers find it, for ctiserver.yaml's ``browser_phones.url``."""
+        return f"ws://{self.ami_host}:{self.http_port}/ws"
+
+    @property
+    def browser_phones_path(self) -> Path:
+        """The passwords of the phones in browsers, for ctiserver.yaml's ``browser_phones.secrets_file``."""
+        return self._layout.state / "browser-phones.json"
+
+    @property
     def log_path(self) -> Path:
         return self._layout.log / "full"
 
@@ -231,6 +241,10 @@ class PrivatePbx:
     @property
     def voicemail_dir(self) -> Path:
         return self._layout.voicemail
+
+    @property
+    def recordings_dir(self) -> Path:
+        return self._layout.recordings
 
     @property
     def alive(self) -> bool:

@@ -187,6 +187,7 @@ def _globals(account: Account, found: Survey) -> dict[str, str]:
         "CTI_DEADMAN_S": "1",
         "CTI_QUEUE_FIRST": next((queue.name for queue in found.queues), ""),
         "CTI_VM_DIR": "/var/spool/asterisk/ctiserver",
+        "CTI_REC_DIR": "/var/spool/asterisk/ctiserver/recordings",
         "CTI_TRUNK": next(iter(found.trunks), ""),
         "CTI_SOUNDS": "/var/lib/asterisk/sounds/ctiserver",
     }
