@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
@@ -70,3 +71,18 @@ async def get_json(url: str, timeout_s: float = 2.0) -> tuple[int, Any]:
             return response.status, json.loads(await response.content.read(MAX_ANSWER_BYTES))
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise RequestFailed(f"{url} can't be asked: {error or type(error).__name__}") from None
+
+
+@asynccontextmanager
+async def websocket(url: str, protocol: str, *, timeout_s: float) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    """A WebSocket to an address that an admin wrote into the settings. Raises RequestFailed if it does not open."""
+    async with aiohttp.ClientSession() as session:
+        try:
+            async with asyncio.timeout(timeout_s):
+                socket = await session.ws_connect(
+                    url, protocols=(protocol,), heartbeat=20.0, max_msg_size=MAX_ANSWER_BYTES, autoclose=True
+                )
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise RequestFailed(f"{url} does not open: {error or type(error).__name__}") from None
+        async with socket:
+            yield socket

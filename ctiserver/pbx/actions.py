@@ -118,6 +118,29 @@ class Actions(ABC):
         """As if the person on ``channel`` had pressed the keys for an attended transfer to ``exten``."""
         await self._order("Atxfer", Channel=channel, Context=context, Exten=exten)
 
+    async def blind_transfer(self, channel: str, *, context: str, exten: str) -> None:
+        """Send those who talk with ``channel`` to another extension, as the person on it would by a blind transfer."""
+        await self._order("BlindTransfer", Channel=channel, Context=context, Exten=exten)
+
+    async def cancel_transfer(self, channel: str) -> None:
+        """End the consultation of an attended transfer: the person on ``channel`` is back with the one who waits."""
+        await self._order("CancelAtxfer", Channel=channel)
+
+    async def press(self, channel: str, keys: str) -> None:
+        """As if the person on ``channel`` had pressed these keys."""
+        for key in keys:
+            await self._order("PlayDTMF", Channel=channel, Digit=key, Receive="true")
+
     async def set_variable(self, channel: str, variable: str, value: str) -> None:
         """Set a variable of a channel."""
         await self._order("Setvar", Channel=channel, Variable=variable, Value=value)
+
+    async def mute_recording(self, channel: str, *, muted: bool) -> bool:
+        """Write silence, or sound again, into what MixMonitor records of a channel; False if nothing records it."""
+        try:
+            await self._order("MixMonitorMute", Channel=channel, Direction="both", State="1" if muted else "0")
+        except PbxRefused as refusal:
+            if str(refusal) not in ("Cannot set mute flag", "No such channel", "Channel not found"):
+                raise
+            return False
+        return True

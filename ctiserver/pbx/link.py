@@ -25,6 +25,7 @@ from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UnsafeValue
 from ctiserver.model.events import CallSummary, MemberChanged, PbxDown, PbxUp
 from ctiserver.model.ids import Interface, PbxName
 from ctiserver.model.tracking.book import Sides
+from ctiserver.model.tracking.standing import Standing
 from ctiserver.pbx.actions import Actions
 from ctiserver.pbx.codec import AmiDecoder, Message, Wanted, refuse_unsafe
 from ctiserver.pbx.gauges import PBX_UP, Tally
@@ -162,6 +163,10 @@ class PbxLink(Actions):
     def calls(self) -> list[CallSummary]:
         """The calls that go on, oldest first, as far as they are known now."""
         return [call.summary(complete=False) for call in self._intake.tracker.going_on()]
+
+    def standings(self, interface: Interface) -> list[Standing]:
+        """Every channel that a phone has now, those that talk first."""
+        return self._intake.tracker.standings(interface)
 
     def members(self) -> list[MemberChanged]:
         """Every seat in every queue, as app_queue has it now."""

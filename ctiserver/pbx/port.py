@@ -7,6 +7,7 @@ from typing import Protocol
 
 from ctiserver.errors import PbxRefused
 from ctiserver.model.ids import Interface, PbxName, QueueName, Uniqueid
+from ctiserver.model.tracking.standing import Standing
 
 __all__ = ["Pbx", "PbxRefused"]
 
@@ -84,6 +85,26 @@ class Pbx(Protocol):
         """As if the person on ``channel`` had pressed the keys for an attended transfer to ``exten``."""
         ...
 
+    async def blind_transfer(self, channel: str, *, context: str, exten: str) -> None:
+        """Send those who talk with ``channel`` to another extension, as the person on it would by a blind transfer."""
+        ...
+
+    async def cancel_transfer(self, channel: str) -> None:
+        """End the consultation of an attended transfer: the person on ``channel`` is back with the one who waits."""
+        ...
+
+    async def press(self, channel: str, keys: str) -> None:
+        """As if the person on ``channel`` had pressed these keys."""
+        ...
+
+    def standings(self, interface: Interface) -> list[Standing]:
+        """Every channel that a phone has now, those that talk first. Asks nobody: it is known from events."""
+        ...
+
     async def set_variable(self, channel: str, variable: str, value: str) -> None:
         """Set a variable of a channel."""
+        ...
+
+    async def mute_recording(self, channel: str, *, muted: bool) -> bool:
+        """Write silence, or sound again, into what MixMonitor records of a channel; False if nothing records it."""
         ...

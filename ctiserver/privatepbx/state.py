@@ -70,6 +70,8 @@ def make_accounts(layout: Layout, site: Site) -> dict[str, str]:
         accounts.setdefault(name, secrets.token_hex(16))
     write_privately(layout.state / "secrets.json", json.dumps(accounts))
     write_privately(layout.state / "ami.secret", accounts["ami"] + "\n")
+    in_browsers = {phone.name: accounts[f"phone:{phone.name}"] for phone in site.phones if phone.webrtc}
+    write_privately(layout.state / "browser-phones.json", json.dumps(in_browsers))
     return accounts
 
 

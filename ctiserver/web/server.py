@@ -158,7 +158,7 @@ class WebServer:
 
     def _guarded(self, route: Route) -> Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:
-            if route.intent == "write" or route.path == "/ws":
+            if route.intent == "write" or route.path.endswith("/ws"):
                 self._check_origin(request)
             found = None if _is_page(route) else await self._sessions.identify(request)
             person = None

@@ -13,6 +13,7 @@ from ctiserver.model.ids import Interface, PbxName
 from ctiserver.model.tracking import bridging, channels, dialling, queueing, transferring
 from ctiserver.model.tracking.book import Book, Sides
 from ctiserver.model.tracking.reconcile import reconcile
+from ctiserver.model.tracking.standing import Standing, standings
 
 _TABLE: dict[type, Callable[[Book, Any], None]] = {
     s.ChannelBegan: channels.channel_began,
@@ -86,6 +87,10 @@ class CallTracker:
     def going_on(self) -> list[Call]:
         """The calls that have not ended, oldest first."""
         return sorted(self._book.calls.values(), key=lambda call: (call.started or 0.0, call.call_id))
+
+    def standings(self, interface: Interface) -> list[Standing]:
+        """Every channel of a phone, those that talk first."""
+        return standings(self._book, interface)
 
     def _take_out(self) -> list[CallEvent]:
         out, self._book.out = self._book.out, []
