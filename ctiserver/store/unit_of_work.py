@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ctiserver.store.call_log import CallLog
+from ctiserver.store.catching_up import CatchingUp
 from ctiserver.store.contacts import Contacts
 from ctiserver.store.flow_states import FlowStates
 from ctiserver.store.outbox import Outbox
@@ -30,6 +31,7 @@ class UnitOfWork:
         self.agents = Agents(connection)
         self.contacts = Contacts(connection)
         self.calls = CallLog(connection)
+        self.catching_up = CatchingUp(connection)
         self.flow_states = FlowStates(connection)
         self.pops = Pops(connection)
         self.records = Records(connection)

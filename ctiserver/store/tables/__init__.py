@@ -5,6 +5,7 @@ has no foreign key: AGI may open a record before AMI has told of the call, and e
 """
 
 from ctiserver.store.tables.calls import call_path, calls, flow_states, pops
+from ctiserver.store.tables.catching_up import journal_entries, watches
 from ctiserver.store.tables.contacts import contact_numbers, contact_search, contacts, devices, sites
 from ctiserver.store.tables.outbox import outbox
 from ctiserver.store.tables.people import agents, sessions, users
@@ -24,6 +25,7 @@ __all__ = [
     "devices",
     "executors",
     "flow_states",
+    "journal_entries",
     "metadata",
     "outbox",
     "pops",
@@ -37,5 +39,6 @@ __all__ = [
     "sites",
     "timers",
     "users",
+    "watches",
     "work_orders",
 ]
