@@ -1,3 +1,3 @@
-from tests.support.database import database, database_url, postgres_cluster
+from tests.support.database import database, database_url, postgres_cluster, postgres_template
 
-__all__ = ["database", "database_url", "postgres_cluster"]
+__all__ = ["database", "database_url", "postgres_cluster", "postgres_template"]

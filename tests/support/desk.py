@@ -44,6 +44,7 @@ from ctiserver.store.database import Database
 from ctiserver.web import openapi
 from ctiserver.web.hub import Hub
 from ctiserver.web.server import WebServer
+from tests.support.database import newest_sqlite
 from tests.support.described import Described
 
 PBX = PbxName("main")
@@ -226,7 +227,7 @@ async def desk(
     clock = clock or SystemClock()
     bus = Bus()
     site = site or load_site(shipped("config"))
-    async with Database.open(f"sqlite:///{folder}/ctiserver.sqlite", upgrade=True) as database:
+    async with Database.open(newest_sqlite(folder)) as database:
         hub = Hub(clock)
         pbx = ObedientPbx(bus)
         settings = Settings(web=web or WebSettings(port=0))

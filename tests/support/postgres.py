@@ -30,9 +30,9 @@ class Cluster:
     def url(self, database: str) -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
-    def create(self, database: str) -> str:
-        """Make an empty database; returns its URL."""
-        self._run("createdb", database)
+    def create(self, database: str, template: str | None = None) -> str:
+        """Make a database, empty or a copy of ``template``, which nobody may be connected to; returns its URL."""
+        self._run("createdb", *([] if template is None else ["-T", template]), database)
         return self.url(database)
 
     def drop(self, database: str) -> None:
