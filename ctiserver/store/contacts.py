@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ctiserver.model import search_text
 from ctiserver.model.contact import Contact, Device, Site
 from ctiserver.model.ids import ContactId, DeviceId, SiteId
 from ctiserver.store import rows, tables
 from ctiserver.store.faults import NotFound
 
 T = TypeVar("T")
+
+#: Of those that a search finds, how many are read to put the best first.
+_LOOKED_AT = 100
+_PUNCTUATION = re.compile(r"[\s().\-/]")
+_INSERT_TEXT = sa.insert(tables.contact_search)
+_UPDATE_TEXT = (
+    sa.update(tables.contact_search)
+    .where(tables.contact_search.c.contact_id == sa.bindparam("key"))
+    .values(text=sa.bindparam("text"))
+)
 
 
 class Contacts:
@@ -25,6 +38,9 @@ class Contacts:
         """Keep a new contact and its numbers."""
         await rows.insert(self._connection, tables.contacts, contact)
         await self._write_numbers(contact)
+        await self._connection.execute(
+            _INSERT_TEXT, {"contact_id": contact.id, "text": search_text.encoded(_words(contact))}
+        )
 
     async def update(self, contact: Contact) -> None:
         """Write the contact and its numbers over what was read. Raises Conflict."""
@@ -33,6 +49,7 @@ class Contacts:
             sa.delete(tables.contact_numbers).where(tables.contact_numbers.c.contact_id == contact.id)
         )
         await self._write_numbers(contact)
+        await self._index(contact)
 
     async def find(self, key: ContactId) -> Contact | None:
         found = await self._contacts(sa.select(tables.contacts).where(tables.contacts.c.id == key))
@@ -56,24 +73,42 @@ class Contacts:
         )
 
     async def search(self, words: str, limit: int = 20) -> list[Contact]:
-        """Contacts whose name, organisation or a number holds ``words``, by name."""
-        like = f"%{words.replace('/', '//').replace('%', '/%').replace('_', '/_')}%"
-        with_number = sa.select(tables.contact_numbers.c.contact_id).where(
-            tables.contact_numbers.c.number.like(like, escape="/")
-        )
-        return await self._contacts(
-            sa.select(tables.contacts)
-            .where(
-                tables.contacts.c.name.ilike(like, escape="/")
-                | tables.contacts.c.organisation.ilike(like, escape="/")
-                | tables.contacts.c.id.in_(with_number)
+        """Contacts of whom something holds all ``words``: name, firm, a number, an address, a device.
+
+        Those whose name or number is meant come first, then those that were added last. Of very many, only the
+        last hundred are looked at. What says too little (see ``model.search_text``) finds nobody.
+        """
+        pieces = search_text.wanted(words)
+        if not pieces:
+            return []
+        search = tables.contact_search
+        if self._connection.dialect.name == "sqlite":
+            windows = sa.table("contact_windows", sa.column("rowid"))
+            statement = (
+                sa.select(search.c.contact_id)
+                .join(windows, windows.c.rowid == search.c.n)
+                .where(sa.text("contact_windows MATCH :pieces"))
+                .order_by(windows.c.rowid.desc())
+                .params(pieces=" ".join(f'"{piece}"' for piece in pieces))
             )
-            .order_by(tables.contacts.c.name, tables.contacts.c.id)
-            .limit(limit)
-        )
+        else:
+            statement = sa.select(search.c.contact_id).order_by(search.c.n.desc())
+            for piece in pieces:
+                in_piece = sa.func.ctiserver_windows(piece, type_=ARRAY(sa.Text))
+                statement = statement.where(
+                    sa.func.ctiserver_windows(search.c.text, type_=ARRAY(sa.Text)).contains(in_piece),
+                    sa.func.strpos(search.c.text, piece) > 0,
+                )
+        keys = (await self._connection.execute(statement.limit(_LOOKED_AT))).scalars().all()
+        found = {
+            contact.id: contact
+            for contact in await self._contacts(sa.select(tables.contacts).where(tables.contacts.c.id.in_(keys)))
+        }
+        return sorted((found[key] for key in keys), key=lambda contact: not _meant(contact, pieces))[:limit]
 
     async def add_site(self, site: Site) -> None:
         await rows.insert(self._connection, tables.sites, site)
+        await self._index(await self.get(site.contact_id))
 
     async def site(self, key: SiteId) -> Site:
         """Raises NotFound."""
@@ -84,6 +119,7 @@ class Contacts:
 
     async def add_device(self, device: Device) -> None:
         await rows.insert(self._connection, tables.devices, device)
+        await self._index(await self.get(device.contact_id))
 
     async def device(self, key: DeviceId) -> Device:
         """Raises NotFound."""
@@ -123,6 +159,28 @@ class Contacts:
                 sa.insert(tables.contact_numbers),
                 [{"contact_id": contact.id, "number": n, "position": i} for i, n in enumerate(numbers)],
             )
+
+    async def _index(self, contact: Contact) -> None:
+        """Write down anew by what the contact is found."""
+        words = _words(contact)
+        for site in await self.sites(contact.id):
+            words += (site.name, site.address, site.local_person, _PUNCTUATION.sub("", site.local_number))
+        for device in await self.devices(contact.id):
+            words += (device.serial, device.model)
+        await self._connection.execute(_UPDATE_TEXT, {"key": contact.id, "text": search_text.encoded(words)})
+
+
+def _words(contact: Contact) -> list[str]:
+    return [contact.name, contact.organisation, *contact.numbers]
+
+
+def _meant(contact: Contact, pieces: tuple[str, ...]) -> bool:
+    """Is it the beginning of the name, or a whole number or its end, that was looked for?"""
+    name = search_text.encoded((contact.name,))
+    return all(
+        name.startswith((piece, f" {piece}")) or any(number.endswith(piece) for number in contact.numbers)
+        for piece in pieces
+    )
 
 
 def _must(found: list[T], message: str) -> T:

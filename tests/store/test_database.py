@@ -213,7 +213,9 @@ async def test_sqlite_keeps_what_it_was_told_to_keep(tmp_path: Path) -> None:
 
 async def test_migrations_make_exactly_the_tables(database: Database) -> None:
     def differences(connection: sa.Connection) -> list[object]:
-        return compare_metadata(MigrationContext.configure(connection), tables.metadata)
+        # The indexes for the search of contacts: each database has its own kind, which no metadata can describe.
+        own = {"include_name": lambda name, kind, _: "_windows" not in (name or "")}
+        return compare_metadata(MigrationContext.configure(connection, opts=own), tables.metadata)
 
     async with database._writing.connect() as connection:
         assert await connection.run_sync(differences) == []

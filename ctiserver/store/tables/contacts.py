@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Date, ForeignKey, Integer, String, Table
+from sqlalchemy import Boolean, Column, Date, ForeignKey, Integer, String, Table, Text
 
 from ctiserver.store.tables.written import id_, instant, long_text, metadata, ref, revision, word
 
@@ -52,4 +52,12 @@ devices = Table(
     Column("bought_on", Date),
     Column("warranty_until", Date),
     long_text("contract"),
+)
+
+contact_search = Table(  # by what a contact is found; a migration makes the index over it, as each database has one
+    "contact_search",
+    metadata,
+    Column("n", Integer, primary_key=True),
+    Column("contact_id", String(26), ForeignKey("contacts.id", ondelete="CASCADE"), nullable=False, unique=True),
+    Column("text", Text, nullable=False),
 )
