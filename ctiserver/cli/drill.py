@@ -1,0 +1,122 @@
+"""``ctiserver drill``: take parts of a call centre away under load, and see what the callers get."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from ctiserver.cli._progress import progress_shown
+from ctiserver.drill.faults import FAULTS, Size
+from ctiserver.drill.finding import Finding, machine
+from ctiserver.drill.rig import rig
+from ctiserver.errors import CtiError, UserFault, first_of
+from ctiserver.model.json_value import Json
+from ctiserver.privatepbx.tree import find_programs
+
+#: Something that must hold did not.
+EXIT_BROKEN = 1
+
+
+@click.command("drill")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON instead of a table.")
+@click.option(
+    "--fault", "names", multiple=True, type=click.Choice(list(FAULTS)), help="Only this one; may be repeated."
+)
+@click.option("--calls", type=click.IntRange(4, 500), default=8, show_default=True, help="Callers of each fault.")
+@click.option("--agents", type=click.IntRange(1, 50), default=2, show_default=True, help="Telephones that answer.")
+@click.option("--per-second", type=click.FloatRange(0.2, 10), default=1.5, show_default=True, help="Callers a second.")
+@click.option("--hold", type=click.FloatRange(8, 120), default=14.0, show_default=True, help="Seconds a call lasts.")
+@click.option(
+    "--seconds", type=click.FloatRange(2, 300), default=4.0, show_default=True, help="How long a fault lasts."
+)
+@click.option(
+    "--keep", type=click.Path(path_type=Path, file_okay=False), help="Leave logs and databases in this new folder."
+)
+def command(
+    *,
+    as_json: bool,
+    names: tuple[str, ...],
+    calls: int,
+    agents: int,
+    per_second: float,
+    hold: float,
+    seconds: float,
+    keep: Path | None,
+) -> None:
+    """Load a private call centre on this machine, break it part by part, and tell what the callers got.
+
+    Exit status 1 where something did not hold. Nothing outside a folder of its own is touched.
+    """
+    size = Size(calls=calls, per_s=per_second, hold_s=hold, fault_s=seconds)
+    findings = asyncio.run(_drill(names or tuple(FAULTS), size, agents=agents, keep=keep, as_json=as_json))
+    if as_json:
+        told: list[Json] = [finding.json() for finding in findings]
+        click.echo(json.dumps({"machine": machine(), "findings": told}, ensure_ascii=False, indent=2))
+    else:
+        Console().print(table(findings))
+    if any(finding.broken for finding in findings):
+        sys.exit(EXIT_BROKEN)
+
+
+async def _drill(names: tuple[str, ...], size: Size, *, agents: int, keep: Path | None, as_json: bool) -> list[Finding]:
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    folder = _folder(keep)
+    findings: list[Finding] = []
+    try:
+        with progress_shown() as progress:
+            programs = await find_programs(progress)
+            async with rig(programs, folder, agents=agents, progress=progress) as here:
+                for name in names:
+                    progress(f"drill: {name}", 1.0)
+                    findings.append(await FAULTS[name](here, size))
+                    if not as_json:
+                        click.echo(_line(findings[-1]), err=True)
+    except asyncio.CancelledError:
+        click.echo("The drill was ended; nothing is left running.", err=True)
+        raise click.Abort from None
+    except (CtiError, BaseExceptionGroup) as error:
+        fault = first_of(error, CtiError)
+        if fault is None or isinstance(fault, UserFault):
+            raise
+        raise UserFault(
+            f"the drill itself failed: {fault}", fix="Run it again with --keep FOLDER and read server.log there"
+        ) from error
+    finally:
+        if keep is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    return findings
+
+
+def _folder(keep: Path | None) -> Path:
+    if keep is None:
+        return Path(tempfile.mkdtemp(prefix="ctiserver-drill-"))
+    if keep.exists() and any(keep.iterdir()):
+        raise UserFault("is not empty", where=str(keep), fix="Name a new folder")
+    keep.mkdir(parents=True, exist_ok=True)
+    return keep.resolve()
+
+
+def _line(finding: Finding) -> str:
+    return f"{finding.fault}: " + (f"NOT HELD: {'; '.join(finding.broken)}" if finding.broken else "held")
+
+
+def table(findings: list[Finding]) -> Table:
+    """What held and what did not, a row a fault."""
+    made = Table("fault", "figures", "must hold")
+    for finding in findings:
+        figures = "\n".join(f"{name.replace('_', ' ')}: {figure}" for name, figure in finding.figures.items())
+        holds = [*(f"[red]NO[/red]  {one}" for one in finding.broken), *(f"yes {one}" for one in finding.held)]
+        made.add_row(finding.fault, figures, "\n".join(holds), end_section=True)
+    return made

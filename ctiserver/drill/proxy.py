@@ -1,0 +1,99 @@
+"""A TCP line that can be cut: between the server and a PBX's manager interface."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Line:
+    """Connections pass through; until :meth:`reset` breaks them or :meth:`freeze` stops every byte."""
+
+    host: str
+    port: int
+    listens_at: int = 0
+    connections: int = 0
+    _writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    _flowing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def reset(self) -> None:
+        """Break every connection, as a firewall that forgets does."""
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    def freeze(self) -> None:
+        """Half-open: both ends believe that the line stands, and nothing passes."""
+        self._flowing.clear()
+
+    def thaw(self) -> None:
+        """Let what was held back pass."""
+        self._flowing.set()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._writers.add(writer)
+        try:
+            try:
+                there, back = await asyncio.open_connection(self.host, self.port)
+            except OSError:
+                return
+            self._writers.add(back)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._pump(reader, back))
+                    group.create_task(self._pump(there, writer))
+            finally:
+                self._writers.discard(back)
+                back.transport.abort()
+        except asyncio.CancelledError:
+            pass  # the line's end; asyncio would complain of a connection that was cancelled
+        finally:
+            self._writers.discard(writer)
+            writer.transport.abort()
+
+    async def _pump(self, source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await source.read(65536):
+                await self._flowing.wait()
+                to.write(data)
+                await to.drain()
+        to.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def line(host: str, port: int) -> AsyncIterator[Line]:
+    """A line to ``host:port``, at ``listens_at`` on 127.0.0.1."""
+    made = Line(host, port)
+    made.thaw()
+    server = await asyncio.start_server(made._serve, "127.0.0.1", 0)
+    made.listens_at = server.sockets[0].getsockname()[1]
+    try:
+        yield made
+    finally:
+        server.close()
+        made.thaw()
+        made.reset()
+        await server.wait_closed()
+
+
+@contextlib.contextmanager
+def gone(port: int) -> Iterator[None]:
+    """Make ``port`` on 127.0.0.1 that of a host which is gone: what is sent there vanishes, without an answer.
+
+    The queue of a listener that accepts nobody is filled, whereupon Linux drops what else would connect.
+    """
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        listener.listen(0)
+        for _ in range(3):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                filler.connect(("127.0.0.1", port))
+        yield

@@ -1,0 +1,153 @@
+"""The server under drill: `ctiserver serve` as a process of its own, which can be killed, stopped and started anew."""
+
+from __future__ import annotations
+
+import asyncio
+import http.cookiejar
+import json
+import os
+import re
+import signal
+import sys
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ctiserver.errors import CtiError
+from ctiserver.model.json_value import Json
+from ctiserver.privatepbx.process import Process
+
+_STARTS_WITHIN_S = 30.0
+_ANSWERS_WITHIN_S = 15.0
+_LOOK_EVERY_S = 0.05
+_CONSOLE = re.compile(r"the console is at (http://\S+)")
+
+
+class ServerSilent(CtiError):
+    """The server did not start, or did not answer."""
+
+
+@dataclass
+class Server:
+    """One installation: its settings file, its process while there is one, and its console."""
+
+    config: Path
+    environment: Mapping[str, str]  #: beside ours
+    log: Path
+    process: Process | None = None
+    url: str = ""
+    _cookies: http.cookiejar.CookieJar = field(default_factory=http.cookiejar.CookieJar)
+
+    @property
+    def running(self) -> Process:
+        """Its process. Raises ServerSilent where there is none."""
+        if self.process is None or not self.process.alive:
+            raise ServerSilent(f"the server does not run: {self.last_words()}")
+        return self.process
+
+    def spawn(self) -> None:
+        """Start the process; returns at once."""
+        command = [sys.executable, "-m", "ctiserver", "serve", "--config", str(self.config)]
+        self.url = ""
+        self._read_from = self.log.stat().st_size if self.log.exists() else 0
+        set_before = {name: os.environ.get(name) for name in self.environment}
+        os.environ.update(self.environment)  # Process gives a child what we have
+        try:
+            self.process = Process.spawn(command, self.log, dies_with_us=True)
+        finally:
+            for name, value in set_before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+
+    async def start(self) -> None:
+        """Start it, and wait until it serves calls and console. Raises ServerSilent."""
+        self.spawn()
+        try:
+            async with asyncio.timeout(_STARTS_WITHIN_S):
+                while not self.url:
+                    _ = self.running
+                    found = _CONSOLE.search(self.said())
+                    if found:
+                        self.url = found[1]
+                    else:
+                        await asyncio.sleep(_LOOK_EVERY_S)
+        except TimeoutError:
+            raise ServerSilent(f"the server did not start: {self.last_words()}") from None
+
+    def said(self) -> str:
+        """Its log since its last start."""
+        with self.log.open("rb") as file:
+            file.seek(self._read_from)
+            return file.read().decode("utf-8", "replace")
+
+    def last_words(self) -> str:
+        """The end of its log."""
+        try:
+            lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return "(no log)"
+        return " / ".join(lines[-3:])
+
+    async def kill(self) -> None:
+        """SIGKILL: no clean end."""
+        await self.running.kill()
+
+    async def terminate(self, within_s: float) -> None:
+        """SIGTERM, and wait for the end. Raises ServerSilent where it does not come."""
+        process = self.running
+        process.send(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(within_s):
+                await process.ended()
+        except TimeoutError:
+            raise ServerSilent(f"the server did not end within {within_s:.0f} s of SIGTERM") from None
+
+    def freeze(self) -> None:
+        """SIGSTOP: the kernel still accepts connections for it, and nobody answers them."""
+        self.running.send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self.running.send(signal.SIGCONT)
+
+    async def end(self) -> None:
+        """Whatever it is doing, it is over afterwards."""
+        if self.process is not None:
+            self.process.send(signal.SIGCONT)
+            await self.process.kill()
+
+    # -- its console --------------------------------------------------------------------------------------------
+
+    async def log_in(self, login: str, password: str) -> None:
+        """Later :meth:`get` as this person."""
+        await asyncio.to_thread(self._ask, "/api/v1/session", {"login": login, "password": password})
+
+    async def get(self, path: str) -> Json:
+        """What a route answers. Raises ServerSilent."""
+        found: Json = json.loads(await asyncio.to_thread(self._ask, path, None))
+        return found
+
+    async def measures(self) -> dict[str, float]:
+        """``/metrics``, by name with its labels."""
+        text = await asyncio.to_thread(self._ask, "/metrics", None)
+        pairs = (line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#"))
+        return {name: float(value) for name, _, value in pairs}
+
+    def _ask(self, path: str, body: Mapping[str, str] | None) -> str:
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(self._cookies)
+        )
+        request = urllib.request.Request(  # noqa: S310 - our own server, by http
+            self.url + path,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Origin": self.url, "Content-Type": "application/json"},
+        )
+        try:
+            with opener.open(request, timeout=_ANSWERS_WITHIN_S) as answer:
+                text: str = answer.read().decode()
+                return text
+        except OSError as error:
+            raise ServerSilent(f"{path}: {error}") from error
