@@ -71,8 +71,8 @@ async def test_server_that_dies_under_way_leaves_the_caller_to_the_queue_chosen_
         await caller.hang_up()
         await agent.ended()
         entries = await journal(pbx)
-    (entry,) = entries.values()
-    assert entry[1:] == ["SUCCESS", "13800138002", "4008001234", "menu", "operators", "en"]
+    ((uniqueid, entry),) = entries.items()
+    assert entry[1:] == ["SUCCESS", "13800138002", "4008001234", "menu", "operators", "en", uniqueid]
 
 
 async def test_queue_already_left_is_never_joined_again(pbx: PrivatePbx, programs: Programs) -> None:
