@@ -63,10 +63,21 @@ class Outbox:
             },
         )
 
+    async def add_all(self, left: Sequence[OutboxRow]) -> None:
+        """Leave several rows at once, each unless one with its key was left before."""
+        if left:
+            self.added = True
+            await rows.insert_all_or_leave(
+                self._connection, tables.outbox, [rows.values(tables.outbox, row) for row in left]
+            )
+
     async def waiting(
-        self, topics: Sequence[str], limit: int = 100, *, due_by: datetime | None = None
+        self, topics: Sequence[str], limit: int = 100, *, due_by: datetime | None = None, claim: bool = False
     ) -> list[OutboxRow]:
-        """Rows not yet handed on, those first that are due first; with ``due_by`` only those due until then."""
+        """Rows not yet handed on, those first that are due first; with ``due_by`` only those due until then.
+
+        With ``claim`` they are this unit of work's until its end, and those that another one has are left out.
+        """
         table = tables.outbox
         statement = (
             sa.select(table)
@@ -76,6 +87,8 @@ class Outbox:
         )
         if due_by is not None:
             statement = statement.where(table.c.due_at <= due_by)
+        if claim:
+            statement = statement.with_for_update(skip_locked=True)
         return [rows.build(OutboxRow, row) for row in await self._connection.execute(statement)]
 
     async def waiting_count(self) -> int:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ctiserver.model.ids import RecordId, new_ulid
+from ctiserver.model.ids import RecordId
 from ctiserver.model.json_value import Json, JsonObject
 from ctiserver.store import rows, tables
+from ctiserver.store.faults import Conflict
 from ctiserver.store.repository import RevisedRepository
 
 
@@ -45,6 +46,33 @@ class TimerRow:
     ended_at: datetime | None = None
 
 
+# Statements of every advance are made once: building one costs more than running it.
+_KEEP = (
+    sa.update(tables.processes)
+    .where(tables.processes.c.id == sa.bindparam("key_"), tables.processes.c.revision == sa.bindparam("revision_"))
+    .values({name: sa.bindparam(name) for name in ("revision", "state", "status", "updated_at", "closed_at")})
+)
+_MEANT = (
+    (tables.timers.c.process_id == sa.bindparam("process_"))
+    & (tables.timers.c.state == sa.literal("waiting"))
+    & tables.timers.c.key.like(sa.bindparam("like_"), escape="|")
+)
+_ENDED = {name: sa.bindparam(name) for name in ("state", "ended_at")}
+_CANCEL = sa.update(tables.timers).where(_MEANT).values(_ENDED)
+_TAKE_BACK = sa.delete(tables.outbox).where(
+    tables.outbox.c.id.in_(sa.select(tables.timers.c.id).where(_MEANT)), tables.outbox.c.handed_at.is_(None)
+)
+_END = (
+    sa.update(tables.timers)
+    .where(
+        tables.timers.c.process_id == sa.bindparam("process_"),
+        tables.timers.c.key == sa.bindparam("timer_key"),
+        tables.timers.c.state == sa.literal("waiting"),
+    )
+    .values(_ENDED)
+)
+
+
 class Processes(RevisedRepository[ProcessRow, str]):
     """Process instances."""
 
@@ -52,17 +80,30 @@ class Processes(RevisedRepository[ProcessRow, str]):
     kind = ProcessRow
 
     async def keep(self, process: ProcessRow, state: JsonObject, now: datetime, *, closed_at: datetime | None) -> None:
-        """Write the state that follows from the one in ``process``. Raises Conflict if somebody was faster."""
-        status: Literal["running", "closed"] = "running" if closed_at is None else "closed"
-        await self.update(replace(process, state=state, status=status, updated_at=now, closed_at=closed_at))
+        """Write the state that follows from the one in ``process``. Raises Conflict if somebody was faster.
+
+        The definition stays as it was; it is by far the largest part of the row.
+        """
+        done = await self._connection.execute(
+            _KEEP,
+            {
+                "key_": process.id,
+                "revision_": process.revision,
+                "revision": process.revision + 1,
+                "state": state,
+                "status": "running" if closed_at is None else "closed",
+                "updated_at": now,
+                "closed_at": closed_at,
+            },
+        )
+        if done.rowcount != 1:
+            raise Conflict(f"process {process.id} is no longer at revision {process.revision}")
 
     async def of_record(self, record: RecordId) -> list[ProcessRow]:
         """In the order they were started."""
         return await self._all(sa.select(self.table).where(self.table.c.record_id == record).order_by(self.table.c.id))
 
-    async def told(
-        self, process: str, event_id: str, kind: str, data: JsonObject, now: datetime, *, applied: bool
-    ) -> bool:
+    async def told(self, process: str, event_id: str, kind: str, data: JsonObject, now: datetime) -> bool:
         """Note an event; False if this instance was told it before."""
         return await rows.insert_or_leave(
             self._connection,
@@ -72,17 +113,17 @@ class Processes(RevisedRepository[ProcessRow, str]):
                 "event_id": event_id,
                 "at": now,
                 "kind": kind,
-                "applied": applied,
+                "applied": True,
                 "data": dict(data),
             },
         )
 
-    async def was_told(self, process: str, event_id: str) -> bool:
+    async def came_too_late(self, process: str, event_id: str) -> None:
+        """Note of an event that it changed nothing."""
         table = tables.process_events
-        found = await self._connection.execute(
-            sa.select(table.c.event_id).where(table.c.process_id == process, table.c.event_id == event_id)
+        await self._connection.execute(
+            sa.update(table).where(table.c.process_id == process, table.c.event_id == event_id).values(applied=False)
         )
-        return found.one_or_none() is not None
 
 
 class Timers:
@@ -91,36 +132,25 @@ class Timers:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def add(self, process: str, key: str, due_at: datetime, now: datetime) -> TimerRow | None:
-        """A new waiting timer; None if this process has had one with this key."""
-        timer = TimerRow(id=new_ulid(now), process_id=process, key=key, due_at=due_at, state="waiting")
-        added = await rows.insert_or_leave(self._connection, tables.timers, rows.values(tables.timers, timer))
-        return timer if added else None
+    async def add(self, timers: Sequence[TimerRow]) -> None:
+        """New waiting timers; each unless its process has had one with its key."""
+        await rows.insert_all_or_leave(
+            self._connection, tables.timers, [rows.values(tables.timers, timer) for timer in timers]
+        )
 
     async def end(self, process: str, key: str, state: Literal["fired", "cancelled"], now: datetime) -> bool:
         """Close a waiting timer; False if it does not wait any more."""
-        table = tables.timers
         done = await self._connection.execute(
-            sa.update(table)
-            .where(table.c.process_id == process, table.c.key == key, table.c.state == "waiting")
-            .values(state=state, ended_at=now)
+            _END, {"process_": process, "timer_key": key, "state": state, "ended_at": now}
         )
         return done.rowcount == 1
 
     async def cancel(self, process: str, prefix: str, now: datetime) -> None:
         """Close every waiting timer of a process whose key begins so, and take back what the outbox holds of them."""
-        table = tables.timers
-        meant = (
-            (table.c.process_id == process)
-            & (table.c.state == "waiting")
-            & table.c.key.startswith(prefix, autoescape=True)
-        )
-        await self._connection.execute(
-            sa.delete(tables.outbox).where(
-                tables.outbox.c.id.in_(sa.select(table.c.id).where(meant)), tables.outbox.c.handed_at.is_(None)
-            )
-        )
-        await self._connection.execute(sa.update(table).where(meant).values(state="cancelled", ended_at=now))
+        escaped = prefix.replace("|", "||").replace("%", "|%").replace("_", "|_")
+        meant = {"process_": process, "like_": f"{escaped}%"}
+        await self._connection.execute(_TAKE_BACK, meant)
+        await self._connection.execute(_CANCEL, {**meant, "state": "cancelled", "ended_at": now})
 
     async def waiting(self, process: str) -> list[TimerRow]:
         return await self._rows(tables.timers.c.process_id == process)

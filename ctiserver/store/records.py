@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 import sqlalchemy as sa
@@ -78,7 +79,11 @@ class Records(RevisedRepository[Record, RecordId]):
 
     async def note(self, entry: TimelineEntry) -> None:
         """Put an entry on a record's timeline."""
-        await rows.insert(self._connection, tables.record_timeline, entry)
+        await self.note_all([entry])
+
+    async def note_all(self, entries: Sequence[TimelineEntry]) -> None:
+        """Put several on timelines."""
+        await rows.insert_all(self._connection, tables.record_timeline, entries)
 
     async def timeline(self, record: RecordId) -> list[TimelineEntry]:
         table = tables.record_timeline

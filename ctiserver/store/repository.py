@@ -48,9 +48,7 @@ class Repository(Generic[T, Id]):
 
     async def lock(self, key: Id) -> T:
         """The item, which nobody else changes until this unit of work ends. Raises NotFound."""
-        return self._must(
-            await self._one(sa.select(self.table).where(self.table.c.id == key).with_for_update(key_share=True)), key
-        )
+        return self._must(await self._one(_locked(self.table), {"key": key}), key)
 
     async def _one(self, statement: sa.Select[Any], values: dict[str, Any] | None = None) -> T | None:
         row = (await self._connection.execute(statement, values)).one_or_none()

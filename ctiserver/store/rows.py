@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from functools import cache
 from typing import Any, TypeVar
@@ -36,10 +37,22 @@ async def insert(connection: AsyncConnection, table: sa.Table, item: object) -> 
     await connection.execute(_insert(table), values(table, item))
 
 
+async def insert_all(connection: AsyncConnection, table: sa.Table, items: Sequence[object]) -> None:
+    """INSERT of several whole items in one go."""
+    if items:
+        await connection.execute(_insert(table), [values(table, item) for item in items])
+
+
 async def insert_or_leave(connection: AsyncConnection, table: sa.Table, columns: dict[str, Any]) -> bool:
     """INSERT that leaves what stands there under the same key; whether it inserted."""
     done = await connection.execute(_insert_or_leave(table, connection.dialect.name), columns)
     return done.rowcount == 1
+
+
+async def insert_all_or_leave(connection: AsyncConnection, table: sa.Table, many: list[dict[str, Any]]) -> None:
+    """INSERT of several in one go; each leaves what stands there under the same key."""
+    if many:
+        await connection.execute(_insert_or_leave(table, connection.dialect.name), many)
 
 
 async def insert_or_replace(connection: AsyncConnection, table: sa.Table, columns: dict[str, Any]) -> None:

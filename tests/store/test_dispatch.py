@@ -13,13 +13,14 @@ from ctiserver.errors import UserFault
 from ctiserver.features.dispatch import engine
 from ctiserver.features.dispatch.advance import SIGNAL, Advance
 from ctiserver.features.dispatch.service import NotYours, UnknownOutcome
-from ctiserver.model.ids import AgentId, Interface, RecordId, UserId
+from ctiserver.model.ids import AgentId, Interface, RecordId, UserId, new_ulid
 from ctiserver.model.json_value import JsonObject
 from ctiserver.model.person import Agent
 from ctiserver.model.record import Record
 from ctiserver.model.work_order import IllegalAct, WorkOrder
 from ctiserver.resources import shipped
 from ctiserver.store.database import Database
+from ctiserver.store.processes import TimerRow
 from tests.support.dispatch import REPAIR, Running, running, until
 from tests.support.rows import a_record, a_user
 
@@ -284,7 +285,14 @@ async def test_a_timer_that_the_engine_lost_is_handed_on_again(dispatch: Running
     record, _ = await begun(dispatch)
     async with dispatch.database.unit_of_work() as uow:
         (process,) = await uow.processes.of_record(record.id)
-        await uow.timers.add(process.id, "visit/1:late@lost", CLOCK.now() - timedelta(hours=1), CLOCK.now())
+        due_at = CLOCK.now() - timedelta(hours=1)
+        await uow.timers.add(
+            [
+                TimerRow(
+                    id=new_ulid(due_at), process_id=process.id, key="visit/1:late@lost", due_at=due_at, state="waiting"
+                )
+            ]
+        )
     assert engine._current.engine is not None
     await dispatch.workflow.sweep(engine._current.engine)
     await noted(dispatch.database, record, "order_late")

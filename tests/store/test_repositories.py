@@ -22,7 +22,7 @@ from ctiserver.model.person import Agent, Session
 from ctiserver.model.record import TimelineEntry
 from ctiserver.model.work_order import WorkOrder
 from ctiserver.store.database import Database
-from ctiserver.store.processes import ProcessRow
+from ctiserver.store.processes import ProcessRow, TimerRow
 from tests.support.rows import NOW, a_contact, a_record, a_user
 
 LATER = NOW + timedelta(hours=1)
@@ -301,20 +301,18 @@ async def test_processes_are_told_once_and_timers_end_once(database: Database) -
     async with database.unit_of_work() as uow:
         await uow.records.add(record)
         await uow.processes.add(process)
-        assert await uow.processes.told(process.id, "e1", "signal", {}, NOW, applied=True) is True
-        assert await uow.processes.told(process.id, "e1", "signal", {}, NOW, applied=True) is False
-        assert await uow.processes.was_told(process.id, "e1") is True
-        assert await uow.processes.was_told(process.id, "e2") is False
-        timer = await uow.timers.add(process.id, "late", LATER, NOW)
-        assert timer is not None
-        assert await uow.timers.add(process.id, "late", NOW, NOW) is None
+        assert await uow.processes.told(process.id, "e1", "signal", {}, NOW) is True
+        assert await uow.processes.told(process.id, "e1", "signal", {}, NOW) is False
+        timer = TimerRow(id=new_ulid(NOW), process_id=process.id, key="late", due_at=LATER, state="waiting")
+        await uow.timers.add([timer])
+        await uow.timers.add([replace(timer, id=new_ulid(NOW), due_at=NOW)])
         assert await uow.timers.waiting(process.id) == [timer]
         assert await uow.timers.overdue(LATER) == []
         assert await uow.timers.overdue(LATER + timedelta(seconds=1)) == [timer]
         assert await uow.timers.end(process.id, "late", "fired", LATER) is True
         assert await uow.timers.end(process.id, "late", "cancelled", LATER) is False
-        assert await uow.timers.add(process.id, "visit/1:late", LATER, NOW) is not None
-        assert await uow.timers.add(process.id, "visit/10:late", LATER, NOW) is not None
+        keys = ("visit/1:late", "visit/10:late")
+        await uow.timers.add([replace(timer, id=new_ulid(NOW), key=key) for key in keys])
         for timer in await uow.timers.waiting(process.id):
             await uow.outbox.add("t", timer.key, {}, NOW, row_id=timer.id)
         await uow.timers.cancel(process.id, "visit/1:", LATER)

@@ -110,21 +110,23 @@ class Advance:
     async def _told(self, process_id: str, row_id: str, topic: str, payload: JsonObject) -> None:
         async with self._database.unit_of_work() as uow:
             process = await uow.processes.lock(process_id)
-            if await uow.processes.was_told(process_id, row_id):
-                return
-            record = await uow.records.lock(process.record_id)
             now = self._clock.now()
-            if topic == TIMER and not await uow.timers.end(process_id, str(payload["key"]), "fired", now):
-                return  # it was dropped in the meantime
+            if topic == TIMER:
+                fresh = await uow.timers.end(process_id, str(payload["key"]), "fired", now)
+            else:
+                fresh = await uow.processes.told(process_id, row_id, topic, payload, now)
+            if not fresh:
+                return  # carried out before, or a timer that was dropped in the meantime
+            record = await uow.records.lock(process.record_id)
             event = await self._event(uow, process_id, topic, payload)
             execution = None
             try:
                 execution = await self._decided(uow, process, record, event, now)
             except Stale as stale:
                 log.info("process_event_stale", record=record.number, process=process.name, why=str(stale))
-                if not isinstance(event, TimerFired):
+                if topic != TIMER:
+                    await uow.processes.came_too_late(process_id, row_id)
                     await _note(uow, record, now, "came_too_late", {"what": _what(payload), "why": str(stale)})
-            await uow.processes.told(process_id, row_id, topic, payload, now, applied=execution is not None)
         if execution is not None:
             self._tell(execution)
 
@@ -153,6 +155,7 @@ class Advance:
         execution = Execution(uow, process.id, record, now, self._zone)
         for command in commands:
             await execution.carry_out(command, state)
+        await execution.finish()
         if execution.record != record:
             await uow.records.update(execution.record)
         closed_at = None if state.closed is None else now

@@ -1,9 +1,9 @@
 """The durable engine: keeps what it was handed until it was carried out, through any kill. DBOS, and nowhere else.
 
-Each start, signal and timer of a process is one short durable workflow around one call of ``advance``; its id is that
-of the outbox row that caused it, so that a second copy is the same workflow. A timer is a workflow enqueued with a
-delay: a row in DBOS's database, no thread and no coroutine. What ``advance`` does happens at least once: it must know
-what it has done.
+What is handed over together (starts, signals and timers of processes) is carried out together: one short durable
+workflow for up to a few dozen calls of ``advance``, one after the other. A workflow of its own for each costs thrice
+what the advance itself does. What failed and is to be tried later is a workflow with a delay: a row in DBOS's database,
+no thread and no coroutine. What ``advance`` does happens at least once: it must know what it has done.
 
 DBOS brings threads of its own: a poller and up to ``threads`` workers. A worker hands its call to our event loop and
 waits, so that our database is only ever used from that loop, and DBOS's blocking calls never run on it.
@@ -12,10 +12,12 @@ waits, so that our database is only ever used from that loop, and DBOS's blockin
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import CancelledError as FutureCancelled
 from concurrent.futures import ThreadPoolExecutor
@@ -50,6 +52,9 @@ T = TypeVar("T")
 
 _QUEUE = "advance"
 _WORKFLOW = "advance"
+_BUNDLE = "advance_together"
+#: So many at most are carried out by one workflow: few enough that several servers share what waits.
+_TOGETHER = 25
 #: Pinned: DBOS's default is a hash of the code, with which each upgrade would strand every open timer.
 _VERSION = "1"
 _PURGE_BATCH = 2_000
@@ -120,11 +125,14 @@ class Engine:
                 _current.engine = None
 
     async def hand(self, handed: Sequence[Handed]) -> None:
-        """Start, signal, remind: keep all of these, durably, before this returns. The same id again is the same."""
+        """Start, signal, remind: keep all of these, durably, before this returns.
+
+        The same again is the same workflow; one that comes again in other company is carried out again.
+        """
         await self._call(partial(self._enqueue, tuple(handed)))
 
     async def cancel(self, ids: Sequence[str]) -> None:
-        """Forget what was handed and has not begun, such as timers that nobody waits for any more."""
+        """Forget workflows of single rows that have not begun, or have failed for good."""
         if ids:
             await self._call(partial(DBOS.delete_workflows, list(ids)))
 
@@ -137,35 +145,48 @@ class Engine:
         await self._call(partial(_purge, before))
 
     async def query(self, handed_id: str) -> str | None:
-        """What its latest attempt is: ``DELAYED``, ``ENQUEUED``, ``PENDING``, ``SUCCESS`` or ``ERROR``.
+        """What the latest workflow of its own is: ``DELAYED``, ``ENQUEUED``, ``PENDING``, ``SUCCESS`` or ``ERROR``.
 
-        None if it was never handed, or purged.
+        None if it never had one, as what was handed together with others, or if that was purged.
         """
         attempts = await self._call(partial(_attempts, handed_id))
         return attempts[-1] if attempts else None
 
     def _enqueue(self, handed: tuple[Handed, ...]) -> None:
         now = self._clock.now()
+        at_once: list[Handed] = []
         for one in handed:
-            options = EnqueueOptions(
-                workflow_name=_WORKFLOW, queue_name=_QUEUE, workflow_id=one.workflow_id, app_version=_VERSION
-            )
-            if one.due_at is not None and one.due_at > now:
-                options["delay_seconds"] = (one.due_at - now).total_seconds()
+            if one.due_at is None or one.due_at <= now:
+                at_once.append(one)
+                continue
+            options = _options(_WORKFLOW, one.workflow_id)
+            options["delay_seconds"] = (one.due_at - now).total_seconds()
             DBOS.enqueue_workflow_with_options(options, one.topic, one.id, json.dumps(one.payload), one.failures)
+        for start in range(0, len(at_once), _TOGETHER):
+            bundle = at_once[start : start + _TOGETHER]
+            if len(bundle) == 1:
+                (one,) = bundle
+                DBOS.enqueue_workflow_with_options(
+                    _options(_WORKFLOW, one.workflow_id), one.topic, one.id, json.dumps(one.payload), one.failures
+                )
+            else:
+                content = json.dumps([[one.topic, one.id, one.payload, one.failures] for one in bundle])
+                name = hashlib.sha256(" ".join(one.workflow_id for one in bundle).encode()).hexdigest()
+                DBOS.enqueue_workflow_with_options(_options(_BUNDLE, f"together-{name[:40]}"), content)
 
     async def _call(self, work: Callable[[], T]) -> T:
         """One of DBOS's blocking calls, off the event loop, to its end even if cancelled."""
         return await self._loop.run_in_executor(self._callers, work)
 
-    def carry_out(self, handed: Handed) -> None:
-        """Called on a DBOS thread: run one advance on our event loop, and try again while the store is away."""
+    def carry_out(self, bundle: Sequence[Handed]) -> None:
+        """Called on a DBOS thread: run these advances on our event loop, each again while the store is away."""
         delay_s = _RETRY_FIRST_S
+        left = deque(bundle)
         while not self._stopping.is_set():
             try:
-                asyncio.run_coroutine_threadsafe(self._advanced(handed), self._loop).result()
+                asyncio.run_coroutine_threadsafe(self._advanced(left), self._loop).result()
             except (StoreUnavailable, Conflict) as error:
-                log.warning("advance_put_off", row=handed.id, topic=handed.topic, why=str(error), again_in_s=delay_s)
+                log.warning("advance_put_off", row=left[0].id, topic=left[0].topic, why=str(error), again_in_s=delay_s)
                 self._stopping.wait(delay_s)
                 delay_s = min(delay_s * 2, _RETRY_LONGEST_S)
             except FutureCancelled:
@@ -175,10 +196,18 @@ class Engine:
         # Not an error of the workflow: it stays PENDING in DBOS's database, and the next start of the server runs it.
         raise Stopping
 
-    async def _advanced(self, handed: Handed) -> None:
+    async def _advanced(self, left: deque[Handed]) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._running.add(task)
+        try:
+            while left:
+                await self._one(left[0])
+                left.popleft()
+        finally:
+            self._running.discard(task)
+
+    async def _one(self, handed: Handed) -> None:
         try:
             await self._advance(handed.topic, handed.id, handed.payload)
             ADVANCES.labels(handed.topic, "done").inc()
@@ -192,8 +221,6 @@ class Engine:
             wait = _FAILED_AGAIN[min(handed.failures, len(_FAILED_AGAIN) - 1)]
             log.exception("advance_failed", row=handed.id, topic=handed.topic, again_in_s=wait.total_seconds())
             await self.hand([replace(handed, failures=handed.failures + 1, due_at=self._clock.now() + wait)])
-        finally:
-            self._running.discard(task)
 
 
 class Stopping(BaseException):
@@ -214,7 +241,24 @@ def _advance_workflow(topic: str, row_id: str, payload: str, failures: int = 0) 
     engine = _current.engine
     if engine is None:
         raise Stopping
-    engine.carry_out(Handed(id=row_id, topic=topic, payload=json.loads(payload), failures=failures))
+    engine.carry_out([Handed(id=row_id, topic=topic, payload=json.loads(payload), failures=failures)])
+
+
+@DBOS.workflow(name=_BUNDLE, max_recovery_attempts=None)
+def _bundle_workflow(content: str) -> None:
+    engine = _current.engine
+    if engine is None:
+        raise Stopping
+    engine.carry_out(
+        [
+            Handed(id=row_id, topic=topic, payload=payload, failures=failures)
+            for topic, row_id, payload, failures in json.loads(content)
+        ]
+    )
+
+
+def _options(workflow: str, workflow_id: str) -> EnqueueOptions:
+    return EnqueueOptions(workflow_name=workflow, queue_name=_QUEUE, workflow_id=workflow_id, app_version=_VERSION)
 
 
 def _launch(url: str, threads: int, polling_s: float, executor_id: str) -> None:

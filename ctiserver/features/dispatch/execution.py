@@ -28,6 +28,8 @@ from ctiserver.model.process_messages import (
 from ctiserver.model.process_state import ProcessState
 from ctiserver.model.record import Record, TimelineEntry
 from ctiserver.model.work_order import WorkOrder
+from ctiserver.store.outbox import OutboxRow
+from ctiserver.store.processes import TimerRow
 from ctiserver.store.unit_of_work import UnitOfWork
 
 HIGHEST_PRIORITY = 9
@@ -43,9 +45,12 @@ class Execution:
         self._zone = zone
         self.record = record
         self.orders: dict[WorkOrderId, WorkOrder] = {}
+        self._notes: list[TimelineEntry] = []
+        self._timers: list[TimerRow] = []
+        self._logins: dict[UserId, str] = {}
 
     async def carry_out(self, command: Command, state: ProcessState) -> None:
-        """Do one command; ``state`` is the one decided together with it."""
+        """Do one command; ``state`` is the one decided together with it. After the last comes :meth:`finish`."""
         match command:
             case OpenOrder():
                 await self._open(command, state)
@@ -56,23 +61,30 @@ class Execution:
             case MarkLate():
                 await self._mark_late(command)
             case SetTimer():
-                await self._set_timer(command)
+                self._set_timer(command)
             case DropTimers():
+                await self._write_timers()
                 await self._uow.timers.cancel(self._process_id, command.prefix, self._now)
             case Notify():
-                await self.note("notified", {"whom": command.whom, "what": command.what, "order": command.key})
+                self.note("notified", {"whom": command.whom, "what": command.what, "order": command.key})
             case RaisePriority():
                 raised = min(HIGHEST_PRIORITY, self.record.priority + command.by)
                 self.record = replace(self.record, priority=raised)
-                await self.note("priority_raised", {"priority": raised})
+                self.note("priority_raised", {"priority": raised})
             case CloseRecord():
                 await self._close(command)
             case _:
                 assert_never(command)
 
-    async def note(self, kind: str, data: JsonObject, actor: str = "process") -> None:
+    async def finish(self) -> None:
+        """Write what was gathered: timers and lines of the timeline, all of each kind in one statement."""
+        await self._write_timers()
+        await self._uow.records.note_all(self._notes)
+        self._notes.clear()
+
+    def note(self, kind: str, data: JsonObject, actor: str = "process") -> None:
         """Put a line on the record's timeline."""
-        await self._uow.records.note(
+        self._notes.append(
             TimelineEntry(
                 id=new_ulid(self._now), record_id=self.record.id, at=self._now, actor=actor, kind=kind, data=data
             )
@@ -82,7 +94,7 @@ class Execution:
         return f"{self._process_id}/{key}"
 
     async def _open(self, command: OpenOrder, state: ProcessState) -> None:
-        names = await names_of(self._uow, self.record, state)
+        names = await names_of(self._uow, self.record, state) if command.formulas else {}
         values = {name: self._value(text, names) for name, text in command.formulas.items()}
         payload: dict[str, Json] = {
             "slot": command.slot,
@@ -133,6 +145,7 @@ class Execution:
         if order.assignee is not None or order.payload["choose"] == "anybody":
             return order
         people = await self._uow.users.everybody(order.role)
+        self._logins |= {user.id: user.login for user in people}
         chosen = assignment.choose(
             people,
             await self._uow.work_orders.load([user.id for user in people]),
@@ -155,24 +168,41 @@ class Execution:
         order = await self._keep(replace(await self._lock(command.key), late=True, updated_at=self._now))
         await self._note_order("order_late", order)
 
-    async def _set_timer(self, command: SetTimer) -> None:
-        timer = await self._uow.timers.add(self._process_id, command.key, command.due_at, self._now)
-        if timer is not None:
-            await self._uow.outbox.add(
-                "process_timer",
-                f"timer/{self._process_id}/{command.key}",
-                {"process_id": self._process_id, "key": command.key},
-                self._now,
+    def _set_timer(self, command: SetTimer) -> None:
+        self._timers.append(
+            TimerRow(
+                id=new_ulid(self._now),
+                process_id=self._process_id,
+                key=command.key,
                 due_at=command.due_at,
-                row_id=timer.id,
+                state="waiting",
             )
+        )
+
+    async def _write_timers(self) -> None:
+        """Timers are rows of ours, and rows of the outbox with a due time: the same ids in both."""
+        await self._uow.timers.add(self._timers)
+        await self._uow.outbox.add_all(
+            [
+                OutboxRow(
+                    id=timer.id,
+                    topic="process_timer",
+                    key=f"timer/{self._process_id}/{timer.key}",
+                    payload={"process_id": self._process_id, "key": timer.key},
+                    created_at=self._now,
+                    due_at=timer.due_at,
+                )
+                for timer in self._timers
+            ]
+        )
+        self._timers.clear()
 
     async def _close(self, command: CloseRecord) -> None:
         if self.record.status == "open":
             self.record = replace(
                 self.record, status="closed", resolution=command.resolution, closed_at=self._now, updated_at=self._now
             )
-            await self.note("closed", {"resolution": command.resolution})
+            self.note("closed", {"resolution": command.resolution})
 
     async def _lock(self, key: str) -> WorkOrder:
         found = await self._uow.work_orders.by_key(self._key(key))
@@ -186,17 +216,18 @@ class Execution:
         return kept
 
     async def _note_order(self, kind: str, order: WorkOrder, **more: Json) -> None:
-        assignee = None if order.assignee is None else await self._uow.users.find(order.assignee)
+        if order.assignee is not None and order.assignee not in self._logins:
+            self._logins[order.assignee] = (await self._uow.users.get(order.assignee)).login
         data: dict[str, Json] = {
             "order": order.number,
             "kind": order.kind,
-            "assignee": None if assignee is None else assignee.login,
+            "assignee": None if order.assignee is None else self._logins[order.assignee],
             "role": order.role,
             "due_at": None if order.due_at is None else order.due_at.isoformat(),
             "planned_at": None if order.planned_at is None else order.planned_at.isoformat(),
             **more,
         }
-        await self.note(kind, data)
+        self.note(kind, data)
 
     def _value(self, text: str, names: Mapping[str, expression.Value]) -> Json:
         if not text.startswith("="):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
 
 import structlog
 
@@ -16,16 +15,14 @@ from ctiserver.store.outbox import OutboxRow
 log = structlog.get_logger(__name__)
 
 _BATCH = 200
-#: How long before they are due rows are handed on. Most deadlines never come to pass: until shortly before, they are a
-#: row of ours that the next advance takes back, and cost the engine nothing.
-_AHEAD = timedelta(minutes=2)
 
 
 class Relay:
-    """Hands rows of some topics to one receiver, in order, at least once each.
+    """Hands rows of some topics to one receiver, in order of their due times, at least once each.
 
-    The receiver must keep what it gets, and know a second copy by the row's id: after a kill between its keeping and
-    our noting that, the row comes again.
+    Rows wait here until they are due: most deadlines never come to pass, and until then they are a row of ours that
+    the next advance takes back. The receiver must keep what it gets, and know a second copy by the row's id: after a
+    kill between its keeping and our noting that, the row comes again.
     """
 
     def __init__(
@@ -37,7 +34,7 @@ class Relay:
         *,
         look_every_s: float = 1.0,
     ) -> None:
-        """``look_every_s``: how often to look without being woken, for rows that another process left."""
+        """``look_every_s``: how often to look without being woken, for rows that fall due or another process left."""
         self._database = database
         self._topics = tuple(topics)
         self._receive = receive
@@ -64,11 +61,21 @@ class Relay:
                 pass
 
     async def hand_on(self) -> int:
-        """Hand on what waits now, up to a batch; how many rows that were."""
-        async with self._database.reading() as uow:
-            rows = await uow.outbox.waiting(self._topics, _BATCH, due_by=self._clock.now() + _AHEAD)
-        if rows:
-            await self._receive(rows)
-            async with self._database.unit_of_work() as uow:
-                await uow.outbox.handed([row.id for row in rows], self._clock.now())
+        """Hand on what is due now, up to a batch; how many rows that were."""
+        now = self._clock.now()
+        if self._database.dialect == "sqlite":
+            # One server, and a write lock that callers wait for: none is held while the receiver keeps the rows.
+            async with self._database.reading() as uow:
+                rows = await uow.outbox.waiting(self._topics, _BATCH, due_by=now)
+            if rows:
+                await self._receive(rows)
+                async with self._database.unit_of_work() as uow:
+                    await uow.outbox.handed([row.id for row in rows], now)
+            return len(rows)
+        # Other servers look at the same time: each passes over what another has in hand.
+        async with self._database.unit_of_work() as uow:
+            rows = await uow.outbox.waiting(self._topics, _BATCH, due_by=now, claim=True)
+            if rows:
+                await self._receive(rows)
+                await uow.outbox.handed([row.id for row in rows], now)
         return len(rows)

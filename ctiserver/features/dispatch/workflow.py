@@ -92,11 +92,9 @@ class Workflow:
                 await engine.cancel([timer.id])
                 payload: JsonObject = {"process_id": timer.process_id, "key": timer.key}
                 await engine.hand([Handed(id=timer.id, topic=TIMER, payload=payload)])
-        stale = [timer.id for timer in ended]
-        await engine.cancel(stale)
         await engine.purge(now - _KEEP)
         async with self._database.unit_of_work() as uow:
-            await uow.timers.remove(stale)
+            await uow.timers.remove([timer.id for timer in ended])
             await uow.outbox.purge(now - _KEEP)
             await uow.executors.forget(now - _KEEP)
 
