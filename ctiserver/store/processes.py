@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -57,7 +57,7 @@ _MEANT = (
     & (tables.timers.c.state == sa.literal("waiting"))
     & tables.timers.c.key.like(sa.bindparam("like_"), escape="|")
 )
-_ENDED = {name: sa.bindparam(name) for name in ("state", "ended_at")}
+_ENDED: dict[str, Any] = {name: sa.bindparam(name) for name in ("state", "ended_at")}
 _CANCEL = sa.update(tables.timers).where(_MEANT).values(_ENDED)
 _TAKE_BACK = sa.delete(tables.outbox).where(
     tables.outbox.c.id.in_(sa.select(tables.timers.c.id).where(_MEANT)), tables.outbox.c.handed_at.is_(None)
