@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ctiserver.store.audit import AuditLog
 from ctiserver.store.call_log import CallLog
 from ctiserver.store.catching_up import CatchingUp
 from ctiserver.store.contacts import Contacts
@@ -41,3 +42,4 @@ class UnitOfWork:
         self.timers = Timers(connection)
         self.executors = Executors(connection)
         self.outbox = Outbox(connection)
+        self.audit = AuditLog(connection)

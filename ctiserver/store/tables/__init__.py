@@ -4,6 +4,7 @@ Names of columns are the names of the fields in ``ctiserver.model``. Ids are ULI
 has no foreign key: AGI may open a record before AMI has told of the call, and either may be lost to a restart.
 """
 
+from ctiserver.store.tables.audit import audit
 from ctiserver.store.tables.calls import call_path, calls, flow_states, pops
 from ctiserver.store.tables.catching_up import journal_entries, watches
 from ctiserver.store.tables.contacts import contact_numbers, contact_search, contacts, devices, sites
@@ -16,6 +17,7 @@ from ctiserver.store.tables.written import metadata
 
 __all__ = [
     "agents",
+    "audit",
     "call_path",
     "calls",
     "contact_numbers",

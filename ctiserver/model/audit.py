@@ -1,0 +1,39 @@
+"""The audit log: who did what that others must be able to look up later, when, to what, and from where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, get_args
+
+from ctiserver.model.json_value import Json
+
+AuditAct = Literal[
+    "logged_in",
+    "log_in_failed",
+    "logged_out",
+    "account_added",
+    "account_changed",  #: role, or shut and opened again; the detail says from what to what
+    "password_changed",
+    "agent_state_set",  #: by somebody else
+    "member_moved",
+    "call_monitored",  #: listened to, whispered into, barged in; the detail holds the reason
+    "record_linked",  #: to another contact, and its history with it
+    "recording_played",
+    "exported",
+]
+ACTS: tuple[AuditAct, ...] = get_args(AuditAct)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """One act. Entries are added, never changed and never removed: the database itself refuses."""
+
+    id: str  #: ULID; entries sort by it
+    at: datetime
+    actor: str  #: ``user:<login>``, ``cli:<account on the machine>``, ``system``
+    act: AuditAct
+    subject: str = ""  #: to what: ``agent:agent1``, ``call:<id>``, ``record:<id>``, ``user:<login>``
+    peer: str = ""  #: the address that asked; empty on the machine itself
+    detail: Mapping[str, Json] = field(default_factory=dict)
