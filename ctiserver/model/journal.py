@@ -1,4 +1,4 @@
-"""The dialplan's journal in AstDB: what it did for callers whom no server took to the end. dialplan/fallback.conf writes it."""
+"""The dialplan's journal in AstDB: what it did for callers whom no server took to the end (dialplan/fallback.conf)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def read_entry(key: str, value: str) -> JournalEntry | None:
     """None for what our dialplan did not write.
 
     A fallback is ``seconds|why|caller|dialled|stage|queue|language|linkedid``, a message
-    ``seconds|voicemail|caller|dialled|stage|status|file|linkedid``; copies of the dialplan from before have no linkedid.
+    ``seconds|voicemail|caller|dialled|stage|status|file|linkedid``; older copies of the dialplan name no linkedid.
     """
     named = _KEY.fullmatch(key)
     parts = value.split("|")

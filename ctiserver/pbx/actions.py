@@ -9,6 +9,7 @@ import structlog
 
 from ctiserver.errors import PbxRefused, UnsafeValue
 from ctiserver.model.ids import Interface, QueueName, Uniqueid
+from ctiserver.pbx.codec import Message
 
 log = structlog.get_logger(__name__)
 
@@ -19,6 +20,28 @@ class Actions(ABC):
     @abstractmethod
     async def _order(self, action: str, /, **fields: str | Sequence[str]) -> None:
         """Send an action; the link must be up for it, since it depends on what is known of the PBX."""
+
+    @abstractmethod
+    async def _list(self, action: str, /, **fields: str) -> list[Message]:
+        """Ask for a list: all its rows, the response and the end left out."""
+
+    async def read_tree(self, family: str) -> dict[str, str]:
+        """All of a family in the PBX's own database (AstDB), by key."""
+        prefix = f"/{family}/"
+        return {
+            row.get("Key").removeprefix(prefix): row.get("Val")
+            for row in await self._list("DBGetTree", Family=family)
+            if row.name == "DBGetTreeResponse" and row.get("Key").startswith(prefix)
+        }
+
+    async def delete_key(self, family: str, key: str) -> None:
+        """Remove one key from AstDB; one that is not there is no error.
+
+        By a function in Setvar, since DBDel would need the class ``system``, with which an account may do anything.
+        """
+        if set(family + key) & set("(),${}"):
+            raise UnsafeValue(f"{key!r} is no key that can be removed")
+        await self._order("Setvar", Variable=f"DB_DELETE({family}/{key})", Value="1")
 
     async def queue_add(
         self, queue: QueueName, interface: Interface, *, name: str, penalty: int, paused: bool = False, reason: str = ""
@@ -140,7 +163,7 @@ class Actions(ABC):
         try:
             await self._order("MixMonitorMute", Channel=channel, Direction="both", State="1" if muted else "0")
         except PbxRefused as refusal:
-            if str(refusal) not in ("Cannot set mute flag", "No such channel", "Channel not found"):
+            if str(refusal) not in ("Cannot set mute flag", "No such channel"):
                 raise
             return False
         return True

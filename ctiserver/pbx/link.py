@@ -45,6 +45,8 @@ _WANTED = WANTED | dict.fromkeys(
         b"QueueParams",
         b"QueueEntry",
         b"QueueStatusComplete",
+        b"DBGetTreeResponse",
+        b"DBGetTreeComplete",
     ),
     b"",
 )
@@ -375,6 +377,13 @@ class PbxLink(Actions):
         return answers
 
     async def _order(self, action: str, /, **fields: str | Sequence[str]) -> None:
+        self._must_be_up()
+        await self._ask(action, fields)
+
+    async def _list(self, action: str, /, **fields: str) -> list[Message]:
+        self._must_be_up()
+        return [row for row in await self._ask(action, fields, as_list=True) if row.name]
+
+    def _must_be_up(self) -> None:
         if not self.up:
             raise PeerLost(f"there is no link to the PBX {self._name}")
-        await self._ask(action, fields)

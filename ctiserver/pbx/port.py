@@ -30,6 +30,14 @@ class Pbx(Protocol):
         """Whether the link is up and what is known of the PBX is true."""
         ...
 
+    async def read_tree(self, family: str) -> dict[str, str]:
+        """All of a family in the PBX's own database (AstDB), by key."""
+        ...
+
+    async def delete_key(self, family: str, key: str) -> None:
+        """Remove one key from AstDB; one that is not there is no error."""
+        ...
+
     async def queue_add(
         self, queue: QueueName, interface: Interface, *, name: str, penalty: int, paused: bool = False, reason: str = ""
     ) -> None:

@@ -45,6 +45,7 @@ class FakeAmi:
     silent: set[str] = field(default_factory=set)  #: actions that get no answer
     said_before_channels: bytes = b""  #: sent just before the list of channels, as events of meanwhile are
     said_after_channels: bytes = b""
+    astdb: dict[str, str] = field(default_factory=dict)  #: /family/key → value
     received: list[dict[str, list[str]]] = field(default_factory=list)
     connections: int = 0
     port: int = 0
@@ -128,7 +129,15 @@ class FakeAmi:
             for row in self.entries:
                 yield event("QueueEntry", ActionID=action_id, **row)
             yield event("QueueStatusComplete", ActionID=action_id, EventList="Complete")
+        elif name == "DBGetTree":
+            yield response("Success", "EventList: start", "Message: Result will follow")
+            for key, value in self.astdb.items():
+                if key.startswith(f"/{action['Family'][0]}/"):
+                    yield event("DBGetTreeResponse", Key=key, Val=value, ActionID=action_id)
+            yield event("DBGetTreeComplete", ActionID=action_id, EventList="Complete")
         else:
+            if name == "Setvar" and action["Variable"][0].startswith("DB_DELETE("):
+                self.astdb.pop("/" + action["Variable"][0].removeprefix("DB_DELETE(").removesuffix(")"), None)
             yield response("Success", "Message: done")
 
 

@@ -333,6 +333,18 @@ async def test_originate_carries_an_id_and_every_variable() -> None:
         assert order["Async"] == ["true"]
 
 
+async def test_the_pbxs_own_database_is_read_by_family_and_forgotten_key_by_key() -> None:
+    kept = {"/cti_journal/1.1": "a|张三", "/cti_journal/1.2-vm1": "", "/other/1.1": "x"}
+    async with fake_ami(astdb=kept) as pbx, linked(pbx) as (link, _):
+        assert await link.read_tree("cti_journal") == {"1.1": "a|张三", "1.2-vm1": ""}
+        await link.delete_key("cti_journal", "1.1")
+        await link.delete_key("cti_journal", "1.1")
+        assert await link.read_tree("cti_journal") == {"1.2-vm1": ""}
+        assert await link.read_tree("nothing") == {}
+        with pytest.raises(UnsafeValue):
+            await link.delete_key("cti_journal", "1.2)=x,SHELL(id")
+
+
 async def test_a_restarted_pbx_ends_its_calls() -> None:
     rows = [channel("1795288453.1", Duration="00:00:40")]
     async with fake_ami(channels=rows) as pbx, linked(pbx) as (link, listening):
