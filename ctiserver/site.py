@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -141,6 +142,7 @@ class QueueConfig(Written):
     max_length: Annotated[int, Field(ge=0, le=10_000)] = 0  #: 0: no limit
     calendar: Name | None = None
     closing: Closing = Closing()
+    presented: str | None = None  #: the number shown when an agent calls out for this queue
     overflow: QueueKey | None = None  #: takes callers whom this one, full or without agents, can't let wait
 
 
@@ -233,6 +235,25 @@ class TrunksFile(Written):
     trunks: tuple[Trunk, ...] = ()
 
 
+def _prefix(text: str) -> str:
+    if not re.fullmatch(r"\+[1-9][0-9]{0,14}", text):
+        raise ValueError(f'{text!r} is no beginning of an international number; write it as "+86"')
+    return text
+
+
+class Outbound(Written):
+    """Which numbers outside may be called."""
+
+    allow: tuple[Annotated[str, AfterValidator(_prefix)], ...] = ()
+    refuse: tuple[Annotated[str, AfterValidator(_prefix)], ...] = ()
+
+
+class DiallingFile(Written):
+    """dialling.yaml"""
+
+    outbound: Outbound = Outbound()
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """Everything in ``config/`` that was read and found consistent."""
@@ -246,6 +267,7 @@ class Site:
     pause_reasons: dict[str, PauseReason] = field(default_factory=dict)
     phones: tuple[Phone, ...] = ()
     trunks: tuple[Trunk, ...] = ()
+    outbound: Outbound = field(default_factory=Outbound)
 
     def number(self, dnis: str) -> NumberConfig | None:
         """What a dialled number leads to: its own entry, else ``*``."""
@@ -277,7 +299,8 @@ def load_site(directory: Path) -> Site:
     pauses = read("pause_reasons.yaml", PauseReasonsFile)
     phones = read("phones.yaml", PhonesFile)
     trunks = read("trunks.yaml", TrunksFile)
-    if not (numbers and queues and types and dispositions and pauses and phones and trunks):
+    dialling = read("dialling.yaml", DiallingFile)
+    if not (numbers and queues and types and dispositions and pauses and phones and trunks and dialling):
         raise FileFault(problems)
     problems.extend(_unknown_overflows(*queues))
     problems.extend(_unknown_types(*dispositions, types[1]))
@@ -294,6 +317,7 @@ def load_site(directory: Path) -> Site:
         pause_reasons=dict(pauses[1].pause_reasons),
         phones=phones[1].phones,
         trunks=trunks[1].trunks,
+        outbound=dialling[1].outbound,
     )
 
 

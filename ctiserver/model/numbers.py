@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 import phonenumbers
 
@@ -46,3 +47,15 @@ def shown(number: str, region: str) -> str:
     home = phonenumbers.region_code_for_number(parsed) == region
     style = phonenumbers.PhoneNumberFormat.NATIONAL if home else phonenumbers.PhoneNumberFormat.INTERNATIONAL
     return phonenumbers.format_number(parsed, style)
+
+
+def dialable(number: str, region: str, *, allow: Collection[str], refuse: Collection[str] = ()) -> str | None:
+    """The number as it may be dialled to outside: E.164, or None.
+
+    It must be a valid number of some numbering plan, as somebody in ``region`` would dial it, begin with one of the
+    prefixes ``allow`` and with none of ``refuse``. Short codes and emergency numbers are not for this way.
+    """
+    found = normal(number, region)
+    if found is None or not found.startswith("+"):
+        return None
+    return found if found.startswith(tuple(allow)) and not found.startswith(tuple(refuse)) else None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctiserver.model.numbers import normal, shown, withheld
+from ctiserver.model.numbers import dialable, normal, shown, withheld
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,29 @@ def test_a_number_is_shown_as_people_there_read_it() -> None:
     assert shown("+8613800000001", "CN") == "138 0000 0001"
     assert shown("+12125552368", "CN") == "+1 212-555-2368"
     assert shown("101", "CN") == "101"
+
+
+@pytest.mark.parametrize(
+    ("number", "dialled"),
+    [
+        ("13800000001", "+8613800000001"),
+        ("+86 138-0000-0001", "+8613800000001"),
+        ("010 6552 9988", "+861065529988"),
+        ("0044 20 7946 0958", None),  # outside what is allowed
+        ("+16502530000", None),
+        ("+8616800001111", None),  # no number of any plan
+        ("110", None),
+        ("101", None),
+        ("102@evil", None),
+        ("13800000001,1", None),
+        ("", None),
+    ],
+)
+def test_only_allowed_numbers_of_a_plan_are_dialable(number: str, dialled: str | None) -> None:
+    assert dialable(number, "CN", allow=("+86",), refuse=("+86400",)) == dialled
+
+
+def test_what_is_refused_is_not_dialable_though_allowed() -> None:
+    assert dialable("4008001234", "CN", allow=("+86",)) == "+864008001234"
+    assert dialable("4008001234", "CN", allow=("+86",), refuse=("+86400",)) is None
+    assert dialable("13800000001", "CN", allow=()) is None
