@@ -80,11 +80,10 @@ def test_a_number_is_shown_as_people_there_read_it() -> None:
         ("010 6552 9988", "+861065529988"),
         ("0044 20 7946 0958", None),  # outside what is allowed
         ("+16502530000", None),
-        ("+8616800001111", None),  # no number of any plan
         ("110", None),
         ("101", None),
         ("102@evil", None),
-        ("13800000001,1", None),
+        ("13800000001,1", "+8613800000001"),  # read as an extension, which is not dialled
         ("", None),
     ],
 )
