@@ -184,7 +184,7 @@ class Call:
             last = self.visits[-1]
             if last.open and self.live:
                 return None
-            return _VISIT_OUTCOME[last.outcome]
+            return VISIT_OUTCOMES[last.outcome]
         if self.dial_status:
             if self.dial_status == "CANCEL":
                 return "abandoned" if self.direction == "inbound" else "no_answer"
@@ -261,7 +261,7 @@ def _joined(spans: list[Span]) -> list[Span]:
     return out
 
 
-_VISIT_OUTCOME: dict[QueueOutcome, CallOutcome] = {
+VISIT_OUTCOMES: dict[QueueOutcome, CallOutcome] = {
     "answered": "answered",
     "abandoned": "abandoned",
     "timeout": "timeout",

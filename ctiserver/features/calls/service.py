@@ -10,6 +10,7 @@ import structlog
 
 from ctiserver.bus import Bus, Lagged
 from ctiserver.clock import Clock
+from ctiserver.model.call_detail import detail
 from ctiserver.model.call_entry import CallEntry, PathStep
 from ctiserver.model.events import (
     AgentConnected,
@@ -21,12 +22,8 @@ from ctiserver.model.events import (
     CallSummary,
     Direction,
     PbxUp,
-    QueueVisit,
-    Segment,
-    Transfer,
 )
 from ctiserver.model.ids import AgentId, CallId, Interface, PbxName
-from ctiserver.model.json_value import Json
 from ctiserver.store.database import Database
 from ctiserver.store.unit_of_work import UnitOfWork
 
@@ -254,41 +251,3 @@ def _length_ms(begin: datetime | None, end: datetime | None) -> int:
 def _talk_ms(summary: CallSummary) -> int | None:
     talks = [part for part in summary.segments if part.kind == "talk" and part.party != "caller"]
     return sum(_length_ms(part.started_at, part.ended_at) for part in talks) if talks else None
-
-
-def _time(at: datetime | None) -> str | None:
-    return None if at is None else at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def detail(summary: CallSummary, reason: str) -> dict[str, Json]:
-    """What the summary holds beyond the entry's own columns, as JSON."""
-
-    def visit(part: QueueVisit) -> Json:
-        return {
-            "queue": part.queue,
-            "entered_at": _time(part.entered_at),
-            "left_at": _time(part.left_at),
-            "outcome": part.outcome,
-            "agent": part.agent,
-        }
-
-    def transfer(part: Transfer) -> Json:
-        return {"kind": part.kind, "by": part.by, "to": part.to}
-
-    def segment(part: Segment) -> Json:
-        return {
-            "party": part.party,
-            "kind": part.kind,
-            "from": _time(part.started_at),
-            "to": _time(part.ended_at),
-        }
-
-    return {
-        "linkedids": list(summary.linkedids),
-        "answered_by": list(summary.answered_by),
-        "queue_visits": [visit(part) for part in summary.queue_visits],
-        "transfers": [transfer(part) for part in summary.transfers],
-        "segments": [segment(part) for part in summary.segments],
-        "reconstructed": summary.reconstructed,
-        "ended": reason,
-    }
