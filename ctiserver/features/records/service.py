@@ -116,35 +116,66 @@ class Records:
 
         Asking twice for the same call gives the same record. Raises UserFault for a type that the site lacks.
         """
-        self._type(type_)
-        now = self._clock.now()
         async with self._database.unit_of_work() as uow:
-            if call_id is not None and contact_id is not None:
-                entry = await uow.calls.find(call_id)
-                if entry is not None and entry.contact_id is None:
-                    await uow.calls.save(replace(entry, contact_id=contact_id))
-            opened = await self._already_open(uow, type_, call_id, contact_id, now)
-            if opened is None:
-                record = Record(
-                    id=RecordId(new_ulid(now)),
-                    number=await self._number(uow, now),
-                    type=type_,
-                    subject=subject,
-                    contact_id=contact_id,
-                    caller_number=caller_number,
-                    owner=owner,
-                    priority=self._site.record_types[type_].priority,
-                    fields=dict(fields or {}),
-                    opened_at=now,
-                    updated_at=now,
-                )
-                await uow.records.add(record)
-                if call_id is not None:
-                    await uow.records.link_call(record.id, call_id)
-                await self._note(uow, record, actor, "opened", {"call": call_id, "type": type_})
-                opened = Opened(record, new=True)
+            opened = await self.open_within(
+                uow,
+                type_,
+                actor=actor,
+                call_id=call_id,
+                contact_id=contact_id,
+                caller_number=caller_number,
+                owner=owner,
+                subject=subject,
+                fields=fields,
+            )
         self._changed(opened.record)
         return opened
+
+    async def open_within(
+        self,
+        uow: UnitOfWork,
+        type_: str,
+        *,
+        actor: str,
+        call_id: CallId | None = None,
+        contact_id: ContactId | None = None,
+        caller_number: str = "",
+        owner: AgentId | None = None,
+        subject: str = "",
+        fields: Mapping[str, Json] | None = None,
+    ) -> Opened:
+        """As :meth:`open`, but to commit with what else ``uow`` does; who commits tells of it by :meth:`tell`."""
+        self._type(type_)
+        now = self._clock.now()
+        if call_id is not None and contact_id is not None:
+            entry = await uow.calls.find(call_id)
+            if entry is not None and entry.contact_id is None:
+                await uow.calls.save(replace(entry, contact_id=contact_id))
+        opened = await self._already_open(uow, type_, call_id, contact_id, now)
+        if opened is not None:
+            return opened
+        record = Record(
+            id=RecordId(new_ulid(now)),
+            number=await self._number(uow, now),
+            type=type_,
+            subject=subject,
+            contact_id=contact_id,
+            caller_number=caller_number,
+            owner=owner,
+            priority=self._site.record_types[type_].priority,
+            fields=dict(fields or {}),
+            opened_at=now,
+            updated_at=now,
+        )
+        await uow.records.add(record)
+        if call_id is not None:
+            await uow.records.link_call(record.id, call_id)
+        await self._note(uow, record, actor, "opened", {"call": call_id, "type": type_})
+        return Opened(record, new=True)
+
+    def tell(self, record: Record) -> None:
+        """What a unit of work of somebody else's changed of a record is committed: desks are told."""
+        self._changed(record)
 
     async def write(
         self, record_id: RecordId, changes: Mapping[str, Change], fields: Mapping[str, Change], *, actor: str
