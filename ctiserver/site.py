@@ -12,6 +12,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, Field
 
 from ctiserver.errors import FileFault, Problem, UserFault
+from ctiserver.model.emergency import emergency_numbers
 from ctiserver.resources import shipped
 from ctiserver.strict_yaml import Document, Duration, Written, load, parse, suggest
 
@@ -254,6 +255,19 @@ class DiallingFile(Written):
     outbound: Outbound = Outbound()
 
 
+class EmergencyFile(Written):
+    """emergency.yaml: what every telephone can dial, whatever else is forbidden, closed or down."""
+
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] = "CN"
+    more: tuple[Annotated[str, Field(pattern=r"^[0-9]{2,6}$")], ...] = ()
+    trunk: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")] | None = None
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The country's and the further ones."""
+        return tuple(dict.fromkeys((*emergency_numbers(self.country), *self.more)))
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """Everything in ``config/`` that was read and found consistent."""
@@ -267,6 +281,7 @@ class Site:
     pause_reasons: dict[str, PauseReason] = field(default_factory=dict)
     phones: tuple[Phone, ...] = ()
     trunks: tuple[Trunk, ...] = ()
+    emergency: EmergencyFile = field(default_factory=EmergencyFile)
     outbound: Outbound = field(default_factory=Outbound)
 
     def number(self, dnis: str) -> NumberConfig | None:
@@ -299,12 +314,15 @@ def load_site(directory: Path) -> Site:
     pauses = read("pause_reasons.yaml", PauseReasonsFile)
     phones = read("phones.yaml", PhonesFile)
     trunks = read("trunks.yaml", TrunksFile)
+    emergency = read("emergency.yaml", EmergencyFile)
     dialling = read("dialling.yaml", DiallingFile)
-    if not (numbers and queues and types and dispositions and pauses and phones and trunks and dialling):
+    if not (numbers and queues and types and dispositions and pauses and phones and trunks and emergency and dialling):
         raise FileFault(problems)
     problems.extend(_unknown_overflows(*queues))
     problems.extend(_unknown_types(*dispositions, types[1]))
     problems.extend(_unknown_message_type(*types))
+    problems.extend(_no_help(*emergency))
+    problems.extend(_in_the_way(*phones, emergency[1]))
     if problems:
         raise FileFault(problems)
     return Site(
@@ -317,6 +335,7 @@ def load_site(directory: Path) -> Site:
         pause_reasons=dict(pauses[1].pause_reasons),
         phones=phones[1].phones,
         trunks=trunks[1].trunks,
+        emergency=emergency[1],
         outbound=dialling[1].outbound,
     )
 
@@ -361,6 +380,27 @@ def _unknown_types(document: Document, file: DispositionsFile, types: RecordType
                 yield Problem(
                     place, "CT-008", f"no record type is named {wanted!r}", suggest(wanted, types.record_types)
                 )
+
+
+def _no_help(document: Document, file: EmergencyFile) -> Iterator[Problem]:
+    if not file.numbers:
+        yield Problem(
+            document.place(("country",)),
+            "CT-010",
+            f"no emergency number is known for {file.country}",
+            "write an ISO 3166 country such as CN, and its numbers under more where it has none here",
+        )
+
+
+def _in_the_way(document: Document, file: PhonesFile, emergency: EmergencyFile) -> Iterator[Problem]:
+    for index, phone in enumerate(file.phones):
+        if phone.extension in emergency.numbers:
+            yield Problem(
+                document.place(("phones", index, "extension")),
+                "CT-011",
+                f"{phone.extension} calls for help in an emergency, and can't be the extension of {phone.name}",
+                "choose another; emergency.yaml names these numbers",
+            )
 
 
 def _unknown_message_type(document: Document, file: RecordTypesFile) -> Iterator[Problem]:

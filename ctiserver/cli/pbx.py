@@ -21,11 +21,13 @@ from ctiserver.errors import DeadlineExceeded, PeerLost, UserFault
 from ctiserver.features.operations import adoption_report
 from ctiserver.features.operations.adoption import Account, own_address
 from ctiserver.features.operations.adoption import adopt as plan
+from ctiserver.model.emergency import emergency_numbers
 from ctiserver.model.ids import PbxName
 from ctiserver.pbx.conf_files import read_survey
 from ctiserver.pbx.link import PbxLink
 from ctiserver.pbx.survey import Survey, survey
 from ctiserver.privatepbx import ami
+from ctiserver.privatepbx.configuration import emergency as emergency_context
 from ctiserver.privatepbx.lifecycle import PrivatePbx, choose_ports
 from ctiserver.privatepbx.state import absolute, running
 from ctiserver.settings import PbxSettings
@@ -93,6 +95,17 @@ def status(state: Path, as_json: bool) -> None:
         return
     click.echo(f"Asterisk {pbx.version} is up with {calls} call{'' if calls == 1 else 's'}.")
     _print_facts(pbx)
+
+
+@command.command("emergency")
+@click.option("--country", required=True, help="ISO 3166, such as CN.")
+@click.option("--more", multiple=True, help="A further number; may be repeated.")
+def emergency(country: str, more: tuple[str, ...]) -> None:
+    """Print the dialplan context with a country's emergency numbers, for your extensions.conf."""
+    numbers = (*emergency_numbers(country.upper()), *more)
+    if not numbers:
+        raise UserFault(f"no emergency number is known for {country}", fix="Name them, each by --more")
+    click.echo(emergency_context(tuple(dict.fromkeys(numbers))), nl=False)
 
 
 @command.command("down")

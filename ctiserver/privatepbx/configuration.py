@@ -7,7 +7,7 @@ section is refused, never escaped.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -107,10 +107,10 @@ def files(plan: Plan) -> dict[str, str]:
         "pjsip.conf": _pjsip(plan),
         "queues.conf": _queues(plan.site.queues),
         "extensions.conf": _extensions(plan),
-        "musiconhold.conf": f"[default]\nmode = files\ndirectory = {plan.programs.asterisk_data / 'moh'}\n",
+        "musiconhold.conf": _music(plan),
         "indications.conf": _INDICATIONS,
         # An agent (option t of Queue and Dial) may hand a call on: *2, then the extension; AMI's Atxfer presses it too.
-        "features.conf": "[general]\natxferdropcall = no\n[featuremap]\natxfer = *2\n",
+        "features.conf": "[general]\natxferdropcall = no\natxferthreeway = *3\n[featuremap]\natxfer = *2\n",
         "cdr.conf": "[general]\nenable = yes\nunanswered = yes\n",
         "cdr_custom.conf": _CDR,
         # Read by modules that are loaded; empty is their default.
@@ -215,6 +215,26 @@ def _queues(queues: Mapping[str, QueueConfig]) -> str:
     return "\n".join(parts)
 
 
+def _music(plan: Plan) -> str:
+    """The default class, and those of the fallback: first that somebody will come, then music."""
+    folder = plan.programs.asterisk_data / "moh"
+    pieces = sorted({path.stem for path in folder.glob("*.*")}) if folder.is_dir() else []
+    text = f"[default]\nmode = files\ndirectory = {folder}\n"
+    languages = sorted(path.name for path in plan.sounds.iterdir() if path.is_dir()) if plan.sounds.is_dir() else []
+    for name, spoken in (*((f"cti-hold-{one}", [one]) for one in languages), ("cti-hold", languages)):
+        entries = [plan.sounds / language / "hold" for language in spoken] + [folder / piece for piece in pieces]
+        if entries:
+            text += f"[{name}]\nmode = playlist\n" + "".join(f"entry = {entry}\n" for entry in entries)
+    return text
+
+
+def emergency(numbers: Sequence[str]) -> str:
+    """The context of the numbers that call for help, in their country's place."""
+    return "[cti-emergency]\n" + "".join(
+        f"exten => {_safe(number, 'the number')},1,Goto(cti-emergency-call,${{EXTEN}},1)\n" for number in numbers
+    )
+
+
 def _seconds(duration: timedelta) -> int:
     return max(1, round(duration.total_seconds()))
 
@@ -234,8 +254,10 @@ def _extensions(plan: Plan) -> str:
         f"CTI_VM_DIR = {_safe(str(plan.layout.voicemail), 'the path')}\n"
         f"CTI_REC_DIR = {_safe(str(plan.layout.recordings), 'the path')}\n"
         f"CTI_TRUNK = {trunk and _safe(trunk, 'the trunk')}\n"
+        f"CTI_EMERGENCY = {plan.site.emergency.trunk or ''}\n"
         f"CTI_SOUNDS = {_safe(str(plan.sounds), 'the path')}\n"
         + "".join(f"#include {name}\n" for name in DIALPLAN)
+        + emergency(plan.site.emergency.numbers)
         + f"[cti-phones]\n{phones}"
     )
 

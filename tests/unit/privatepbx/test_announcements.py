@@ -63,7 +63,9 @@ async def test_speaker_that_fails_is_quoted_and_leaves_nothing(tmp_path: Path) -
 def test_every_announcement_that_the_dialplan_plays_is_written() -> None:
     dialplan = "".join(shipped("dialplan", name).read_text(encoding="utf-8") for name in ("cti.conf", "fallback.conf"))
     written = shipped("dialplan", "announcements.yaml").read_text(encoding="utf-8")
-    for name in ("hold", "message", "goodbye"):
+    for name in ("message", "goodbye"):
         assert f"cti-announce,s,1({name})" in dialplan
         assert f"\n{name}:" in written
+    assert "musicclass)=cti-hold" in dialplan
+    assert "\nhold:" in written
     assert "accept-${ARG1}" in dialplan
