@@ -24,6 +24,7 @@ from ctiserver.features.dispatch.workflow import Workflow
 from ctiserver.features.operations.health import Health
 from ctiserver.features.operations.http import OperationsHttp
 from ctiserver.features.operations.measures import Measures
+from ctiserver.features.queues.hours import FallbackHours
 from ctiserver.ivr.library import Library
 from ctiserver.ivr.prompts import Shelf, texts_of_flow
 from ctiserver.ivr.runner import FlowService
@@ -143,6 +144,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             contacts=features.contacts,
             queues=features.queues,
             records=features.records,
+            recordings=features.recordings,
             http=http,
         )
         shelf = Shelf(
@@ -154,6 +156,13 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         flows = FlowService(site, world, library=library, shelf=shelf, ports=ports, clock=clock, pbx=main)
         phones = AgentPhones(features.agents, shelf, site, language=settings.languages[0])
         agi = AgiServer(settings.agi, {"flow": flows.serve, **phones.handlers()}, clock)
+        hours = FallbackHours(
+            bus,
+            clock,
+            lambda: configuration.site,
+            calendars=lambda: configuration.world.calendars,
+            pbxs=links,
+        )
         operations = OperationsHttp(
             Health(database, agi, links, workflow_runs=workflow.ready.is_set),
             Measures(database, agi, hub, links, clock),
@@ -162,7 +171,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         parts = [
             *features.parts,
             Part(routes=operations.routes()),
-            Part(services={"hung-up-flows": lambda: _follow_hangups(bus, flows)}),
+            Part(services={"hung-up-flows": lambda: _follow_hangups(bus, flows), "fallback-hours": hours.run}),
             Part(clockwork={"workflow": workflow.run, "loop-lag": watch_loop}),
         ]
         web = web_server(settings.web, hub, features.sessions, parts)

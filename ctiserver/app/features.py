@@ -11,6 +11,7 @@ from ctiserver.clock import Clock
 from ctiserver.features.agents import push as agents_push
 from ctiserver.features.agents.http import AgentsHttp
 from ctiserver.features.agents.service import Agents
+from ctiserver.features.audit.http import routes as audit_routes
 from ctiserver.features.calls.http import CallsHttp
 from ctiserver.features.calls.service import CallLogService
 from ctiserver.features.contacts.http import ContactsHttp
@@ -21,12 +22,19 @@ from ctiserver.features.dispatch.service import Dispatch
 from ctiserver.features.queues import push as queues_push
 from ctiserver.features.queues.http import QueuesHttp
 from ctiserver.features.queues.service import Queues
+from ctiserver.features.recordings.http import RecordingsHttp
+from ctiserver.features.recordings.service import Recordings, folders
 from ctiserver.features.records import push as records_push
 from ctiserver.features.records.http import RecordsHttp
 from ctiserver.features.records.service import Records
 from ctiserver.features.screenpop import push as pop_push
 from ctiserver.features.screenpop.http import ScreenPopHttp
 from ctiserver.features.screenpop.service import ScreenPops
+from ctiserver.features.telephony import push as telephony_push
+from ctiserver.features.telephony.http import TelephonyHttp
+from ctiserver.features.telephony.lines import Lines
+from ctiserver.features.telephony.service import Telephony
+from ctiserver.features.users.http import may_reach as users_may_reach
 from ctiserver.features.users.http import routes as user_routes
 from ctiserver.features.users.passwords import Passwords
 from ctiserver.features.users.service import Users
@@ -34,7 +42,7 @@ from ctiserver.model.ids import CallId, PbxName
 from ctiserver.model.record import Record
 from ctiserver.model.work_order import WorkOrder
 from ctiserver.pbx.port import Pbx
-from ctiserver.settings import Settings
+from ctiserver.settings import PbxSettings, Settings
 from ctiserver.site import Site
 from ctiserver.store.database import Database
 from ctiserver.web.access import Rule
@@ -89,6 +97,7 @@ class Features:
     records: Records
     pops: ScreenPops
     calls: CallLogService
+    recordings: Recordings
     queues: Queues
     dispatch: Dispatch
     orders_changed: Callable[[Record, list[WorkOrder]], None]
@@ -148,6 +157,16 @@ def build(ground: Ground) -> Features:
         agents_on=ground.main,
     )
     calls_http = CallsHttp(database, calls)
+    recordings = Recordings(
+        database,
+        bus,
+        clock,
+        pbxs=ground.pbxs,
+        folders=folders({name: pbx.recordings_dir for name, pbx in settings.pbxs.items()}),
+        kept=timedelta(days=settings.recordings.retention_days),
+        going_on=ground.going_on,
+    )
+    recordings_http = RecordingsHttp(recordings, bus, clock, may_reach_call=calls_http.may_reach)
     queues = Queues(
         bus,
         clock,
@@ -163,8 +182,35 @@ def build(ground: Ground) -> Features:
 
     dispatch = Dispatch(database, clock, changed=orders_changed)
     dispatch_http = DispatchHttp(dispatch, database, site)
+    its_pbx = settings.pbxs.get(ground.main, PbxSettings())
+    lines = Lines(
+        its_pbx.browser_phones,
+        clock,
+        interface_of=lambda key: next((agent.interface for agent, _ in agents.everybody() if agent.id == key), None),
+    )
+    hub.logged_out.append(lines.log_out)
+    telephony = Telephony(
+        bus,
+        site,
+        pbx=ground.pbxs[ground.main],
+        region=settings.region,
+        outbound_context=its_pbx.outbound_context,
+        agents=lambda: [agent for agent, _ in agents.everybody()],
+        changed=lambda agent_id, call: telephony_push.publish(hub, agent_id, call),
+    )
+    telephony_http = TelephonyHttp(
+        telephony,
+        lines,
+        site,
+        ice_servers=its_pbx.browser_phones.ice_servers,
+        colleagues=lambda: [(agent, presence.state) for agent, presence in agents.everybody()],
+    )
     parts = [
-        Part(routes=user_routes(users, sessions, hub)),
+        Part(
+            routes=user_routes(users, sessions, hub, agents.load),
+            rules={"login": users_may_reach(users)},
+        ),
+        Part(routes=audit_routes(database)),
         Part(
             routes=AgentsHttp(agents, site).routes(),
             topics=agents_push.topics(agents),
@@ -180,6 +226,18 @@ def build(ground: Ground) -> Features:
             routes=calls_http.routes(),
             rules={"call_id": calls_http.may_reach},
             services={"call-log": calls.run},
+        ),
+        Part(
+            routes=telephony_http.routes(),
+            topics=telephony_push.topics(telephony),
+            services={"telephony": telephony.run},
+            clockwork={"phone-lines": lines.run},
+        ),
+        Part(
+            routes=recordings_http.routes(),
+            rules={"recording_id": recordings_http.may_reach},
+            services={"recordings": recordings.run},
+            clockwork={"recordings-found": recordings.tend},
         ),
         Part(routes=contacts_http.routes(), rules={"contact_id": contacts_http.may_reach}),
         Part(
@@ -208,6 +266,7 @@ def build(ground: Ground) -> Features:
         records=records,
         pops=pops,
         calls=calls,
+        recordings=recordings,
         queues=queues,
         dispatch=dispatch,
         orders_changed=orders_changed,

@@ -17,8 +17,9 @@ from ctiserver.features.agents.service import Agents
 from ctiserver.features.calls.service import CallLogService
 from ctiserver.features.contacts.service import Contacts
 from ctiserver.features.queues.service import Queues
+from ctiserver.features.recordings.service import Recordings
 from ctiserver.features.records.service import Records
-from ctiserver.ivr.ports import CallerFacts, PortFailed
+from ctiserver.ivr.ports import AudioAction, CallerFacts, Line, PortFailed
 from ctiserver.ivr.state import PathStep
 from ctiserver.model import call_entry
 from ctiserver.model.contact import Contact, Device
@@ -62,6 +63,7 @@ class StoreFlowPorts:
         contacts: Contacts,
         queues: Queues,
         records: Records,
+        recordings: Recordings,
         http: HttpClient,
     ) -> None:
         self._database = database
@@ -73,6 +75,7 @@ class StoreFlowPorts:
         self._contacts = contacts
         self._queues = queues
         self._records = records
+        self._recordings = recordings
         self._http = http
 
     async def caller(self, call_id: CallId, ani: str, dnis: str) -> CallerFacts:
@@ -169,8 +172,13 @@ class StoreFlowPorts:
             raise PortFailed(f"{url} did not answer with a JSON object")
         return answer
 
-    async def control_audio(self, call_id: CallId, action: str) -> None:
-        raise PortFailed("this server does not record calls")
+    async def control_audio(self, call_id: CallId, action: AudioAction, line: Line | None) -> None:
+        if line is None or action in ("start", "stop"):
+            return  # the dialplan did it, and says so by AMI
+        with _told_as_failure():
+            await self._recordings.mask(
+                call_id, line.pbx, line.channel, on=action not in ("resume", "show"), why=action, by="flow"
+            )
 
     async def voicemail(self, call_id: CallId, file: str, language: str) -> None:
         with _told_as_failure():

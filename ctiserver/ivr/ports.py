@@ -10,7 +10,7 @@ from ctiserver.errors import CtiError
 from ctiserver.ivr.requests import ControlAudio, Find, OpenRecord, ReadQueues, RequestCallback, Tell
 from ctiserver.ivr.state import PathStep
 from ctiserver.model.expression import Value
-from ctiserver.model.ids import CallId
+from ctiserver.model.ids import CallId, PbxName
 
 
 class PortFailed(CtiError):
@@ -25,6 +25,18 @@ class CallerFacts:
     record: Mapping[str, Value] | None = None  #: the open record that a repeat caller most likely calls about
     visits_24h: int = 0
     blocked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Where a call's channel is: a PBX, and the channel's name there."""
+
+    pbx: PbxName
+    channel: str
+
+
+#: ``hide`` and ``show`` come of themselves around what is sensitive; the others are an ``audio`` node's.
+AudioAction = Literal["start", "stop", "pause", "resume", "mask", "hide", "show"]
 
 
 class FlowPorts(Protocol):
@@ -68,8 +80,11 @@ class FlowPorts(Protocol):
         """Ask a web service by POST of JSON; None where it answers 404."""
         ...
 
-    async def control_audio(self, call_id: CallId, action: str) -> None:
-        """Start, stop, pause, resume or mask the recording."""
+    async def control_audio(self, call_id: CallId, action: AudioAction, line: Line | None) -> None:
+        """Write silence into what records the call, or sound again; a call that nothing records is no error.
+
+        ``start`` and ``stop`` were done by the dialplan, and are told. ``line`` is None in a simulation.
+        """
         ...
 
     async def voicemail(self, call_id: CallId, file: str, language: str) -> None:
@@ -97,7 +112,7 @@ class FlowPorts(Protocol):
 PortRequest = ReadQueues | Find | OpenRecord | Tell | RequestCallback | ControlAudio
 
 
-async def ask(ports: FlowPorts, call: CallId, request: PortRequest) -> Value:
+async def ask(ports: FlowPorts, call: CallId, request: PortRequest, line: Line | None = None) -> Value:
     """Carry out one request. Raises PortFailed."""
     match request:
         case ReadQueues(names=names):
@@ -119,7 +134,7 @@ async def ask(ports: FlowPorts, call: CallId, request: PortRequest) -> Value:
         case RequestCallback(number=number, queue=queue):
             await ports.request_callback(call, number, queue)
         case ControlAudio(action=action):
-            await ports.control_audio(call, action)
+            await ports.control_audio(call, action, line)
         case _:
             assert_never(request)
     return None
@@ -139,6 +154,7 @@ class MemoryPorts:
     callbacks: list[tuple[str, str]] = field(default_factory=list)
     events: list[tuple[str, Mapping[str, Value]]] = field(default_factory=list)
     audio: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)  #: the recording is masked of itself where keys are sensitive
     messages: list[str] = field(default_factory=list)
     path: dict[CallId, list[PathStep]] = field(default_factory=dict)
     states: dict[CallId, str] = field(default_factory=dict)
@@ -198,9 +214,9 @@ class MemoryPorts:
         self._may_fail("fetch")
         return self.web.get(url)
 
-    async def control_audio(self, call_id: CallId, action: str) -> None:
+    async def control_audio(self, call_id: CallId, action: AudioAction, line: Line | None) -> None:
         self._may_fail("control_audio")
-        self.audio.append(action)
+        (self.hidden if action in ("hide", "show") else self.audio).append(action)
 
     async def voicemail(self, call_id: CallId, file: str, language: str) -> None:
         self.messages.append(file)

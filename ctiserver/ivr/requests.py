@@ -96,7 +96,7 @@ class RequestCallback:
 
 @dataclass(frozen=True, slots=True)
 class ControlAudio:
-    """Start, stop, pause or mask the recording of this call."""
+    """Start or stop the recording of this call, or write silence into it (pause, mask) until it is resumed."""
 
     action: Literal["start", "stop", "pause", "resume", "mask"]
 

@@ -8,7 +8,9 @@ and the session ends. The dialplan comes back with ``CTI_RESULT``, to this proce
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar, assert_never
 
@@ -20,7 +22,8 @@ from ctiserver.errors import CtiError
 from ctiserver.ivr.engine import Turn, begin, step
 from ctiserver.ivr.library import Library
 from ctiserver.ivr.loader import Flow
-from ctiserver.ivr.ports import CallerFacts, FlowPorts, PortFailed, ask
+from ctiserver.ivr.nodes.listening import ListeningNode
+from ctiserver.ivr.ports import CallerFacts, FlowPorts, Line, PortFailed, ask
 from ctiserver.ivr.prompts import PromptFile, Shelf
 from ctiserver.ivr.requests import (
     Answer,
@@ -39,6 +42,7 @@ from ctiserver.ivr.requests import (
     Phrase,
     Pressed,
     ReadQueues,
+    Request,
     RequestCallback,
     Silence,
     Speak,
@@ -58,6 +62,10 @@ T = TypeVar("T")
 PORT_TIMEOUT_S = 3.0
 #: A text that nobody has spoken ahead is spoken during the call, if that is done within this.
 _LIVE_SPEECH_S = 1.5
+#: How long what is being written may go on when the caller hangs up meanwhile; what is being read is given up at once.
+_GRACE_S = 0.05
+#: How much longer than its sound a prompt may take to play.
+_LATE_S = 0.5
 _WITHHELD = frozenset({"", "anonymous", "unknown", "restricted", "unavailable", "withheld", "private"})
 
 #: What the dialplan says (``CTI_RESULT``) and what that is to a flow. What is not here is an error.
@@ -101,6 +109,7 @@ class _Call:
     kept: bool = False  #: a state of it may be stored
     path: list[PathStep] = field(default_factory=list)
     told: dict[str, str] = field(default_factory=dict)  #: channel variables as they were last set
+    hidden: bool = False  #: silence is written into its recordings, since what is keyed now is nobody's business
 
 
 class FlowService:
@@ -170,7 +179,9 @@ class FlowService:
             self._active.discard(call)
 
     async def _session(self, call: CallId, session: Session) -> None:
-        result = await session.get_variable("CTI_RESULT")
+        result = session.request.query.get("result")
+        if result is None:  # a dialplan of before it was in the query
+            result = await session.get_variable("CTI_RESULT")
         if result:
             running, turn = await self._resumed(call, session, result)
         else:
@@ -186,9 +197,9 @@ class FlowService:
             raise FlowFailed(f"the number {dnis!r} leads to no flow; see numbers.yaml")
         ani = request["callerid"]
         withheld = ani.lower() in _WITHHELD or not ani.strip("+0")
-        await session.hold(PORT_TIMEOUT_S)
         try:
-            known = await self._within(PORT_TIMEOUT_S, self._ports.caller(call, "" if withheld else ani, dnis))
+            work = self._ports.caller(call, "" if withheld else ani, dnis)
+            known = await self._while_on_line(session, PORT_TIMEOUT_S, work)
         except PortFailed as error:
             # Who calls is worth knowing, never worth losing the call for.
             log.warning("caller_unknown", reason=str(error))
@@ -213,8 +224,7 @@ class FlowService:
         return _Call(call, flow, turn.state, request["uniqueid"], session), turn
 
     async def _resumed(self, call: CallId, session: Session, result: str) -> tuple[_Call, Turn]:
-        await session.hold(2 * PORT_TIMEOUT_S)  # the state, and a message that may have to be noted
-        text = await self._within(PORT_TIMEOUT_S, self._ports.load_state(call))
+        text = await self._while_on_line(session, PORT_TIMEOUT_S, self._ports.load_state(call))
         if text is None:
             raise FlowFailed("the call came back from the dialplan, but its state is not stored")
         state = self._restored(text)
@@ -224,11 +234,13 @@ class FlowService:
         if overflow is not None:
             return running, Turn(state, overflow)
         answer = _handed_back(result)
-        if result == "queue:WITHDRAW" and await self._calls_back(session) and "callback" in flow.nodes[state.node].on:
+        withdrawn = result.startswith("queue:WITHDRAW") and "callback" in flow.nodes[state.node].on
+        if withdrawn and await self._calls_back(session):
             answer = HandedBack("callback", {"reason": "queue closed"})
         file = str(answer.facts.get("file", ""))
         if file and answer.result == "ok":
-            await self._quietly(self._ports.voicemail(call, file, state.language), "voicemail_not_stored")
+            with session.working(grace_s=PORT_TIMEOUT_S):  # what a caller said is kept, even if they are gone
+                await self._quietly(self._ports.voicemail(call, file, state.language), "voicemail_not_stored")
         turn = step(flow, state, answer, spent_s=0.0, world=self._world, now=self._clock.now())
         return running, turn
 
@@ -273,6 +285,8 @@ class FlowService:
                 call.path += turn.path
                 started = self._clock.monotonic()
                 try:
+                    if call.hidden is not _is_sensitive(call, turn.request):
+                        await self._hide(call)
                     answer = await self._carry_out(call, turn)
                 except HungUp:
                     call.session = None
@@ -303,21 +317,28 @@ class FlowService:
             case AnswerCall() | Speak() | Listen():
                 if session is None:
                     return CallerGone()
-                await session.set_variables(self._notes(call))
                 if isinstance(request, AnswerCall):
                     await self._answer(call, session)
+                    await session.set_variables(self._notes(call))
                     return Done()
                 if isinstance(request, Speak):
                     await self._answer(call, session)
-                    return await self._speak(session, request)
+                    return await self._speak(call, session, request)
+                await session.set_variables(self._notes(call), ahead_s=request.timeout_s)
                 key = await session.wait_for_digit(request.timeout_s)
                 return Pressed(key) if key else Silence()
             case ReadQueues() | Find() | OpenRecord() | Tell() | RequestCallback() | ControlAudio():
                 within_s = request.within_s if isinstance(request, Find) else PORT_TIMEOUT_S
+                line = None
                 if session is not None:
-                    await session.hold(within_s)
+                    if isinstance(request, ControlAudio):
+                        line = self._line(session)
+                        if not await self._switched(session, request):
+                            return Failed("the PBX records nothing: CTI_REC_DIR is not set there")
+                grace_s = 0.0 if isinstance(request, Find | ReadQueues) else _GRACE_S
                 try:
-                    return Done(await self._within(within_s, ask(self._ports, call.id, request)))
+                    work = ask(self._ports, call.id, request, line)
+                    return Done(await self._while_on_line(session, within_s, work, grace_s))
                 except PortFailed as error:
                     log.warning("port_failed", request=type(request).__name__, reason=str(error))
                     return Failed(str(error))
@@ -329,16 +350,56 @@ class FlowService:
             await session.answer()  # does nothing to a call that is answered already
             call.answered = True
 
-    async def _speak(self, session: Session, request: Speak) -> Answer:
+    def _line(self, session: Session) -> Line:
+        return Line(PbxName(session.request.query.get("pbx") or self._pbx), session.request["channel"])
+
+    async def _switched(self, session: Session, request: ControlAudio) -> bool:
+        """Start or stop the recording, which is the dialplan's; whether it is as it was asked."""
+        if request.action not in ("start", "stop"):
+            return True
+        await session.execute("GOSUB", "cti-record", request.action, 1)
+        return request.action == "stop" or bool(await session.get_variable("CTI_REC_FILE"))
+
+    async def _hide(self, call: _Call) -> None:
+        """Silence in the recordings while a sensitive node listens, sound again after it.
+
+        Where silence can't be had the recording ends: what was to be hidden is worth more than the rest.
+        """
+        session, hide = call.session, not call.hidden
+        call.hidden = hide
+        if session is None:
+            return
+        try:
+            work = self._ports.control_audio(call.id, "hide" if hide else "show", self._line(session))
+            await self._while_on_line(session, PORT_TIMEOUT_S, work, _GRACE_S)
+        except PortFailed as error:
+            log.error("recording_not_masked" if hide else "recording_stays_masked", reason=str(error))
+            if hide:
+                await session.execute("GOSUB", "cti-record", "stop", 1)
+
+    async def _records(self, call: _Call, session: Session, queue: str) -> bool:
+        """Whether the talk that follows this queue is recorded; the caller is told so where the site says."""
+        config = self._site.queues.get(queue)
+        if config is None or not _is_chosen(call.id, config.record.share):
+            return False
+        if await session.get_variable("CTI_REC_FILE"):
+            return True  # it goes on, and was told
+        language = call.state.language
+        text = config.record.announce.get(language) or next(iter(config.record.announce.values()), "")
+        if text:
+            spoken = language if language in config.record.announce else next(iter(config.record.announce))
+            await self._speak(call, session, Speak((Phrase(spoken, (text,)),), False, "", "recorded"))
+        return True
+
+    async def _speak(self, call: _Call, session: Session, request: Speak) -> Answer:
         keys = ""
         for phrase in request.phrases:
             for file in await self._files(session, phrase):
-                offset = 0
+                offset, longest_s = 0, file.seconds + _LATE_S
+                await session.set_variables(self._notes(call), ahead_s=longest_s)
                 while True:
                     try:
-                        key, offset = await session.stream_file(
-                            file.path, KEYS, offset=offset, longest_s=file.seconds + 2.0
-                        )
+                        key, offset = await session.stream_file(file.path, KEYS, offset=offset, longest_s=longest_s)
                     except PromptMissing as missing:
                         log.error("prompt_missing", node=request.node, file=file.path, reason=str(missing))
                         break
@@ -352,12 +413,10 @@ class FlowService:
     async def _files(self, session: Session, phrase: Phrase) -> list[PromptFile]:
         files, missing = self._shelf.phrase(phrase)
         if missing:
-            await session.hold(_LIVE_SPEECH_S)
             try:
-                async with asyncio.timeout(_LIVE_SPEECH_S):
-                    await self._shelf.render(missing)
-            except TimeoutError:
-                pass
+                await self._while_on_line(session, _LIVE_SPEECH_S, self._shelf.render(missing))
+            except PortFailed as late:
+                log.warning("prompt_late", reason=str(late))
             files, missing = self._shelf.phrase(phrase)
         if missing:
             log.error("prompt_not_spoken", language=phrase.language, texts=[text.text for text in missing])
@@ -381,17 +440,19 @@ class FlowService:
             return CallerGone()
         if request.do == "queue" and self._refuses(request.target):
             return HandedBack("empty", {"reason": "queue closed"})
-        await session.hold(PORT_TIMEOUT_S)
         variables = await self._variables(session, request)
         if variables is None:
             return HandedBack("nobody")
         if request.do in ("queue", "voicemail"):  # neither answers by itself; a dial is answered by whoever is dialled
             await self._answer(call, session)
+        if request.do == "queue":
+            recorded = await self._records(call, session, request.target)
+            variables["CTI_RECORD"] = "talk" if recorded else ""
         # The variables first: if the state can't be stored, the fallback finds the queue that was meant.
         await session.set_variables({**self._notes(call), **variables, "CTI_DO": request.do})
-        await session.hold(PORT_TIMEOUT_S)  # the last before the store, since each command sets it anew
         call.kept = True
-        await self._within(PORT_TIMEOUT_S, self._ports.save_state(call.id, call.state.to_json(), call.path))
+        work = self._ports.save_state(call.id, call.state.to_json(), call.path)
+        await self._while_on_line(session, PORT_TIMEOUT_S, work, _GRACE_S)
         call.path = []
         await session.hand_back({})
         return None
@@ -410,7 +471,7 @@ class FlowService:
             case "voicemail":
                 return {"CTI_VM_MAX_S": round(float(options["max_s"]))}
             case "dial":
-                target = await self._dial_target(request)
+                target = await self._dial_target(session, request)
                 if target is None:
                     return None
                 accept = str(options.get("accept_key", ""))
@@ -426,9 +487,9 @@ class FlowService:
             case _:
                 assert_never(request.do)
 
-    async def _dial_target(self, request: HandOver) -> str | None:
+    async def _dial_target(self, session: Session, request: HandOver) -> str | None:
         if request.options.get("as") == "agent":
-            return await self._within(PORT_TIMEOUT_S, self._ports.agent_interface(request.target))
+            return await self._while_on_line(session, PORT_TIMEOUT_S, self._ports.agent_interface(request.target))
         digits = request.target.removeprefix("+")
         if not digits.isdecimal() or len(digits) > 20:
             log.error("not_dialable", digits=len(digits))
@@ -441,10 +502,9 @@ class FlowService:
         if finish.failed and session is not None:
             raise FlowFailed(f"flow {call.flow.name} at {call.state.node}: {finish.reason}")
         if call.kept:  # before the session's end, so that nobody finds the state when the call has ended
-            if session is not None:
-                await session.hold(PORT_TIMEOUT_S)
-            steps, call.path = call.path, []
-            await self._quietly(self._ports.delete_state(call.id, steps), "state_not_deleted")
+            with nullcontext() if session is None else session.working(_GRACE_S):
+                await self._quietly(self._ports.delete_state(call.id, call.path), "state_not_deleted")
+            call.path = []
         if session is not None:
             if finish.go_to:
                 await session.set_variable("CTI_GOTO", finish.go_to)  # it holds commas
@@ -457,6 +517,15 @@ class FlowService:
         except PortFailed as error:
             log.error(event, reason=str(error))
 
+    async def _while_on_line(
+        self, session: Session | None, seconds: float, work: Awaitable[T], grace_s: float = 0.0
+    ) -> T:
+        """What work gives; given up ``grace_s`` after the caller hung up, which raises HungUp."""
+        if session is None:
+            return await self._within(seconds, work)
+        with session.working(grace_s):
+            return await self._within(seconds, work)
+
     async def _within(self, seconds: float, work: Awaitable[T]) -> T:
         try:
             async with asyncio.timeout(seconds):
@@ -465,10 +534,21 @@ class FlowService:
             raise PortFailed(f"it took longer than {seconds:g} s") from None
 
 
+def _is_sensitive(call: _Call, request: Request) -> bool:
+    """Whether what is heard while this request is carried out is not to be in a recording."""
+    node = call.flow.nodes[call.state.node]
+    return isinstance(node, ListeningNode) and node.sensitive and not isinstance(request, Finish)
+
+
+def _is_chosen(call: CallId, share: int) -> bool:
+    """Whether a call belongs to a share in percent; the same each time it is asked."""
+    return share > 0 and int.from_bytes(hashlib.sha256(call.encode()).digest()[:4], "big") % 100 < share
+
+
 def _handed_back(result: str) -> HandedBack:
-    """``CTI_RESULT`` as the engine's answer: ``queue:TIMEOUT``, ``voicemail:DTMF:/file`` and so on."""
+    """``CTI_RESULT`` as the engine's answer: ``queue:TIMEOUT:3``, ``voicemail:DTMF:/file`` and so on."""
     did, _, rest = result.partition(":")
-    status, _, file = rest.partition(":")
+    status, _, more = rest.partition(":")
     tables: Mapping[str, Mapping[str, str]] = {
         "queue": QUEUE_RESULTS,
         "dial": DIAL_RESULTS,
@@ -476,7 +556,11 @@ def _handed_back(result: str) -> HandedBack:
     }
     outcome = tables.get(did, {}).get(status, "error")
     facts: dict[str, Value] = {"reason": f"{did} {status}"}
-    return HandedBack(outcome, {**facts, "file": file} if file else facts)
+    if did == "queue" and more.isdecimal():
+        facts["place"] = int(more)
+    if did == "voicemail" and more:
+        facts["file"] = more
+    return HandedBack(outcome, facts)
 
 
 def _number_facts(dnis: str, number: NumberConfig) -> dict[str, Value]:

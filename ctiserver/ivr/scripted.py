@@ -309,7 +309,9 @@ class Player:
             self.simulation.hung_up(served=True)
         else:
             seconds = float(request.options.get("timeout_s", 0) or request.options.get("ring_s", 0) or 30.0)
-            self.simulation.answer(HandedBack(result), seconds)
+            place = self.test.given.queues.get(request.target, {}).get("place")
+            facts: dict[str, Value] = {"place": place} if place and result == "timeout" else {}
+            self.simulation.answer(HandedBack(result, facts), seconds)
         return True
 
     def result(self) -> Result:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from ctiserver.model.ids import CallId, Interface, Linkedid, PbxName, QueueName, Uniqueid
+from ctiserver.model.ids import CallId, Interface, Linkedid, PbxName, QueueName, RecordingId, Uniqueid
 
 Direction = Literal["inbound", "outbound", "internal"]
 QueueOutcome = Literal["answered", "abandoned", "timeout", "empty", "full", "key", "unknown"]
@@ -166,6 +166,15 @@ class RecordingStopped(CallEvent):
     """A recording ended before its call did."""
 
     file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingHeard(PbxEvent):
+    """Somebody played a recording."""
+
+    recording_id: RecordingId
+    call_id: CallId
+    by: str  #: the account's login
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

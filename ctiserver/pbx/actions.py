@@ -34,6 +34,12 @@ class Actions(ABC):
             if row.name == "DBGetTreeResponse" and row.get("Key").startswith(prefix)
         }
 
+    async def write_key(self, family: str, key: str, value: str) -> None:
+        """Keep a value in the PBX's own database (AstDB). Raises UnsafeValue for a name that the dialplan would read."""
+        if set(family + key) & set("(),${}"):
+            raise UnsafeValue(f"{family}/{key} can't be a key of the PBX's database")
+        await self._order("Setvar", Variable=f"DB({family}/{key})", Value=value)
+
     async def delete_key(self, family: str, key: str) -> None:
         """Remove one key from AstDB; one that is not there is no error.
 

@@ -34,6 +34,10 @@ class Pbx(Protocol):
         """All of a family in the PBX's own database (AstDB), by key."""
         ...
 
+    async def write_key(self, family: str, key: str, value: str) -> None:
+        """Keep a value in the PBX's own database (AstDB)."""
+        ...
+
     async def delete_key(self, family: str, key: str) -> None:
         """Remove one key from AstDB; one that is not there is no error."""
         ...

@@ -38,6 +38,13 @@ class Recordings(Repository[Recording, RecordingId]):
         """The oldest first."""
         return await self._all(sa.select(self.table).where(self.table.c.call_id == call).order_by(self.table.c.id))
 
+    async def files(self, pbx: PbxName, since: datetime) -> frozenset[str]:
+        """The names of one PBX's files that began after ``since``."""
+        found = await self._connection.execute(
+            sa.select(self.table.c.file).where(self.table.c.pbx == pbx, self.table.c.started_at >= since)
+        )
+        return frozenset(found.scalars())
+
     async def move(self, absorbed: CallId, kept: CallId) -> None:
         """Two calls turned out to be one."""
         await self._connection.execute(

@@ -58,6 +58,7 @@ class Pages:
                 f"script-src 'self' 'sha256-{digest}'",
                 "style-src 'self'",
                 "img-src 'self'",
+                "media-src 'self'",
                 "connect-src 'self'",
                 "manifest-src 'self'",
                 "base-uri 'none'",

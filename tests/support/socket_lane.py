@@ -204,6 +204,7 @@ class Line:
             asked = [type(request).__name__ for _, request in service.asked[began:]]
             assert isinstance(answer, HandedBack), f"{test.name}: {answer} at {asked}"
             result = RESULTS.get((does, answer.result), f"{does}:NO_SUCH_STATUS")
+            result += f":{answer.facts['place']}" if "place" in answer.facts else ""
 
     async def _active(self) -> int:
         return self._server.server.active

@@ -13,8 +13,6 @@ from pydantic import Field, model_validator
 
 from ctiserver.ivr.requests import (
     Answer,
-    Done,
-    Failed,
     Finish,
     HandedBack,
     HandOver,
@@ -24,7 +22,6 @@ from ctiserver.ivr.requests import (
     Move,
     Phrase,
     Pressed,
-    ReadQueues,
     Said,
     Silence,
     Speak,
@@ -38,9 +35,11 @@ from ctiserver.strict_yaml import Duration, Written, duration
 _CALLBACK_KEY = "1"
 _OFFER_S = 4.0
 _STICKY_RING_S = 15.0
+#: app_queue's priorities are ours times this: what is left between two of ours keeps the order within one.
+PLACES = 1000
 _POSITION: dict[str, tuple[str, str]] = {
-    "zh-CN": ("目前有", "位客户在等候，请不要挂机"),
-    "en": ("There are", "callers waiting. Please hold the line."),
+    "zh-CN": ("您目前排在第", "位，请不要挂机"),
+    "en": ("You are number", "in the queue. Please hold the line."),
 }
 _CALLBACK_OFFER = {
     "zh-CN": "请按一，由我们回电给您，并保留您的排队位置；或继续等候",
@@ -101,23 +100,21 @@ class Queue(NodeBase):
         match answer:
             case HandedBack(result="nobody") if visit.local.pop("sticky", False):
                 return self._wait(visit)
-            case HandedBack(result="timeout"):
-                return self._timed_out(visit)
+            case HandedBack(result="timeout", facts=facts):
+                return self._timed_out(visit, facts.get("place"))
             case HandedBack(result="bye" | "agent_hung_up"):
                 return Leave("agent_hung_up") if "agent_hung_up" in self.on else Finish("served")
             case HandedBack(result="error", facts=facts):
                 return Leave("error", detail=str(facts.get("reason", "")))
             case HandedBack(result=result):
                 return Leave(result)
-            case Done(value=queues):
-                return self._position(visit, queues)
             case Heard(keys=keys) | Pressed(key=keys):
                 if visit.local.get("offering") and keys[:1] == _CALLBACK_KEY:
                     return Leave("callback")
                 if visit.local.get("offering") and isinstance(answer, Heard) and not keys:
                     return Listen(_OFFER_S)
                 return self._wait(visit)
-            case Silence() | Failed():
+            case Silence():
                 return self._wait(visit)
         return super().answered(visit, answer)
 
@@ -131,10 +128,11 @@ class Queue(NodeBase):
         visit.local["segment_s"] = segment_s
         priority = visit.value(self.priority) if self.priority is not None else 0
         base = int(priority) if isinstance(priority, int) and not isinstance(priority, bool) else 0
-        # Who comes back from an announcement has waited longest, and goes before equals.
-        return HandOver("queue", self.queue, {"timeout_s": segment_s, "priority": base + (visit.local["times"] > 0)})
+        # Who comes back from announcements keeps the place: before equals who heard fewer, behind those who heard more.
+        times = min(int(visit.local["times"]), PLACES - 1)
+        return HandOver("queue", self.queue, {"timeout_s": segment_s, "priority": base * PLACES + times})
 
-    def _timed_out(self, visit: Visit) -> Move:
+    def _timed_out(self, visit: Visit, place: Value) -> Move:
         waited_s = float(visit.local["waited_s"]) + float(visit.local["segment_s"])
         visit.local.update(waited_s=waited_s, times=int(visit.local["times"]) + 1)
         if self.max_wait is not None and waited_s >= self.max_wait.total_seconds():
@@ -146,15 +144,10 @@ class Queue(NodeBase):
             visit.local["offering"] = True
             phrases = (Phrase(visit.language, (_CALLBACK_OFFER.get(visit.language, _CALLBACK_OFFER["en"]),)),)
             return Speak(phrases, True, visit.name, "offer_callback")
-        return ReadQueues((self.queue,))
-
-    def _position(self, visit: Visit, queues: Value) -> Move:
-        queue = queues.get(self.queue) if isinstance(queues, Mapping) else None
-        waiting = queue.get("waiting") if isinstance(queue, Mapping) else None
-        if not isinstance(waiting, int) or waiting < 1:
+        if not isinstance(place, int) or place < 1:
             return self._wait(visit)
         before, after = _POSITION.get(visit.language, _POSITION["en"])
-        phrase = Phrase(visit.language, (before, Said(waiting, "count"), after))
+        phrase = Phrase(visit.language, (before, Said(place, "number"), after))
         return Speak((phrase,), True, visit.name, "position")
 
 

@@ -299,7 +299,7 @@ async def test_nobody_to_dial_is_nobody(tmp_path: Path) -> None:
         await asterisk.call(server.port)
         # The owner of the record is not logged in: straight to the queue, ahead of others.
         assert asterisk.variables["CTI_DO"] == "queue"
-        assert asterisk.variables["QUEUE_PRIO"] == "8"
+        assert asterisk.variables["QUEUE_PRIO"] == "8000"
         assert asterisk.variables["CTI_QUEUE_TIMEOUT"] == "30"  # then the position is said
 
 

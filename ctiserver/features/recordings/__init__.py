@@ -1,0 +1,1 @@
+"""Recordings of calls: what the PBX records, where it is found, and who may hear it."""

@@ -1,0 +1,45 @@
+"""What the routes of recordings answer: for the API's description, and held to by its tests."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ctiserver.model.recording import RecordingState
+from ctiserver.web.routes import Answer
+
+
+class MaskAnswer(Answer):
+    """A stretch of silence in place of what was said."""
+
+    at: datetime
+    to: datetime | None
+    """None: silence is written now."""
+    why: str
+    """``hide``: sensitive keys; ``mask``, ``pause``: the flow said so; ``desk``: somebody at the desk."""
+    by: str
+
+
+class RecordingAnswer(Answer):
+    """One recording of a call."""
+
+    id: str
+    call_id: str
+    state: RecordingState
+    """``lost``: the file should be there and is not; ``expected``: it may still come."""
+    talk_only: bool
+    """Only what was said to an agent is in it."""
+    started_at: datetime
+    stopped_at: datetime | None
+    seconds: float | None
+    size: int | None
+    """Bytes."""
+    sha256: str | None
+    masked: bool
+    """Silence is written now."""
+    masks: list[MaskAnswer]
+
+
+class RecordingsAnswer(Answer):
+    """A call's recordings, the oldest first."""
+
+    recordings: list[RecordingAnswer]

@@ -1,0 +1,118 @@
+"""Recordings over HTTP: which there are, their audio, and silence on an agent's word."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Literal
+
+from aiohttp import web
+
+from ctiserver.bus import Bus
+from ctiserver.clock import Clock
+from ctiserver.features.recordings.answers import MaskAnswer, RecordingAnswer, RecordingsAnswer
+from ctiserver.features.recordings.service import Recordings
+from ctiserver.model.events import RecordingHeard
+from ctiserver.model.ids import CallId, RecordingId
+from ctiserver.model.recording import Recording
+from ctiserver.store.faults import NotFound
+from ctiserver.web.access import DESK, Intent, Person, person_of
+from ctiserver.web.routes import Body, Route, json_answer, read_body
+
+MayReachCall = Callable[[Person, str, Intent], Awaitable[bool]]
+
+
+class RecordingBody(Body):
+    """POST /api/v1/calls/{call_id}/recording"""
+
+    do: Literal["mask", "resume"]
+
+
+class RecordingsHttp:
+    """Routes over recordings."""
+
+    def __init__(self, recordings: Recordings, bus: Bus, clock: Clock, *, may_reach_call: MayReachCall) -> None:
+        """Who may reach a call may hear what was recorded of it."""
+        self._recordings = recordings
+        self._bus = bus
+        self._clock = clock
+        self._may_reach_call = may_reach_call
+
+    def routes(self) -> list[Route]:
+        """The routes; path parameter ``recording_id`` is guarded by :meth:`may_reach`."""
+        return [
+            Route(
+                method="GET",
+                path="/api/v1/calls/{call_id}/recordings",
+                handler=self._list,
+                roles=DESK,
+                answer=RecordingsAnswer,
+            ),
+            Route(
+                method="POST",
+                path="/api/v1/calls/{call_id}/recording",
+                handler=self._mask,
+                roles=DESK,
+                body=RecordingBody,
+                answer=RecordingsAnswer,
+            ),
+            Route(method="GET", path="/api/v1/recordings/{recording_id}/audio", handler=self._audio, roles=DESK),
+        ]
+
+    async def may_reach(self, person: Person, recording: str, intent: Intent) -> bool:
+        """Whoever may reach the call."""
+        found = await self._recordings.find(RecordingId(recording))
+        return found is not None and await self._may_reach_call(person, found.call_id, intent)
+
+    async def _list(self, request: web.Request) -> web.Response:
+        return self._answer(await self._recordings.of_call(CallId(request.match_info["call_id"])))
+
+    async def _mask(self, request: web.Request) -> web.Response:
+        body = await read_body(request, RecordingBody)
+        call, on = CallId(request.match_info["call_id"]), body.do == "mask"
+        return self._answer(await self._recordings.mask_going_on(call, on=on, by=person_of(request).login))
+
+    async def _audio(self, request: web.Request) -> web.StreamResponse:
+        """The sound as a WAV file; ranges are answered, so that a player may jump."""
+        recording = await self._recordings.find(RecordingId(request.match_info["recording_id"]))
+        if recording is None:
+            raise NotFound("there is no such recording")
+        path = self._recordings.path(recording)
+        start = request.http_range.start
+        if not start:  # a player that jumps asks for the rest: it was heard once
+            person = person_of(request)
+            self._bus.publish(
+                RecordingHeard(
+                    pbx=recording.pbx,
+                    at=self._clock.now(),
+                    recording_id=recording.id,
+                    call_id=recording.call_id,
+                    by=person.login,
+                )
+            )
+        headers = {"Cache-Control": "private, no-store", "Content-Type": "audio/wav"}
+        return web.FileResponse(path, headers=headers)
+
+    def _answer(self, recordings: list[Recording]) -> web.Response:
+        now = self._clock.now()
+        return json_answer(RecordingsAnswer(recordings=[_recording(recording, now) for recording in recordings]))
+
+
+def _recording(recording: Recording, now: datetime) -> RecordingAnswer:
+    return RecordingAnswer(
+        id=recording.id,
+        call_id=recording.call_id,
+        state=recording.state(now),
+        talk_only=recording.talk_only,
+        started_at=recording.started_at,
+        stopped_at=recording.stopped_at,
+        seconds=recording.seconds,
+        size=recording.size,
+        sha256=recording.sha256,
+        masked=recording.masked,
+        masks=[
+            MaskAnswer.model_validate({"at": mask["from"], **{key: mask[key] for key in ("to", "why", "by")}})
+            for mask in recording.masks
+            if isinstance(mask, dict)
+        ],
+    )

@@ -1,0 +1,284 @@
+"""Recordings as they are made, found, masked, kept and removed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from ctiserver.bus import Bus, Lagged
+from ctiserver.clock import Clock
+from ctiserver.errors import UserFault
+from ctiserver.features.recordings.files import FoundFile, call_of, days, look, scan
+from ctiserver.model.events import CallEnded, CallsMerged, PbxEvent, PbxUp, RecordingBegan, RecordingStopped
+from ctiserver.model.ids import CallId, PbxName, RecordingId, new_ulid
+from ctiserver.model.json_value import Json
+from ctiserver.model.recording import LATE, Recording
+from ctiserver.pbx.port import Pbx
+from ctiserver.store.database import Database
+from ctiserver.store.faults import NotFound
+
+log = structlog.get_logger(__name__)
+
+_TEND_EVERY_S = 30.0
+#: The PBX closes a file a moment after the call's end.
+_CLOSED_AFTER_S = 0.3
+#: More than the days whose folders are looked through.
+_LOOK_BACK = timedelta(days=3)
+_WAITING_EVENTS = 100_000
+
+
+class Recordings:
+    """Use cases around recordings."""
+
+    def __init__(
+        self,
+        database: Database,
+        bus: Bus,
+        clock: Clock,
+        *,
+        pbxs: Mapping[PbxName, Pbx],
+        folders: Mapping[PbxName, Path | None],
+        kept: timedelta,
+        going_on: Callable[[PbxName], Collection[CallId]],
+    ) -> None:
+        """``folders``: each PBX's recordings as this server sees them; ``kept``: how long they are."""
+        self._database = database
+        self._bus = bus
+        self._clock = clock
+        self._pbxs = pbxs
+        self._folders = folders
+        self._kept = kept
+        self._going_on = going_on
+        self._masks: dict[CallId, list[dict[str, Json]]] = {}  #: of calls whose recording has not been told yet
+        self._ended = asyncio.Event()
+
+    async def run(self) -> None:
+        """Follow the bus until it closes."""
+        with self._bus.subscribe(PbxEvent, limit=_WAITING_EVENTS) as events:
+            while True:
+                try:
+                    async for event in events:
+                        await self.heard(event)
+                    return
+                except Lagged as lagged:
+                    log.error("recordings_lagged", missed=str(lagged))  # files that were not told of are found later
+
+    async def tend(self) -> None:
+        """Find the files of calls that ended, take in those nobody told of, remove the old; until cancelled."""
+        while True:
+            await self.look_again()
+            await self.remove_old()
+            try:
+                async with asyncio.timeout(_TEND_EVERY_S):
+                    await self._ended.wait()
+                self._ended.clear()
+                await asyncio.sleep(_CLOSED_AFTER_S)
+            except TimeoutError:
+                await self.take_in()
+
+    async def heard(self, event: PbxEvent) -> None:
+        """Take in one event of a PBX."""
+        match event:
+            case RecordingBegan():
+                await self._began(event)
+            case RecordingStopped():
+                async with self._database.unit_of_work() as uow:
+                    known = await uow.recordings.of_file(event.pbx, event.file)
+                    if known is not None:
+                        await uow.recordings.save(_stopped(known, event.at))
+                self._ended.set()
+            case CallsMerged():
+                async with self._database.unit_of_work() as uow:
+                    await uow.recordings.move(event.absorbed, event.call_id)
+            case CallEnded():
+                await self._call_ended(event)
+            case PbxUp():
+                await self._settle(event)
+            case _:
+                pass
+
+    async def of_call(self, call: CallId) -> list[Recording]:
+        """A call's recordings, the oldest first."""
+        async with self._database.reading() as uow:
+            return await uow.recordings.of_call(call)
+
+    async def find(self, key: RecordingId) -> Recording | None:
+        """One recording, None if there is none of this id."""
+        async with self._database.reading() as uow:
+            return await uow.recordings.find(key)
+
+    def path(self, recording: Recording) -> Path:
+        """Where the audio lies. Raises NotFound where it can't be heard, and says why."""
+        folder = self._folders.get(recording.pbx)
+        if recording.removed_at is not None:
+            raise NotFound("this recording's time was over, and its audio was deleted")
+        if folder is None:
+            raise NotFound(f"recordings of the PBX {recording.pbx} can't be seen from here; set its recordings_dir")
+        path = folder / recording.file
+        if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
+            raise NotFound("the audio is not there")
+        return path
+
+    async def mask(self, call: CallId, pbx: PbxName, channel: str, *, on: bool, why: str, by: str) -> None:
+        """Write silence into what records a channel (``on``), or sound again; where nothing records it, do nothing.
+
+        Raises PeerLost, DeadlineExceeded, PbxRefused.
+        """
+        if not await self._pbxs[pbx].mute_recording(channel, muted=on):
+            return
+        note: dict[str, Json] = {"at": self._clock.now().isoformat(), "on": on, "why": why, "by": by}
+        async with self._database.unit_of_work() as uow:
+            going_on = [recording for recording in await uow.recordings.of_call(call) if recording.stopped_at is None]
+            for recording in going_on:
+                await uow.recordings.save(_masked(recording, note))
+        if not going_on:  # it began a moment ago
+            self._masks.setdefault(call, []).append(note)
+
+    async def mask_going_on(self, call: CallId, *, on: bool, by: str) -> list[Recording]:
+        """Mask what is recorded of a call now, for somebody at the desk; gives the call's recordings.
+
+        Raises NotFound where nothing is, and what :meth:`mask` does.
+        """
+        going_on = [recording for recording in await self.of_call(call) if recording.stopped_at is None]
+        if not going_on:
+            raise NotFound("this call is not being recorded")
+        for channel in {(recording.pbx, recording.channel) for recording in going_on}:
+            await self.mask(call, *channel, on=on, why="desk", by=by)
+        return await self.of_call(call)
+
+    async def look_again(self) -> None:
+        """See whether the files of calls that ended are there by now."""
+        now = self._clock.now()
+        async with self._database.reading() as uow:
+            unfound = await uow.recordings.unfound(now - self._kept)
+        for recording in unfound:
+            folder = self._folders.get(recording.pbx)
+            if folder is None or recording.stopped_at is None:
+                continue
+            # what was lost an hour ago is looked for only now and then: somebody may have moved the folder back
+            if now - recording.stopped_at > 60 * LATE and now.minute % 10:
+                continue
+            file = await asyncio.to_thread(look, folder, recording.file)
+            if file is not None:
+                async with self._database.unit_of_work() as uow:
+                    await uow.recordings.save(_found(recording, file, now))
+
+    async def take_in(self) -> None:
+        """Take in files that no event told of: calls went on while this server, or its link, was down."""
+        now = self._clock.now()
+        for pbx, folder in self._folders.items():
+            if folder is None:
+                continue
+            async with self._database.reading() as uow:
+                known = await uow.recordings.files(pbx, now - _LOOK_BACK)
+            for file in await asyncio.to_thread(scan, folder, days(now), known):
+                call = call_of(pbx, file.name)
+                if call is None:
+                    continue
+                async with self._database.unit_of_work() as uow:
+                    recording = Recording(
+                        id=RecordingId(new_ulid(now)),
+                        call_id=call,
+                        pbx=pbx,
+                        file=file.name,
+                        channel="",
+                        talk_only=False,
+                        started_at=file.began_at,
+                        stopped_at=file.ended_at,
+                    )
+                    await uow.recordings.add_once(_found(recording, file, now))
+                log.warning("recording_taken_in", pbx=pbx, file=file.name)
+
+    async def remove_old(self) -> None:
+        """Delete the audio whose time is over; the entry says that there was some."""
+        now = self._clock.now()
+        async with self._database.reading() as uow:
+            old = await uow.recordings.old(now - self._kept)
+        for recording in old:
+            folder = self._folders.get(recording.pbx)
+            if folder is None:
+                continue
+            try:
+                await asyncio.to_thread((folder / recording.file).unlink, missing_ok=True)
+            except OSError as error:
+                log.error("recording_not_removed", file=recording.file, reason=str(error))
+                continue
+            async with self._database.unit_of_work() as uow:
+                await uow.recordings.save(replace(recording, removed_at=now))
+
+    async def _began(self, event: RecordingBegan) -> None:
+        recording = Recording(
+            id=RecordingId(new_ulid(event.at)),
+            call_id=event.call_id,
+            pbx=event.pbx,
+            file=event.file,
+            channel=event.channel,
+            talk_only=event.talk_only,
+            started_at=event.at,
+        )
+        for note in self._masks.pop(event.call_id, ()):
+            recording = _masked(recording, note)
+        async with self._database.unit_of_work() as uow:
+            await uow.recordings.add_once(recording)
+
+    async def _call_ended(self, event: CallEnded) -> None:
+        self._masks.pop(event.call_id, None)
+        if event.reason == "merged":
+            return
+        async with self._database.unit_of_work() as uow:
+            for recording in await uow.recordings.of_call(event.call_id):
+                if recording.talk_only and not event.summary.answered_by and recording.found_at is None:
+                    await uow.recordings.remove(recording.id)  # nobody talked: there is no file, and none is missing
+                elif recording.stopped_at is None:
+                    await uow.recordings.save(_stopped(recording, event.at))
+        self._ended.set()
+
+    async def _settle(self, event: PbxUp) -> None:
+        """Recordings of calls that ended while nobody looked."""
+        going_on = frozenset(self._going_on(event.pbx))
+        async with self._database.unit_of_work() as uow:
+            for recording in await uow.recordings.open():
+                if recording.pbx == event.pbx and recording.call_id not in going_on:
+                    await uow.recordings.save(_stopped(recording, event.at))
+        self._ended.set()
+
+
+def _stopped(recording: Recording, at: datetime) -> Recording:
+    ended: list[Json] = [
+        {**mask, "to": at.isoformat()} if isinstance(mask, dict) and mask.get("to") is None else mask
+        for mask in recording.masks
+    ]
+    return replace(recording, stopped_at=at, masks=ended)
+
+
+def _masked(recording: Recording, note: Mapping[str, Json]) -> Recording:
+    """With one more stretch of silence, or with the last one ended."""
+    masks = list(recording.masks)
+    if note["on"]:
+        if not recording.masked:
+            masks.append({"from": note["at"], "to": None, "why": note["why"], "by": note["by"]})
+    elif recording.masked:
+        last = masks[-1]
+        masks[-1] = {**(last if isinstance(last, dict) else {}), "to": note["at"]}
+    return replace(recording, masks=masks)
+
+
+def _found(recording: Recording, file: FoundFile, now: datetime) -> Recording:
+    return replace(recording, found_at=now, seconds=file.seconds, size=file.size, sha256=file.sha256)
+
+
+def folders(settings: Mapping[str, Path | None]) -> dict[PbxName, Path | None]:
+    """Each PBX's folder of recordings. Raises UserFault for one that is not there."""
+    for name, path in settings.items():
+        if path is not None and not path.is_dir():
+            raise UserFault(
+                f"is no folder: {path}",
+                where=f"pbxs.{name}.recordings_dir",
+                fix="Name the folder that CTI_REC_DIR names on that PBX, as this server sees it",
+            )
+    return {PbxName(name): path for name, path in settings.items()}
