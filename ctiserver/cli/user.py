@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -69,6 +70,7 @@ def add(
             regions=regions,
             extension=extension,
             interface=interface,
+            by=_by(),
         ),
     )
     click.echo(f"{login} may log in now as {role}")
@@ -100,8 +102,25 @@ def show(config: Path | None) -> None:
 def passwd(config: Path | None, login: str, password_stdin: bool) -> None:
     """Give an account a new password; its sessions end."""
     password = _password(password_stdin)
-    _run(config, lambda users: users.set_password(login, password))
+    _run(config, lambda users: users.set_password(login, password, by=_by()))
     click.echo(f"{login} has a new password, and must log in anew")
+
+
+@command.command("change")
+@click.argument("login")
+@click.option("--role", type=click.Choice(ROLES), help="The account's new role.")
+@click.option("--shut/--open", "shut", default=None, help="Let nobody log in to it any more, or let them again.")
+@config_option
+def change(config: Path | None, login: str, role: Role | None, shut: bool | None) -> None:
+    """Give an account another role, shut it or open it again; it must log in anew then."""
+    active = None if shut is None else not shut
+    user = _run(config, lambda users: users.change(login, role=role, active=active, by=_by()))
+    click.echo(f"{login} is {user.role}" if user.active else f"{login} is shut")
+
+
+def _by() -> str:
+    """How the audit log names whoever runs this command."""
+    return f"cli:{getpass.getuser()}"
 
 
 def _password(from_stdin: bool) -> str:

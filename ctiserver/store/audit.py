@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
+
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ctiserver.model.audit import AuditAct, AuditEntry
+from ctiserver.model.ids import new_ulid
+from ctiserver.model.json_value import Json
 from ctiserver.store import rows, tables
 
 
@@ -15,7 +20,20 @@ class AuditLog:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def add(self, entry: AuditEntry) -> None:
+    async def note(
+        self,
+        at: datetime,
+        actor: str,
+        act: AuditAct,
+        subject: str = "",
+        *,
+        peer: str = "",
+        detail: Mapping[str, Json] | None = None,
+    ) -> None:
+        """Keep that ``actor`` did ``act``, in the same transaction as the act itself where that writes too."""
+        entry = AuditEntry(
+            id=new_ulid(at), at=at, actor=actor, act=act, subject=subject, peer=peer, detail=dict(detail or {})
+        )
         await rows.insert(self._connection, tables.audit, entry)
 
     async def page(

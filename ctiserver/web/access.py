@@ -30,6 +30,7 @@ class Person:
     role: Role
     language: str
     agent_id: AgentId | None
+    peer: str = ""  #: the address that this request comes from
 
     @property
     def actor(self) -> str:
@@ -42,6 +43,7 @@ Rule = Callable[[Person, str, Intent], Awaitable[bool]]
 
 EVERYBODY: frozenset[Role] = frozenset(ROLES)
 SUPERVISORS: frozenset[Role] = frozenset[Role]({"supervisor", "admin"})
+ADMINS: frozenset[Role] = frozenset[Role]({"admin"})
 #: Those who sit at the desk: a supervisor takes calls too when it burns.
 DESK: frozenset[Role] = frozenset[Role]({"agent", "supervisor", "admin"})
 #: A handler that also serves those who have not logged in.

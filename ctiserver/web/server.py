@@ -7,7 +7,7 @@ import errno
 import secrets
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 import structlog
@@ -163,7 +163,7 @@ class WebServer:
             found = None if _is_page(route) else await self._sessions.identify(request)
             person = None
             if found is not None:
-                request[SESSION], person = found
+                request[SESSION], person = found[0], replace(found[1], peer=request.remote or "")
                 request[PERSON] = person
                 structlog.contextvars.bind_contextvars(login=person.login)
             self._access.role(person, route.roles)

@@ -6,8 +6,6 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from ctiserver.model.audit import AuditEntry
-from ctiserver.model.ids import new_ulid
 from ctiserver.store.database import Database
 from tests.support.rows import NOW
 
@@ -15,16 +13,13 @@ from tests.support.rows import NOW
 async def _fill(database: Database) -> None:
     async with database.unit_of_work() as uow:
         for number in range(6):
-            await uow.audit.add(
-                AuditEntry(
-                    id=new_ulid(NOW + timedelta(seconds=number)),
-                    at=NOW + timedelta(seconds=number),
-                    actor="user:admin" if number % 2 else "user:boss",
-                    act="logged_in" if number < 4 else "call_monitored",
-                    subject=f"call:{number}",
-                    peer="127.0.0.1",
-                    detail={"n": number},
-                )
+            await uow.audit.note(
+                NOW + timedelta(seconds=number),
+                "user:admin" if number % 2 else "user:boss",
+                "logged_in" if number < 4 else "call_monitored",
+                f"call:{number}",
+                peer="127.0.0.1",
+                detail={"n": number},
             )
 
 

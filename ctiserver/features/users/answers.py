@@ -21,3 +21,23 @@ class SessionAnswer(Answer):
     """Who is logged in in this browser, if anybody."""
 
     me: MeAnswer | None
+
+
+class UserAnswer(Answer):
+    """An account; with an extension it is an agent."""
+
+    login: str
+    name: str
+    role: Role
+    language: str
+    skills: list[str]
+    regions: list[str]
+    active: bool  #: False: shut, nobody can log in to it
+    extension: str | None
+    interface: str | None  #: the agent's phone as Asterisk names it
+
+
+class UsersAnswer(Answer):
+    """Every account, by log-in name."""
+
+    users: list[UserAnswer]

@@ -8,7 +8,9 @@ from dataclasses import replace
 from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
 from ctiserver.features.users.passwords import Attempts, Passwords
+from ctiserver.model.audit import AuditAct
 from ctiserver.model.ids import AgentId, Interface, UserId, new_ulid
+from ctiserver.model.json_value import Json
 from ctiserver.model.person import Agent, Role, Session, User
 from ctiserver.store.database import Database
 from ctiserver.store.unit_of_work import UnitOfWork
@@ -43,6 +45,8 @@ class Users:
         regions: tuple[str, ...] = (),
         extension: str | None = None,
         interface: str | None = None,
+        by: str = "system",
+        peer: str = "",
     ) -> User:
         """Add an account; with an ``extension`` it is an agent, whose id is the log-in name and whose phone is
         ``interface`` (``PJSIP/<login>`` unless said otherwise).
@@ -79,6 +83,9 @@ class Users:
             await uow.users.add(user)
             if extension is not None:
                 await self._add_agent(uow, user, extension, Interface(phone))
+            await uow.audit.note(
+                self._clock.now(), by, "account_added", f"user:{login}", peer=peer, detail={"role": role}
+            )
         return user
 
     async def _add_agent(self, uow: UnitOfWork, user: User, extension: str, interface: Interface) -> None:
@@ -111,20 +118,73 @@ class Users:
         right = await self._passwords.matches(user.password_hash if user and user.active else None, password)
         if user is None or not right:
             self._attempts.failed(*who)
+            if user is not None:  # a name that is no account's may be a password typed into the wrong field
+                await self._note_log_in("log_in_failed", login, peer)
             raise WrongLogin("the name or the password is wrong")
         self._attempts.succeeded(*who)
+        await self._note_log_in("logged_in", login, peer)
         async with self._database.reading() as uow:
             return await _person(uow, user)
 
-    async def set_password(self, login: str, password: str) -> None:
-        """Give an account a new password and end its sessions. Raises UserFault."""
+    async def log_out(self, person: Person) -> None:
+        """Keep that a person logged out; the session's own end is ``web.sessions``'."""
+        await self._note_log_in("logged_out", person.login, person.peer)
+
+    async def _note_log_in(self, act: AuditAct, login: str, peer: str) -> None:
+        async with self._database.unit_of_work() as uow:
+            await uow.audit.note(self._clock.now(), f"user:{login}", act, f"user:{login}", peer=peer)
+
+    async def set_password(self, login: str, password: str, *, by: str = "system", peer: str = "") -> UserId:
+        """Give an account a new password and end its sessions; whose it is. Raises UserFault."""
         stored = await self._passwords.hash(password)
         async with self._database.unit_of_work() as uow:
-            user = await uow.users.by_login(login)
-            if user is None:
-                raise UserFault(f"there is no account {login}", fix="`ctiserver user list` shows them")
+            user = await _known(uow, login)
             await uow.users.update(replace(user, password_hash=stored))
             await uow.sessions.remove_of(user.id)
+            await uow.audit.note(self._clock.now(), by, "password_changed", f"user:{login}", peer=peer)
+        return user.id
+
+    async def change_password(self, person: Person, old: str, new: str) -> None:
+        """A person's own new password; their sessions end. Raises WrongLogin if the old one is wrong, UserFault."""
+        who = (f"{person.login}@{person.peer}", person.peer)
+        self._attempts.check(*who)
+        async with self._database.reading() as uow:
+            user = await uow.users.get(person.user_id)
+        if not await self._passwords.matches(user.password_hash, old):
+            self._attempts.failed(*who)
+            raise WrongLogin("the old password is wrong")
+        await self.set_password(person.login, new, by=person.actor, peer=person.peer)
+
+    async def change(
+        self, login: str, *, role: Role | None = None, active: bool | None = None, by: str, peer: str = ""
+    ) -> User:
+        """Give an account another role, shut it or open it again; it must log in anew then.
+
+        Raises UserFault for an unknown account, and for one without whom nobody could change accounts any more.
+        """
+        async with self._database.unit_of_work() as uow:
+            user = await _known(uow, login)
+            changed = replace(
+                user, role=user.role if role is None else role, active=user.active if active is None else active
+            )
+            if changed == user:
+                return user
+            if user.role == "admin" and user.active and not (changed.role == "admin" and changed.active):
+                admins = [one for one in await uow.users.everybody("admin") if one.active and one.id != user.id]
+                if not admins:
+                    raise UserFault(
+                        f"{login} is the last admin: nobody could change accounts any more",
+                        fix="Make another account an admin first",
+                    )
+            await uow.users.update(changed)
+            await uow.sessions.remove_of(user.id)
+            detail: dict[str, Json] = {}
+            if changed.role != user.role:
+                detail |= {"from": user.role, "to": changed.role}
+            if changed.active != user.active:
+                detail["active"] = changed.active
+            await uow.audit.note(self._clock.now(), by, "account_changed", f"user:{login}", peer=peer, detail=detail)
+        return changed
 
     async def set_language(self, user_id: UserId, language: str) -> None:
         """What the console speaks to this person. Raises UserFault for a language it does not speak."""
@@ -170,6 +230,13 @@ class Users:
                 await uow.sessions.remove(token_hash)
 
         return SessionStore(find=find, add=add, replace=replace_, remove=remove)
+
+
+async def _known(uow: UnitOfWork, login: str) -> User:
+    user = await uow.users.by_login(login)
+    if user is None:
+        raise UserFault(f"there is no account {login}", fix="`ctiserver user list` shows them")
+    return user
 
 
 async def _person(uow: UnitOfWork, user: User) -> Person:

@@ -1,0 +1,125 @@
+"""Accounts in the console, and the audit log that keeps who did what with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ctiserver.errors import UserFault
+from ctiserver.web.hub import CLOSE_LOGGED_OUT
+from tests.support.desk import PASSWORD, Browser, Desk
+
+NEW = "another password"
+
+
+@pytest.fixture
+async def admin(running: Desk, browser: Browser) -> Browser:
+    await browser.log_in("admin")
+    return browser
+
+
+async def _audit(browser: Browser, **query: str) -> list[Any]:
+    asked = "&".join(f"{key}={value}" for key, value in query.items())
+    entries: list[Any] = (await browser.json("GET", f"/api/v1/audit?{asked}"))["entries"]
+    return entries
+
+
+async def test_an_account_is_added_and_used(running: Desk, admin: Browser) -> None:
+    body = {
+        "login": "li",
+        "name": "李",
+        "role": "agent",
+        "password": PASSWORD,
+        "extension": "177",
+        "skills": ["repair"],
+    }
+    added = await admin.json("POST", "/api/v1/users", body, status=201)
+    assert (added["extension"], added["interface"], added["active"]) == ("177", "PJSIP/li", True)
+    assert "li" in [user["login"] for user in (await admin.json("GET", "/api/v1/users"))["users"]]
+    async with Browser(running.url) as theirs:
+        await theirs.log_in("li")
+        assert (await theirs.json("GET", "/api/v1/agents/me"))["state"] == "logged_out"
+    again = await admin.json("POST", "/api/v1/users", body, status=400)
+    assert "there is an account li already" in again["title"]
+    short = await admin.json("POST", "/api/v1/users", {**body, "login": "x", "password": "short"}, status=422)
+    assert set(short["fields"]) == {"password"}
+
+
+async def test_another_role_applies_at_once_and_ends_sessions_and_sockets(running: Desk, admin: Browser) -> None:
+    async with Browser(running.url) as theirs:
+        await theirs.log_in("supervisor")
+        async with theirs.socket() as socket:
+            await admin.json("PATCH", "/api/v1/users/supervisor", {"role": "technician"})
+            assert (await socket.receive(timeout=5)).data == CLOSE_LOGGED_OUT
+        await theirs.json("GET", "/api/v1/audit", status=401)
+        await theirs.log_in("supervisor")
+        await theirs.json("GET", "/api/v1/audit", status=403)
+    [entry] = await _audit(admin, act="account_changed")
+    assert (entry["actor"], entry["subject"], entry["peer"]) == ("user:admin", "user:supervisor", "127.0.0.1")
+    assert entry["detail"] == {"from": "supervisor", "to": "technician"}
+
+
+async def test_a_shut_account_is_out_and_can_be_opened_again(running: Desk, admin: Browser) -> None:
+    async with Browser(running.url) as theirs:
+        await theirs.log_in("agent1")
+        await admin.json("PATCH", "/api/v1/users/agent1", {"active": False})
+        await theirs.json("GET", "/api/v1/me", status=401)
+        credentials = {"login": "agent1", "password": PASSWORD}
+        await theirs.json("POST", "/api/v1/session", credentials, status=401)
+        await admin.json("PATCH", "/api/v1/users/agent1", {"active": True})
+        await theirs.log_in("agent1")
+
+
+async def test_the_last_admin_stays(running: Desk, admin: Browser) -> None:
+    for change in ({"role": "agent"}, {"active": False}):
+        refused = await admin.json("PATCH", "/api/v1/users/admin", change, status=400)
+        assert "last admin" in refused["title"]
+    await running.features.users.change("supervisor", role="admin", by="test")
+    await admin.json("PATCH", "/api/v1/users/admin", {"role": "agent"})
+    with pytest.raises(UserFault, match="last admin"):
+        await running.features.users.change("supervisor", active=False, by="test")
+
+
+async def test_one_changes_ones_own_password_and_other_browsers_are_out(running: Desk, agent: Browser) -> None:
+    async with Browser(running.url) as other:
+        await other.log_in("agent1")
+        wrong = await agent.json("POST", "/api/v1/me/password", {"old": "nonsense", "new": NEW}, status=401)
+        assert wrong["code"] == "wrong_login"
+        await agent.json("POST", "/api/v1/me/password", {"old": PASSWORD, "new": NEW}, status=204)
+        await other.json("GET", "/api/v1/me", status=401)
+        await agent.json("GET", "/api/v1/me")
+        await other.log_in("agent1", NEW)
+
+
+async def test_an_admin_gives_a_new_password(running: Desk, admin: Browser) -> None:
+    await admin.json("POST", "/api/v1/users/agent1/password", {"password": NEW}, status=204)
+    async with Browser(running.url) as theirs:
+        await theirs.log_in("agent1", NEW)
+    assert [entry["subject"] for entry in await _audit(admin, act="password_changed")] == ["user:agent1"]
+
+
+async def test_log_ins_are_kept_and_a_mistyped_name_is_not(running: Desk, admin: Browser) -> None:
+    async with Browser(running.url) as theirs:
+        await theirs.json("POST", "/api/v1/session", {"login": "agent1", "password": "nonsense"}, status=401)
+        await theirs.json("POST", "/api/v1/session", {"login": "my-secret-password", "password": "x"}, status=401)
+        await theirs.log_in("agent1")
+        await theirs.json("DELETE", "/api/v1/session", status=204)
+    acts = [entry["act"] for entry in await _audit(admin, actor="user:agent1")]
+    assert acts == ["logged_out", "logged_in", "log_in_failed"]
+    everything = await (await admin.ask("GET", "/api/v1/audit")).text()
+    assert "my-secret-password" not in everything
+    assert "nonsense" not in everything
+
+
+async def test_the_log_is_asked_in_pages_and_by_act(running: Desk, admin: Browser) -> None:
+    for _ in range(60):
+        await running.features.users.change("agent2", active=False, by="test")
+        await running.features.users.change("agent2", active=True, by="test")
+    first = await admin.json("GET", "/api/v1/audit?act=account_changed")
+    second = await admin.json("GET", f"/api/v1/audit?act=account_changed&before={first['before']}")
+    third = await admin.json("GET", f"/api/v1/audit?act=account_changed&before={second['before']}")
+    ids = [entry["id"] for page in (first, second, third) for entry in page["entries"]]
+    assert (len(ids), len(set(ids)), ids) == (120, 120, sorted(ids, reverse=True))
+    assert third["before"] is None
+    await admin.json("GET", "/api/v1/audit?act=nonsense", status=422)
