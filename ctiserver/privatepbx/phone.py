@@ -113,8 +113,12 @@ class SipPhone:
                 try:
                     async with asyncio.timeout(START_TIMEOUT_S):
                         control = await connect(port, process)
+                        # Not by the accounts file: it would have registered before anybody listened for whether it did.
+                        await control.ask("uanew", account)
                     break
                 except (PeerLost, TimeoutError) as error:
+                    if control is not None:  # a port that was free was taken by somebody quicker
+                        control.close()
                     await process.kill()
                     if attempt == _STARTS - 1:
                         raise UserFault(
@@ -122,8 +126,6 @@ class SipPhone:
                         ) from error
             assert process is not None
             assert control is not None
-            # Not by the accounts file: it would have registered before anybody listened for whether it did.
-            await control.ask("uanew", account)
             yield cls(control, folder, server, process)
         finally:
             if control is not None:

@@ -1,13 +1,11 @@
-"""A link to a real Asterisk, what it published, and Asterisk's own queue_log and CDRs to hold it against."""
+"""A link to a real Asterisk, and what it published."""
 
 from __future__ import annotations
 
 import asyncio
-import csv
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from ctiserver.bus import Bus
 from ctiserver.clock import SystemClock
@@ -16,14 +14,6 @@ from ctiserver.model.ids import PbxName
 from ctiserver.pbx.link import PbxLink
 from ctiserver.privatepbx.lifecycle import PrivatePbx
 from ctiserver.settings import PbxSettings
-
-_EXITS = {
-    "CONNECT": "answered",
-    "ABANDON": "abandoned",
-    "EXITWITHTIMEOUT": "timeout",
-    "EXITEMPTY": "empty",
-    "EXITWITHKEY": "key",
-}
 
 
 @dataclass
@@ -71,49 +61,3 @@ async def tracked(pbx: PrivatePbx) -> AsyncIterator[Tracked]:
         finally:
             for task in tasks:
                 task.cancel()
-
-
-@dataclass
-class LoggedVisit:
-    """A queue visit as queue_log has it; whole seconds."""
-
-    queue: str
-    outcome: str
-    wait_s: int
-    member: str = ""
-    talk_s: int | None = None
-    ended_by: str = ""
-
-
-def queue_log(pbx: PrivatePbx, uniqueid: str) -> list[LoggedVisit]:
-    """The visits of one caller, in order."""
-    visits: list[LoggedVisit] = []
-    entered = 0
-    for line in Path(pbx.queue_log_path).read_text().splitlines():
-        at, caller, queue, member, event, *data = line.split("|")
-        if caller != uniqueid:
-            continue
-        if event == "ENTERQUEUE":
-            entered = int(at)
-        elif event in _EXITS:
-            wait = int(data[0]) if event == "CONNECT" else int(at) - entered
-            visits.append(LoggedVisit(queue, _EXITS[event], wait, member))
-        elif event in ("COMPLETEAGENT", "COMPLETECALLER"):
-            visits[-1].talk_s = int(data[1])
-            visits[-1].ended_by = event.removeprefix("COMPLETE").lower()
-        elif event in {"BLINDTRANSFER", "ATTENDEDTRANSFER"}:
-            visits[-1].talk_s = int(data[3])
-    return visits
-
-
-def cdrs(pbx: PrivatePbx, linkedids: tuple[str, ...]) -> list[dict[str, str]]:
-    """Asterisk's CDRs of one call."""
-    names = (
-        *("uniqueid", "linkedid", "src", "dst", "channel", "dstchannel", "start", "answer", "end"),
-        *("duration", "billsec", "disposition"),
-    )
-    if not pbx.cdr_path.exists():
-        return []
-    with pbx.cdr_path.open(newline="") as file:
-        rows = [dict(zip(names, row, strict=True)) for row in csv.reader(file)]
-    return [row for row in rows if row["linkedid"] in linkedids]
