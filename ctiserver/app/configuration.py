@@ -60,7 +60,10 @@ def read(settings: Settings) -> Written:
     problems.extend(unknown_flows(site.directory, sorted(flows)))
     definitions = attempt(
         lambda: load_definitions(
-            site.directory, calendars=frozenset(world.calendars), record_types=frozenset(site.record_types)
+            site.directory,
+            calendars=frozenset(world.calendars),
+            record_types=frozenset(site.record_types),
+            flows=frozenset(flows),
         )
     )
     if definitions is None or any(not problem.warning for problem in problems):

@@ -12,12 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import Any, assert_never
 
 from ctiserver.errors import CtiError
+from ctiserver.model import expression
+from ctiserver.model.expression import Context, ExpressionError
 from ctiserver.model.ids import UserId
 from ctiserver.model.json_value import Json, JsonObject
-from ctiserver.model.process_definition import AnyTime, Move, Order, ProcessFile
+from ctiserver.model.process_definition import AnyTime, Choice, Move, Order, ProcessFile
 from ctiserver.model.process_messages import (
     Begin,
     Cancelled,
@@ -42,6 +44,9 @@ from ctiserver.model.span import Span, WorkingTime
 
 #: How long an attempt of a follow-up lasts where the definition gives it no end.
 _ATTEMPT = Span(1, "day")
+_ANYBODY: Choice = "anybody"
+#: Who does the orders that no person does.
+SERVER = "server"
 _AT_MOST = {"once an hour": timedelta(hours=1), "once a day": timedelta(days=1), "once a week": timedelta(weeks=1)}
 
 
@@ -103,15 +108,32 @@ class _Turn:
         slot = self.open_slot(event.key)
         self.end_slot(slot, event.outcome, event.result, event.by)
         order = self.order_of(slot.name)
-        if event.outcome == "unreachable" and slot.attempt < order.attempts:
-            wait = order.retry_after or _ATTEMPT
-            self.open(slot.name, planned_from=self.after(wait), attempt=slot.attempt + 1, same_as=slot.key)
+        if event.outcome == "unreachable" and self.tried_again(slot, order, event.result.get("give_up")):
             return
         done = event.outcome in ("done", "won")
         others = [other for other in self.current() if other.outcome is None]
         if done and others:
             return
         self.follow(slot, event.outcome)
+
+    def tried_again(self, slot: Slot, order: Order, give_up: Json) -> bool:
+        """Whether somebody who was not reached is tried once more, or in the next way.
+
+        ``give_up`` is ``way`` where more attempts of this way are of no use (there is no number), and ``all`` where
+        nobody shall try at all (they asked not to be called).
+        """
+        if give_up == "all":
+            return False
+        if give_up != "way" and slot.attempt < order.attempts:
+            wait = order.retry_after or _ATTEMPT
+            self.open(
+                slot.name, planned_from=self.after(wait), attempt=slot.attempt + 1, way=slot.way, same_as=slot.key
+            )
+            return True
+        if slot.way + 1 < len(order.by):
+            self.open(slot.name, planned_from=self.now, way=slot.way + 1)
+            return True
+        return False
 
     def open_slot(self, key: str) -> Slot:
         for slot in self.current():
@@ -256,21 +278,31 @@ class _Turn:
         same_as: str | None = None,
         planned_from: datetime | None = None,
         attempt: int = 1,
+        way: int = 0,
     ) -> None:
         order = self.order_of(name)
         count = self.state.rounds.get(name, 0) + 1
-        slot = Slot(name=name, key=f"{name}/{count}", attempt=attempt)
+        slot = Slot(name=name, key=f"{name}/{count}", attempt=attempt, way=way)
         self.state = replace(self.state, rounds={**self.state.rounds, name: count})
         self.put(slot)
-        planned_at = planned_from or (None if order.after is None else self.after(order.after))
-        if order.open is not None:
-            opens = self.time.next_open(planned_at or self.now, order.open)
+        planned_at = planned_from or self.planned(order)
+        hours = order.within.calendar if order.within is not None else order.open
+        if hours is not None:
+            opens = self.time.next_open(planned_at or self.now, hours)
             planned_at = opens if opens > self.now else planned_at
+        doing = order.by[way] if order.by and by_hand is None else None
+        call = None if doing is None else doing.call
         start = planned_at or self.now
         accept_by = None if order.accept_within is None or by_hand else self.after(order.accept_within, start)
         due_at = None if order.complete_within is None else self.after(order.complete_within, start)
         formulas = {"payer": order.payer, "amount": order.amount}
-        if by_hand is None:
+        if by_hand is not None:
+            role, choose = by_hand, _ANYBODY
+        elif doing is not None:
+            role, choose = doing.person or SERVER, _ANYBODY
+        else:
+            assert order.to is not None
+            role, choose = order.to.role, order.to.choose
             formulas |= {"skills": order.to.skills, "region": order.to.region}
         self.commands.append(
             OpenOrder(
@@ -278,8 +310,8 @@ class _Turn:
                 slot=name,
                 step=self.state.step,
                 kind=order.order,
-                role=by_hand or order.to.role,
-                choose="anybody" if by_hand else order.to.choose,
+                role=role,
+                choose=choose,
                 avoid=self.state.avoid.get(name, ()),
                 same_as=same_as,
                 planned_at=planned_at,
@@ -292,6 +324,9 @@ class _Turn:
                     if outcome not in ("late", "declined")
                 ),
                 attempt=attempt,
+                call=call,
+                within=hours if call is not None else None,
+                window_s=None if order.window is None else order.window.length.total_seconds(),
             )
         )
         for kind, at in self.deadlines(order, planned_at, accept_by, due_at):
@@ -312,8 +347,32 @@ class _Turn:
         else:
             yield "attempt", self.after(order.retry_after or _ATTEMPT, start)
 
+    def planned(self, order: Order) -> datetime | None:
+        """When an order is to be done by what was agreed (``at``), or by how long it is to wait (``after``)."""
+        if order.at is not None:
+            agreed = _agreed(order.at, results(self.state), Context(now=self.now, zone=self.time.zone))
+            return agreed if agreed is not None and agreed > self.now else None
+        return None if order.after is None else self.after(order.after)
+
     def after(self, span: Span, start: datetime | None = None) -> datetime:
         return self.time.after(start or self.now, span, self.definition.calendar)
+
+
+def _agreed(formula: str, came_to: Mapping[str, Mapping[str, Json]], context: Context) -> datetime | None:
+    """The time that an earlier order came to: an instant, or the beginning of a window written ``from/to``.
+
+    None where nothing was agreed, or nothing that is a time: the order is then offered at once, so that a person sees
+    it, rather than never.
+    """
+    names: Any = {**came_to, "orders": came_to}
+    try:
+        value = expression.parse(formula.removeprefix("=")).evaluate(names, context)
+        if isinstance(value, datetime):
+            return value
+        at = datetime.fromisoformat(str(value).partition("/")[0].strip())
+    except (ExpressionError, ValueError):
+        return None
+    return at if at.tzinfo is not None else at.replace(tzinfo=context.zone)
 
 
 def results(state: ProcessState) -> Mapping[str, Mapping[str, Json]]:

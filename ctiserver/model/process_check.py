@@ -13,7 +13,7 @@ from ctiserver.model import expression
 from ctiserver.model.expression import ANYTHING, DATE, INTEGER, TEXT, TIME, ExpressionError, Object, Scope
 from ctiserver.model.json_value import JsonObject
 from ctiserver.model.person import Role
-from ctiserver.model.process_definition import MUST, Move, Order, ProcessFile, Step, outcomes_of
+from ctiserver.model.process_definition import CALLED, MUST, Move, Order, ProcessFile, Step, outcomes_of
 from ctiserver.strict_yaml import Document, parse, suggest
 
 ROLES: tuple[str, ...] = get_args(Role)
@@ -46,13 +46,22 @@ def scope() -> Scope:
     return Scope({"record": RECORD, "orders": ANYTHING})
 
 
-def read(document: Document, *, calendars: Collection[str], record_types: Collection[str]) -> ProcessFile:
-    """The checked definition.
+def read(
+    document: Document,
+    *,
+    calendars: Collection[str],
+    record_types: Collection[str],
+    flows: Collection[str] | None = None,
+) -> ProcessFile:
+    """The checked definition. With ``flows`` those that it calls customers with must be among them.
 
     Raises FileFault with every problem, each with its place; warnings alone are no fault.
     """
     definition = parse(document, ProcessFile, prefix="PF")
     problems = list(check(document, definition, calendars=calendars, record_types=record_types))
+    for path, flow in calls(definition):
+        if flows is not None and flow not in flows:
+            problems.append(Problem(document.place(path), "PF-032", f"no flow is named {flow!r}", suggest(flow, flows)))
     if any(not problem.warning for problem in problems):
         raise FileFault(problems)
     return definition
@@ -160,17 +169,74 @@ def _order(
             yield Problem(
                 document.place((*path, key)), "PF-017", f"{span} of which calendar?", "add calendar: to the process"
             )
-    for where, text in (
-        ((*path, "to", "skills"), order.to.skills),
-        ((*path, "to", "region"), order.to.region),
-        ((*path, "payer"), order.payer),
-        ((*path, "amount"), order.amount),
+    yield from _ways(document, path, order, calendars)
+    skills, region = (None, None) if order.to is None else (order.to.skills, order.to.region)
+    for where, text, names in (
+        ((*path, "to", "skills"), skills, scope()),
+        ((*path, "to", "region"), region, scope()),
+        ((*path, "payer"), order.payer, scope()),
+        ((*path, "amount"), order.amount, scope()),
+        ((*path, "at"), order.at, _outcomes(definition)),
     ):
         if text is not None and text.startswith("="):
             try:
-                expression.parse(text[1:]).check(scope())
+                expression.parse(text[1:]).check(names)
             except ExpressionError as error:
                 yield Problem(document.place(where), "PF-018", error.message, error.fix)
+
+
+def _outcomes(definition: ProcessFile) -> Scope:
+    """What ``at`` may name: what orders came to, by the order's name or all together."""
+    slots = {slot for name, step in definition.steps.items() for slot in step.orders(name)}
+    return Scope({"orders": ANYTHING, **dict.fromkeys(slots, ANYTHING)})
+
+
+def _ways(document: Document, path: tuple[str, ...], order: Order, calendars: Collection[str]) -> Iterator[Problem]:
+    if order.by and order.order not in CALLED:
+        yield Problem(
+            document.key_place((*path, "by")), "PF-029", f"an order of kind {order.order} is not done by calling",
+            f"use to:, or one of: {', '.join(CALLED)}",
+        )  # fmt: skip
+    for index, way in enumerate(order.by):
+        if way.person is not None and way.person not in (*ROLES, "owner"):
+            yield Problem(
+                document.place((*path, "by", index, "person")),
+                "PF-023",
+                f"nobody is called {way.person!r}",
+                suggest(way.person, ("owner", *ROLES)),
+            )
+    if any(way.call is not None for way in order.by) and order.within is None:
+        yield Problem(
+            document.key_place((*path, "by")),
+            "PF-030",
+            "customers would be called at any hour",
+            "add within: {calendar: …}, the hours in which they may be",
+        )
+    if order.within is not None and order.within.calendar not in calendars:
+        yield Problem(
+            document.place((*path, "within", "calendar")),
+            "PF-012",
+            f"no calendar is named {order.within.calendar!r}",
+            suggest(order.within.calendar, calendars),
+        )
+    if order.within is not None and order.open is not None:
+        yield Problem(document.key_place((*path, "open")), "PF-031", "open: and within: both say when", "keep one")
+    if order.at is not None and order.after is not None:
+        yield Problem(document.key_place((*path, "after")), "PF-031", "at: and after: both say when", "keep one")
+    if order.window is not None and order.order != "appointment":
+        yield Problem(
+            document.key_place((*path, "window")), "PF-029", "only an appointment agrees on a window", "remove window:"
+        )
+
+
+def calls(definition: ProcessFile) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Every flow that the definition plays to customers, and where it says so."""
+    for name, step in definition.steps.items():
+        for slot, order in step.orders(name).items():
+            path = ("steps", name) if step.all is None else ("steps", name, "all", slot)
+            for index, way in enumerate(order.by):
+                if way.call is not None:
+                    yield (*path, "by", index, "call"), way.call
 
 
 def _move(

@@ -44,6 +44,8 @@ MAY: Mapping[OrderKind, tuple[str, ...]] = {
     "callback": ("refused",),
     "lead": (),
 }
+#: Kinds that may be done by calling the customer (``by:``): those that can come to ``unreachable``.
+CALLED: tuple[OrderKind, ...] = ("follow_up", "survey", "care", "callback")
 #: Outcomes that the clock or the assignment gives, to any kind of order.
 CLOCKED = ("late", "declined")
 
@@ -93,11 +95,34 @@ class Assign(Written):
     choose: Choice = "least_loaded"
 
 
+class Way(Written):
+    """One of the ways in which an order may be done: the server calls the customer, or a person does."""
+
+    call: Name | None = None  #: a flow, which whoever answers hears
+    person: Name | None = None  #: a role, or ``owner``
+
+    @model_validator(mode="after")
+    def _one(self) -> Way:
+        if (self.call is None) == (self.person is None):
+            raise ValueError("a way has exactly one of call: and person:")
+        return self
+
+
+class Within(Written):
+    """When a customer may be called."""
+
+    calendar: Name
+
+
 class Order(Written):
     """One work order that a step waits for."""
 
     order: OrderKind
-    to: Assign
+    to: Assign | None = None
+    by: tuple[Way, ...] = ()  #: instead of ``to``: the ways, each tried ``attempts`` times before the next
+    within: Within | None = None  #: planned for, and called, only while this calendar is open
+    at: Formula | None = None  #: planned for this time: what an earlier order came to, such as ``=slot.window``
+    window: SpanField | None = None  #: how long a stretch of time is agreed on with the customer
     accept_within: SpanField | None = None  #: nobody accepted: as if declined
     complete_within: SpanField | None = None  #: from its start, or from when it was planned
     after: SpanField | None = None  #: planned for later: nobody is offered it before
@@ -140,6 +165,10 @@ class Step(Written):
 
     order: OrderKind | None = None
     to: Assign | None = None
+    by: tuple[Way, ...] = ()
+    within: Within | None = None
+    at: Formula | None = None
+    window: SpanField | None = None
     accept_within: SpanField | None = None
     complete_within: SpanField | None = None
     after: SpanField | None = None
@@ -159,8 +188,9 @@ class Step(Written):
         kinds = [kind for kind in ("order", "all", "close") if getattr(self, kind) is not None]
         if len(kinds) != 1:
             raise ValueError("a step has exactly one of order:, all: and close:")
-        if self.order is not None and self.to is None:
-            raise ValueError("an order needs to: (who gets it)")
+        for order in self.orders("").values():
+            if (order.to is None) == (not order.by):
+                raise ValueError("an order needs to: (who gets it), or by: (the ways in which it is done)")
         if self.close is not None and self.on:
             raise ValueError("a step that closes leads nowhere; remove on:")
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from xml.sax.saxutils import escape, quoteattr
 
-from ctiserver.model.process_definition import ProcessFile, Step
+from ctiserver.model.process_definition import Order, ProcessFile, Step
 
 _BPMN = "http://www.omg.org/spec/BPMN/20100524/MODEL"
 
@@ -49,7 +49,13 @@ def to_bpmn(definition: ProcessFile) -> str:
 
 
 def _does(name: str, step: Step) -> str:
-    return ", ".join(f"{order.order} → {order.to.role}" for order in step.orders(name).values())
+    return ", ".join(f"{order.order} → {_who(order)}" for order in step.orders(name).values())
+
+
+def _who(order: Order) -> str:
+    if order.to is not None:
+        return order.to.role
+    return " / ".join(f"call {way.call}" if way.call is not None else str(way.person) for way in order.by)
 
 
 def _ways(definition: ProcessFile) -> Iterator[tuple[str, str, str]]:

@@ -83,6 +83,9 @@ class OpenOrder:
     formulas: Mapping[str, str]  #: skills, region, payer, amount, where given
     outcomes: tuple[str, ...]  #: what the doer may answer
     attempt: int
+    call: str | None = None  #: the flow that the server plays to the customer, where no person does it
+    within: str | None = None  #: the calendar in whose hours the customer may be called
+    window_s: float | None = None  #: how long a stretch of time is to be agreed on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ class Slot:
     name: str
     key: str  #: ``name/round``
     attempt: int = 1
+    way: int = 0  #: which of the order's ``by:``
     outcome: str | None = None  #: None while it is open
     result: Mapping[str, Json] = field(default_factory=dict)
 
@@ -39,7 +40,13 @@ class ProcessState:
             "step": self.step,
             "closed": self.closed,
             "slots": {
-                name: {"key": slot.key, "attempt": slot.attempt, "outcome": slot.outcome, "result": dict(slot.result)}
+                name: {
+                    "key": slot.key,
+                    "attempt": slot.attempt,
+                    "way": slot.way,
+                    "outcome": slot.outcome,
+                    "result": dict(slot.result),
+                }
                 for name, slot in self.slots.items()
             },
             "rounds": dict(self.rounds),

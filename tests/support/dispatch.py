@@ -64,7 +64,7 @@ def definitions(*texts: str) -> Mapping[str, Definition]:
     found = {}
     for text in texts or (REPAIR,):
         document = load(text, file="test.yaml")
-        file = process_check.read(document, calendars=(), record_types=("repair",))
+        file = process_check.read(document, calendars=("desk",), record_types=("repair",))
         found[file.process] = Definition(file, process_check.source(document))
     return found
 

@@ -40,9 +40,15 @@ def unused(fault: FileFault, directory: Path) -> bool:
 
 
 def load_definitions(
-    directory: Path, *, calendars: Collection[str], record_types: Collection[str]
+    directory: Path,
+    *,
+    calendars: Collection[str],
+    record_types: Collection[str],
+    flows: Collection[str] | None = None,
 ) -> Mapping[str, Definition]:
     """The definitions in ``directory/processes``, or those that ctiserver ships where it has none, by name.
+
+    With ``flows`` those that customers are called with must be among them.
 
     Raises FileFault with every problem of every file.
     """
@@ -51,7 +57,7 @@ def load_definitions(
     for path in definition_files(directory):
         try:
             document = load(path)
-            file = process_check.read(document, calendars=calendars, record_types=record_types)
+            file = process_check.read(document, calendars=calendars, record_types=record_types, flows=flows)
         except FileFault as fault:
             if not unused(fault, directory):
                 problems.extend(fault.problems)

@@ -126,3 +126,47 @@ def test_the_references_example_passes() -> None:
     example = re.search(r"```yaml\n(schema: process/1.*?)```", page, re.DOTALL)
     assert example is not None
     assert problems(example[1].replace("calendar: service_desk", "calendar: desk")) == []
+
+
+CALLED = GOOD.replace(
+    "  close: {close: resolved}",
+    """\
+  ask:
+    order: follow_up
+    by: [{call: satisfaction}, {person: owner}]
+    within: {calendar: desk}
+    on: {satisfied: close, dissatisfied: close, unreachable: close}
+  close: {close: resolved}""",
+).replace("done: close", "done: ask")
+
+
+def test_a_follow_up_may_be_a_call() -> None:
+    assert problems(CALLED) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("order: follow_up", "order: follow_up\n    to: {role: agent}", "p.yaml:16:5 PF-006"),
+        ("    by: [{call: satisfaction}, {person: owner}]\n", "", "p.yaml:16:5 PF-006"),
+        ("{person: owner}", "{person: ownr}", "p.yaml:17:41 PF-023"),
+        ("    within: {calendar: desk}\n", "", "p.yaml:17:5 PF-030"),
+        ("{calendar: desk}", "{calendar: dsk}", "p.yaml:18:24 PF-012"),
+        ("{calendar: desk}", "{calendar: desk}\n    open: desk", "p.yaml:19:5 PF-031"),
+        ("{calendar: desk}", "{calendar: desk}\n    window: 2h", "p.yaml:19:5 PF-029"),
+        ("{calendar: desk}", '{calendar: desk}\n    at: "=nothing.window"', "p.yaml:19:9 PF-018"),
+        ("{calendar: desk}", '{calendar: desk}\n    at: "=visit.window"\n    after: 1 day', "p.yaml:20:5 PF-031"),
+    ],
+)
+def test_what_a_call_needs(old: str, new: str, found: str) -> None:
+    assert old in CALLED
+    assert found in problems(CALLED.replace(old, new, 1))
+
+
+def test_a_flow_that_customers_are_called_with_must_be_there() -> None:
+    def read(flows: tuple[str, ...]) -> None:
+        process_check.read(load(CALLED, file="p.yaml"), calendars=("desk",), record_types=("repair",), flows=flows)
+
+    read(("satisfaction",))
+    with pytest.raises(FileFault, match=r"p\.yaml:17:17: error PF-032"):
+        read(("satisfation",))

@@ -297,3 +297,80 @@ def test_redo_of_a_step_never_seen_opens_all_of_it() -> None:
     case = Case(PARALLEL, head=HEAD.replace("start: one", "start: two"))
     case.ended("two/1", "not_home")
     assert case.opened() == ["goods/1", "slot/1"]
+
+
+SURVEY = """
+steps:
+  one:
+    order: follow_up
+    by: [{call: satisfaction}, {person: owner}]
+    within: {calendar: desk}
+    attempts: 2
+    retry_after: 4 hours
+    on: {satisfied: end, dissatisfied: end, unreachable: end}
+  end: {close: resolved}
+"""
+
+
+def opened(case: Case) -> OpenOrder:
+    (order,) = (command for command in case.commands if isinstance(command, OpenOrder))
+    return order
+
+
+def test_a_call_that_reaches_nobody_is_made_again_and_then_given_to_a_person() -> None:
+    case = Case(SURVEY)
+    first = opened(case)
+    assert (first.call, first.role, first.within, first.attempt) == ("satisfaction", "server", "desk", 1)
+    case.ended("one/1", "unreachable")
+    second = opened(case)
+    assert (second.call, second.planned_at, second.attempt) == ("satisfaction", NOW + timedelta(hours=4), 2)
+    case.ended("one/2", "unreachable")
+    person = opened(case)
+    assert (person.call, person.role, person.attempt, person.planned_at) == (None, "owner", 1, NOW)
+    case.ended("one/3", "unreachable")
+    assert opened(case).same_as == "one/3"
+    case.ended("one/4", "unreachable")
+    assert case.state.closed == "resolved"
+
+
+@pytest.mark.parametrize(("give_up", "then"), [("way", "owner"), ("all", None)])
+def test_a_way_that_is_of_no_use_is_not_tried_again(give_up: str, then: str | None) -> None:
+    case = Case(SURVEY)
+    case.tell(OrderEnded(key="one/1", outcome="unreachable", result={"give_up": give_up}))
+    assert [command.role for command in case.commands if isinstance(command, OpenOrder)] == ([then] if then else [])
+    assert case.state.closed == (None if then else "resolved")
+
+
+AGREED = """
+steps:
+  one:
+    all:
+      slot: {order: appointment, to: {role: dispatcher}, complete_within: 1 day, window: 2h}
+    on: {done: two, late: {escalate: supervisor, stay: true}}
+  two:
+    order: dispatch
+    to: {role: technician}
+    at: "=slot.window"
+    complete_within: 2 hours
+    on: {done: end, late: {escalate: supervisor, stay: true}}
+  end: {close: resolved}
+"""
+
+
+@pytest.mark.parametrize(
+    ("window", "planned"),
+    [
+        ("2026-11-22T09:00+00:00/2026-11-22T11:00+00:00", datetime(2026, 11, 22, 9, tzinfo=UTC)),
+        ("2026-11-22T09:00", datetime(2026, 11, 22, 9, tzinfo=UTC)),
+        ("2026-11-20T09:00+00:00", None),  # over already
+        ("in the morning", None),
+        (None, None),
+    ],
+)
+def test_a_visit_is_planned_for_what_was_agreed(window: str | None, planned: datetime | None) -> None:
+    case = Case(AGREED)
+    assert opened(case).window_s == 7200
+    case.tell(OrderEnded(key="slot/1", outcome="done", result={} if window is None else {"window": window}))
+    visit = opened(case)
+    assert visit.planned_at == planned
+    assert visit.due_at == (planned or NOW) + timedelta(hours=2)
