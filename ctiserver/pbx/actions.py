@@ -35,7 +35,7 @@ class Actions(ABC):
         }
 
     async def write_key(self, family: str, key: str, value: str) -> None:
-        """Keep a value in the PBX's own database (AstDB). Raises UnsafeValue for a name that the dialplan would read."""
+        """Keep a value in AstDB. Raises UnsafeValue for a name that the dialplan would take apart."""
         if set(family + key) & set("(),${}"):
             raise UnsafeValue(f"{family}/{key} can't be a key of the PBX's database")
         await self._order("Setvar", Variable=f"DB({family}/{key})", Value=value)

@@ -1,0 +1,121 @@
+"""The hours as the PBX itself knows them, so that its fallback sends nobody into a queue that is closed.
+
+The dialplan can't ask a server that is gone. So while it is there it writes into each PBX's own database when which
+calendar is open, for four weeks ahead, and which calendar each number and queue has: see ``dialplan/fallback.conf``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, time, timedelta
+
+import structlog
+
+from ctiserver.bus import Bus, Lagged
+from ctiserver.clock import Clock
+from ctiserver.errors import DeadlineExceeded, PeerLost
+from ctiserver.model.calendar import Calendar
+from ctiserver.model.events import PbxUp
+from ctiserver.model.ids import PbxName
+from ctiserver.pbx.port import Pbx, PbxRefused
+from ctiserver.site import Site
+
+log = structlog.get_logger(__name__)
+
+HOURS, CALENDARS = "cti_hours", "cti_calendar"
+#: Keys are days of the month, and the shortest month has 28.
+_AHEAD = timedelta(days=28)
+#: How often a new day, or a reload, is looked for.
+_LOOK_EVERY_S = 30.0
+
+
+class FallbackHours:
+    """Keeps the hours in every PBX fresh."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        clock: Clock,
+        site: Callable[[], Site],
+        *,
+        calendars: Callable[[], Mapping[str, Calendar]],
+        pbxs: Mapping[PbxName, Pbx],
+    ) -> None:
+        """``site`` and ``calendars`` give what holds now, since both are taken anew by a reload."""
+        self._bus = bus
+        self._clock = clock
+        self._site = site
+        self._calendars = calendars
+        self._pbxs = pbxs
+        self._written: dict[PbxName, dict[tuple[str, str], str]] = {}
+        self._wanted: tuple[object, dict[tuple[str, str], str]] = (None, {})
+
+    async def run(self) -> None:
+        """Write at each connect, and soon after a midnight or a reload what has changed; until the bus closes."""
+        with self._bus.subscribe(PbxUp) as ups:
+            while True:
+                try:
+                    async with asyncio.timeout(_LOOK_EVERY_S):
+                        up = await anext(ups)
+                except TimeoutError:
+                    await self.write()
+                except StopAsyncIteration:
+                    return
+                except Lagged:
+                    self._written.clear()
+                    await self.write()
+                else:
+                    self._written.pop(up.pbx, None)  # it may be another one, with an empty database
+                    await self.write()
+
+    async def write(self) -> None:
+        """Bring every PBX that is heard up to date; one that does not take it gets it at its next connect."""
+        wanted = self.wanted()
+        for name, pbx in self._pbxs.items():
+            known = self._written.setdefault(name, {})
+            try:
+                for (family, key), value in wanted.items():
+                    if pbx.up and known.get((family, key)) != value:
+                        await pbx.write_key(family, key, value)
+                        known[family, key] = value
+            except (PeerLost, DeadlineExceeded, PbxRefused) as error:
+                log.warning("fallback_hours_not_written", pbx=name, reason=str(error))
+
+    def wanted(self) -> dict[tuple[str, str], str]:
+        """Every value, by family and key."""
+        site, calendars, today = self._site(), self._calendars(), self._clock.now().astimezone(UTC).date()
+        of, found = self._wanted
+        if of == (id(site), id(calendars), today):
+            return found
+        found = {}
+        begin = datetime.combine(today, time(), UTC)
+        for name, calendar in sorted(calendars.items()):
+            spans = list(open_spans(calendar, begin, begin + _AHEAD))
+            for day in (begin + timedelta(days=ahead) for ahead in range(_AHEAD.days)):
+                found[HOURS, f"{name}/{day:%d}"] = "&".join([f"{day:%Y%m%d}", *_of_day(spans, day)])
+        for number, config in site.numbers.items():
+            found[CALENDARS, f"number-{number}"] = config.calendar or ""
+        for queue, of_queue in site.queues.items():
+            found[CALENDARS, f"queue-{queue}"] = of_queue.calendar or ""
+        self._wanted = ((id(site), id(calendars), today), found)
+        return found
+
+
+def open_spans(calendar: Calendar, begin: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
+    """When a calendar is open between two moments: from, until."""
+    at = begin
+    while at < end:
+        change = min(calendar.next_change(at) or end, end)
+        if calendar.at(at).state == "open":
+            yield at, change
+        at = change
+
+
+def _of_day(spans: Iterable[tuple[datetime, datetime]], day: datetime) -> Iterator[str]:
+    """The part of ``spans`` in the 24 hours from ``day`` on: ``0100-1000``."""
+    end = day + timedelta(days=1)
+    for opens, closes in spans:
+        if opens < end and closes > day:
+            until = "2400" if closes >= end else f"{closes:%H%M}"
+            yield f"{max(opens, day):%H%M}-{until}"
