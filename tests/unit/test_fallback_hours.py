@@ -1,0 +1,132 @@
+"""The hours that the PBX is told, against the calendar itself, minute by minute."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from ctiserver.bus import Bus
+from ctiserver.clock import Clock
+from ctiserver.errors import PeerLost
+from ctiserver.features.queues.hours import FallbackHours
+from ctiserver.model.calendar import Calendar, CalendarFile
+from ctiserver.model.events import PbxUp
+from ctiserver.model.ids import PbxName
+from ctiserver.site import NumberConfig, QueueConfig, Site
+
+NOW = datetime(2026, 11, 21, 23, 55, tzinfo=UTC)
+MAIN = PbxName("main")
+
+
+class FixedClock(Clock):
+    def now(self) -> datetime:
+        return NOW
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+class Astdb:
+    """A PBX that keeps what it is given, and breaks when told to."""
+
+    def __init__(self) -> None:
+        self.up = True
+        self.kept: dict[str, str] = {}
+        self.writes = 0
+        self.breaks_after = -1
+
+    async def write_key(self, family: str, key: str, value: str) -> None:
+        if self.writes == self.breaks_after:
+            raise PeerLost("gone")
+        self.writes += 1
+        self.kept[f"{family}/{key}"] = value
+
+
+def calendar(name: str, zone: str, **weekly: list[str]) -> Calendar:
+    written = {
+        "schema": "calendar/1",
+        "calendar": name,
+        "time_zone": zone,
+        "weekly": {key.replace("_", "-"): hours for key, hours in weekly.items()},
+        "overrides": {"2026-12-01": {"hours": ["10:00-11:00", "23:00-02:00"]}},
+    }
+    return Calendar(CalendarFile.model_validate_json(json.dumps(written)), ZoneInfo("UTC"))
+
+
+def told(pbx: Astdb, name: str, at: datetime) -> bool:
+    """What the dialplan makes of it: see [cti-hours]."""
+    day, *spans = pbx.kept[f"cti_hours/{name}/{at:%d}"].split("&")
+    assert day == f"{at:%Y%m%d}"
+    return any(span[:4] <= f"{at:%H%M}" < span[5:] for span in spans)
+
+
+@pytest.fixture
+def made(site: Site) -> tuple[FallbackHours, Astdb, dict[str, Calendar]]:
+    pbx = Astdb()
+    calendars = {
+        "shop": calendar("shop", "Asia/Shanghai", mon_fri=["08:00-12:00", "13:00-20:00"], sat=["22:00-06:00"]),
+        "far": calendar("far", "America/St_Johns", mon_sun=["00:00-24:00"]),
+        "never": calendar("never", "UTC", mon=[]),
+    }
+    pbxs = {MAIN: pbx}
+    return FallbackHours(Bus(), FixedClock(), lambda: site, calendars=lambda: calendars, pbxs=pbxs), pbx, calendars  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def site(tmp_path: object) -> Site:
+    return Site(
+        directory=tmp_path,  # type: ignore[arg-type]
+        numbers={"*": NumberConfig(flow="front_desk", calendar="shop"), "400": NumberConfig(flow="front_desk")},
+        queues={"repair": QueueConfig(calendar="far"), "operators": QueueConfig()},
+    )
+
+
+async def test_every_minute_of_four_weeks_is_as_the_calendar_says(
+    made: tuple[FallbackHours, Astdb, dict[str, Calendar]],
+) -> None:
+    hours, pbx, calendars = made
+    await hours.write()
+    begin = NOW.replace(hour=0, minute=0)
+    for name, known in calendars.items():
+        for minute in range(0, 28 * 24 * 60, 5):
+            at = begin + timedelta(minutes=minute)
+            assert told(pbx, name, at) == (known.at(at).state == "open"), (name, at)
+    assert {key: value for key, value in pbx.kept.items() if key.startswith("cti_calendar")} == {
+        "cti_calendar/number-*": "shop",
+        "cti_calendar/number-400": "",
+        "cti_calendar/queue-repair": "far",
+        "cti_calendar/queue-operators": "",
+    }
+
+
+async def test_what_a_pbx_did_not_take_it_gets_at_its_next_connect_and_nothing_twice(
+    made: tuple[FallbackHours, Astdb, dict[str, Calendar]],
+) -> None:
+    hours, pbx, _ = made
+    pbx.breaks_after = 10
+    await hours.write()
+    assert len(pbx.kept) == 10
+    pbx.breaks_after = -1
+    await hours.write()
+    whole = dict(pbx.kept)
+    assert pbx.writes == len(whole) == 3 * 28 + 4
+    await hours.write()
+    assert pbx.writes == len(whole)
+
+
+async def test_a_pbx_that_comes_back_empty_is_told_all_of_it(
+    made: tuple[FallbackHours, Astdb, dict[str, Calendar]],
+) -> None:
+    hours, pbx, _ = made
+    await hours.write()
+    pbx.kept.clear()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(hours.run())
+        await asyncio.sleep(0)
+        hours._bus.publish(PbxUp(pbx=MAIN, at=NOW, version="22", epoch=NOW))
+        hours._bus.close()
+    assert len(pbx.kept) == 3 * 28 + 4
