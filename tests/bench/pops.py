@@ -54,8 +54,8 @@ async def _rings(running: Desk) -> dict[str, object]:
             await asyncio.sleep(max(0.0, began + number / CALLS_PER_S - time.monotonic()))
             agent = number % BROWSERS
             line = running.line(ani=f"138{number:08d}")
-            [contact] = await running.contacts.find_or_create(line.ani, "bench")
-            await running.records.open("repair", actor="bench", call_id=line.id, contact_id=contact.id)
+            [contact] = await running.features.contacts.find_or_create(line.ani, "bench")
+            await running.features.records.open("repair", actor="bench", call_id=line.id, contact_id=contact.id)
             line.start()
             at = time.perf_counter()
             line.ring(f"PJSIP/agent{agent}")
@@ -101,7 +101,7 @@ async def _saves(running: Desk) -> dict[str, object]:
     """Notes saved over HTTP, one after another."""
     async with Browser(running.url) as browser:
         await browser.log_in("agent0")
-        record = (await running.records.open("enquiry", actor="bench")).record
+        record = (await running.features.records.open("enquiry", actor="bench")).record
         taken_ms, was = [], ""
         for number in range(200):
             now = f"{was[-200:]} {number}"
@@ -128,8 +128,8 @@ async def _painted(running: Desk) -> dict[str, object] | str:
         taken_ms: list[float] = []
         for number in range(PAINTED):
             line = running.line(ani=f"139{number:08d}")
-            [contact] = await running.contacts.find_or_create(line.ani, "bench")
-            await running.records.open("repair", actor="bench", call_id=line.id, contact_id=contact.id)
+            [contact] = await running.features.contacts.find_or_create(line.ani, "bench")
+            await running.features.records.open("repair", actor="bench", call_id=line.id, contact_id=contact.id)
             line.start()
             async with page.expect_response("**/painted") as told:
                 at = time.perf_counter()

@@ -92,8 +92,8 @@ async def take(running: Desk, browser: Browser, folder: Path) -> None:
 
     line = running.line()
     line.start()
-    [contact] = await running.contacts.find_or_create(line.ani, "张伟")
-    contact = await running.contacts.rename(
+    [contact] = await running.features.contacts.find_or_create(line.ani, "张伟")
+    contact = await running.features.contacts.rename(
         contact.id, contact.revision, name="张伟", organisation="东方物业", note="机房在地下一层，到访前先打电话"
     )
     async with running.database.unit_of_work() as uow:
@@ -124,9 +124,9 @@ async def take(running: Desk, browser: Browser, folder: Path) -> None:
                     data={"kind": "menu"},
                 )
             )
-    await running.records.open("enquiry", actor="user:agent1", contact_id=contact.id, subject="询问延保价格")
+    await running.features.records.open("enquiry", actor="user:agent1", contact_id=contact.id, subject="询问延保价格")
     record = (
-        await running.records.open(
+        await running.features.records.open(
             "repair", actor=f"call:{line.id}", call_id=line.id, contact_id=contact.id, caller_number=line.ani
         )
     ).record
@@ -152,8 +152,8 @@ async def take(running: Desk, browser: Browser, folder: Path) -> None:
     await shoot(phone, "tasks-phone")
 
     for name in ("agent2", "agent3"):
-        await running.agents.log_in(name)  # type: ignore[arg-type]
-    await running.agents.pause("agent3", "lunch")  # type: ignore[arg-type]
+        await running.features.agents.log_in(name)  # type: ignore[arg-type]
+    await running.features.agents.pause("agent3", "lunch")  # type: ignore[arg-type]
     for number in range(2):
         key = Uniqueid(f"1763700{number}.9")
         running.bus.publish(

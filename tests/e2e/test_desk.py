@@ -30,8 +30,8 @@ async def _call(running: Desk, *, known: bool = True) -> tuple[PhoneLine, Record
     """A call that came through the menu: contact and record are there before any phone rings."""
     line = running.line()
     line.start()
-    [contact] = await running.contacts.find_or_create(line.ani, "张伟" if known else "")
-    opened = await running.records.open(
+    [contact] = await running.features.contacts.find_or_create(line.ani, "张伟" if known else "")
+    opened = await running.features.records.open(
         "repair", actor=f"call:{line.id}", call_id=line.id, contact_id=contact.id, caller_number=line.ani
     )
     return line, opened.record
@@ -39,7 +39,7 @@ async def _call(running: Desk, *, known: bool = True) -> tuple[PhoneLine, Record
 
 async def _state(running: Desk, state: str) -> None:
     async def look() -> str:
-        return next(it.state for agent, it in running.agents.everybody() if agent.id == "agent1")
+        return next(it.state for agent, it in running.features.agents.everybody() if agent.id == "agent1")
 
     await eventually(look, lambda seen: seen == state)
 
@@ -66,7 +66,7 @@ async def test_from_log_in_to_the_next_call_with_the_keyboard_alone(running: Des
     await expect(page).to_have_title("☎ 张伟")
 
     async def painted() -> datetime | None:
-        return next((pop.painted_at for pop in await running.pops.of_call(line.id)), None)
+        return next((pop.painted_at for pop in await running.features.pops.of_call(line.id)), None)
 
     painted_at = await eventually(painted)
     answered_at = datetime.now(UTC)
@@ -194,7 +194,7 @@ async def test_two_people_in_one_field_are_told_and_choose(
         socket.topics.clear()
     for followed in running.hub._followed.values():
         followed.clients.clear()
-    await running.records.write(record.id, {"notes": Change("", "theirs")}, {}, actor="user:agent2")
+    await running.features.records.write(record.id, {"notes": Change("", "theirs")}, {}, actor="user:agent2")
     await page.locator("#notes").fill("mine")
     await expect(page.locator("cti-record .save")).to_contain_text("刚被别人修改过")
     await page.get_by_role("button", name=button).click()
@@ -211,7 +211,7 @@ async def test_what_another_one_writes_elsewhere_appears_without_touching_what_i
     line, record = await _call(running)
     line.ring(PHONE)
     await page.locator("#notes").fill("mine")
-    await running.records.write(record.id, {}, {"fault": Change("", "theirs")}, actor="user:agent2")
+    await running.features.records.write(record.id, {}, {"fault": Change("", "theirs")}, actor="user:agent2")
     await expect(page.get_by_label("故障现象")).to_have_value("theirs")
     await expect(page.locator("#notes")).to_have_value("mine")
 
@@ -230,10 +230,10 @@ async def test_a_lost_connection_is_said_and_comes_back_with_what_was_missed(
     await page.unroute("**/api/v1/tickets")
     await expect(page.locator("cti-pop")).to_contain_text("张伟")
     await expect(page.get_by_text("与服务器的连接中断")).to_have_count(0)
-    assert [pop.reason for pop in await running.pops.of_call(line.id)] == ["no_browser"]
+    assert [pop.reason for pop in await running.features.pops.of_call(line.id)] == ["no_browser"]
 
     async def painted() -> bool:
-        return all(pop.painted_at for pop in await running.pops.of_call(line.id))
+        return all(pop.painted_at for pop in await running.features.pops.of_call(line.id))
 
     await eventually(painted)
 
@@ -253,7 +253,7 @@ async def test_several_contacts_are_a_choice_and_an_unknown_one_gets_a_name(runn
         await uow.contacts.add(replace(known, id=type(known.id)(new_ulid(datetime.now(UTC))), name="钱多"))
     second = running.line()
     second.start()
-    opened = await running.records.open("enquiry", actor="call", call_id=second.id, caller_number=second.ani)
+    opened = await running.features.records.open("enquiry", actor="call", call_id=second.id, caller_number=second.ani)
     second.ring(PHONE)
     await page.get_by_role("button", name="是 钱多").click()
     await expect(page.locator("cti-pop h2")).to_have_text("钱多")
@@ -265,7 +265,7 @@ async def test_several_contacts_are_a_choice_and_an_unknown_one_gets_a_name(runn
 
 async def test_somebody_is_looked_up_and_gets_a_record_without_a_call(running: Desk, open_page: OpenPage) -> None:
     page = await open_page("agent1")
-    [contact] = await running.contacts.find_or_create("13800000001", "张伟")
+    [contact] = await running.features.contacts.find_or_create("13800000001", "张伟")
     await page.get_by_role("searchbox", name="查找联系人").fill("没有这个人")
     await expect(page.get_by_text("没有这个姓名或号码的联系人")).to_be_visible()
     await page.get_by_role("searchbox", name="查找联系人").fill("0000001")
@@ -374,7 +374,7 @@ async def test_a_technician_accepts_and_reports_on_a_phone(running: Desk, open_p
     page = await open_page("tech1", viewport={"width": 360, "height": 740}, has_touch=True)
     await expect(page.get_by_text("暂无任务")).to_be_visible()
     _, record = await _call(running)
-    await running.records.write(record.id, {}, {"fault": Change("", "不制冷")}, actor="user:agent1")
+    await running.features.records.write(record.id, {}, {"fault": Change("", "不制冷")}, actor="user:agent1")
     order = await _order(running, record)
     running.hub.publish("inbox", str(order.assignee), "changed", {})
     card = page.locator("article")
@@ -416,7 +416,7 @@ async def test_why_and_when_a_call_popped_can_be_looked_up(running: Desk, open_p
     await desk_page.locator("cti-pop").wait_for()
 
     async def painted() -> bool:
-        return any(pop.painted_at for pop in await running.pops.of_call(shown.id))
+        return any(pop.painted_at for pop in await running.features.pops.of_call(shown.id))
 
     await eventually(painted)
     page = await open_page("boss")
