@@ -12,6 +12,7 @@ from ctiserver.features.agents import push as agents_push
 from ctiserver.features.agents.http import AgentsHttp
 from ctiserver.features.agents.service import Agents
 from ctiserver.features.audit.http import routes as audit_routes
+from ctiserver.features.calls.catching_up import CatchingUp
 from ctiserver.features.calls.http import CallsHttp
 from ctiserver.features.calls.service import CallLogService
 from ctiserver.features.contacts.http import ContactsHttp
@@ -38,13 +39,15 @@ from ctiserver.features.users.http import may_reach as users_may_reach
 from ctiserver.features.users.http import routes as user_routes
 from ctiserver.features.users.passwords import Passwords
 from ctiserver.features.users.service import Users
-from ctiserver.model.ids import CallId, PbxName
+from ctiserver.model.call_entry import CallEntry
+from ctiserver.model.ids import AgentId, CallId, PbxName
 from ctiserver.model.record import Record
 from ctiserver.model.work_order import WorkOrder
 from ctiserver.pbx.port import Pbx
 from ctiserver.settings import PbxSettings, Settings
 from ctiserver.site import Site
 from ctiserver.store.database import Database
+from ctiserver.store.unit_of_work import UnitOfWork
 from ctiserver.web.access import Rule
 from ctiserver.web.hub import Hub, Topic
 from ctiserver.web.routes import Route
@@ -149,12 +152,37 @@ def build(ground: Ground) -> Features:
         changed=lambda agent_id, shown: pop_push.publish(hub, agent_id, shown),
     )
     pops_http = ScreenPopHttp(database, pops)
+
+    async def open_message_record(uow: UnitOfWork, call: CallEntry, *, owner: AgentId | None) -> Record:
+        people = await contacts.find_or_create_within(uow, call.ani)
+        opened = await records.open_within(
+            uow,
+            site.message_type,
+            actor=f"call:{call.id}",
+            call_id=call.id,
+            contact_id=people[0].id if len(people) == 1 else None,
+            caller_number=call.ani,
+            owner=owner,
+        )
+        return opened.record
+
+    catching_up = CatchingUp(
+        database,
+        clock,
+        pbxs=ground.pbxs,
+        queue_logs={PbxName(name): pbx.queue_log for name, pbx in settings.pbxs.items() if pbx.queue_log is not None},
+        going_on=ground.going_on,
+        open_record=open_message_record,
+        changed=records.tell,
+        agents_on=ground.main,
+    )
     calls = CallLogService(
         database,
         bus,
         clock,
         going_on=ground.going_on,
         agents_on=ground.main,
+        missed=catching_up.wake,
     )
     calls_http = CallsHttp(database, calls)
     recordings = Recordings(
@@ -226,6 +254,7 @@ def build(ground: Ground) -> Features:
             routes=calls_http.routes(),
             rules={"call_id": calls_http.may_reach},
             services={"call-log": calls.run},
+            clockwork={"catching-up": catching_up.run},
         ),
         Part(
             routes=telephony_http.routes(),

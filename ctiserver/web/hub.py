@@ -145,6 +145,7 @@ class Hub:
         self._followed: dict[str, _Followed] = {}
         self._clients: set[_Client] = set()
         self._tickets: dict[str, _Ticket] = {}
+        self.logged_out: list[Callable[[UserId], None]] = []  #: who else must know that an account's log-ins are over
 
     def add(self, topics: Iterable[Topic]) -> None:
         """Offer more topics. Raises ValueError if one is named like another."""
@@ -201,6 +202,8 @@ class Hub:
             if client.person.user_id == user_id:
                 client.close(CLOSE_LOGGED_OUT)
         self._tickets = {key: ticket for key, ticket in self._tickets.items() if ticket.person.user_id != user_id}
+        for tell in self.logged_out:
+            tell(user_id)
 
     def close(self) -> None:
         """The server stops: tell every browser to come back later."""

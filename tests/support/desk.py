@@ -36,6 +36,7 @@ from ctiserver.model.events import (
 )
 from ctiserver.model.ids import CallId, Interface, Linkedid, PbxName, QueueName, Uniqueid, call_id
 from ctiserver.model.person import Role
+from ctiserver.model.tracking.standing import Standing
 from ctiserver.pbx.port import Pbx
 from ctiserver.resources import shipped
 from ctiserver.settings import AgiSettings, Settings, WebSettings
@@ -62,6 +63,13 @@ class ObedientPbx:
     seats: dict[tuple[QueueName, Interface], MemberChanged] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
     broken: Exception | None = None
+    stands: dict[Interface, list[Standing]] = field(default_factory=dict)
+
+    def standings(self, interface: Interface) -> list[Standing]:
+        return self.stands.get(interface, [])
+
+    async def read_tree(self, family: str) -> dict[str, str]:
+        return {}
 
     async def queue_add(
         self, queue: QueueName, interface: Interface, *, name: str, penalty: int, paused: bool = False, reason: str = ""

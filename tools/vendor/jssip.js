@@ -1,4 +1,4 @@
-// JsSIP as one ES module. Its debug output is configured by localStorage, so nothing of it is exported here.
+// JsSIP as one ES module: the user agent is all that the console uses of it.
 import JsSIP from "jssip";
 
-export const { UA, WebSocketInterface, C: constants } = JsSIP;
+export const { UA } = JsSIP;

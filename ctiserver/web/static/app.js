@@ -9,6 +9,7 @@ import "./pages/desk.js";
 import "./pages/login.js";
 import "./pages/tasks.js";
 import "./pages/team.js";
+import "./parts/phone.js";
 
 const DESK_ROLES = ["agent", "supervisor", "admin"];
 const PAGES = {
@@ -247,6 +248,7 @@ class App extends Worded(LitElement) {
       <div role="status">
         ${this._me && this._link === "waiting" ? html`<p class="offline">${t("app.offline")}</p>` : nothing}
       </div>
+      ${this._me?.agent_id ? html`<cti-phone .me=${this._me} .socket=${this.socket}></cti-phone>` : nothing}
       <main id="main" tabindex="-1">${this._me ? this.#content() : html`<cti-login @entered=${(e) => this.#enter(e.detail)}></cti-login>`}</main>
     `;
   }

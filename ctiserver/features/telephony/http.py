@@ -1,0 +1,126 @@
+"""``/api/v1/phone``: the agent's own phone, whether it stands on the desk or is this very browser."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Literal
+
+from aiohttp import web
+from pydantic import Field
+
+from ctiserver.features.telephony.answers import BookAnswer, LineAnswer, PhoneAnswer, RegisteredAnswer
+from ctiserver.features.telephony.lines import Lines
+from ctiserver.features.telephony.service import Target, Telephony
+from ctiserver.model.ids import AgentId
+from ctiserver.model.person import Agent
+from ctiserver.site import Site
+from ctiserver.web.access import DESK, agent_of, person_of
+from ctiserver.web.routes import Body, Route, json_answer, nothing, read_body
+from ctiserver.web.server import SESSION
+
+
+class TargetBody(Body):
+    """Whom a call goes to."""
+
+    kind: Literal["agent", "queue", "number"]
+    key: Annotated[str, Field(min_length=1, max_length=80)]
+
+
+class TelephonyHttp:
+    """Routes over the asking agent's phone; nobody reaches another one's."""
+
+    def __init__(
+        self,
+        telephony: Telephony,
+        lines: Lines,
+        site: Site,
+        *,
+        ice_servers: tuple[str, ...],
+        colleagues: Callable[[], list[tuple[Agent, str]]],
+    ) -> None:
+        """``colleagues``: every agent, and their presence in a word."""
+        self._telephony = telephony
+        self._lines = lines
+        self._site = site
+        self._ice_servers = ice_servers
+        self._colleagues = colleagues
+
+    def routes(self) -> list[Route]:
+        base = "/api/v1/phone"
+
+        def act(name: str, handler: Callable[[web.Request], Awaitable[web.Response]], body: type[Body] | None) -> Route:
+            return Route(method="POST", path=f"{base}/{name}", handler=handler, roles=DESK, body=body)
+
+        return [
+            Route(method="GET", path="/phone/ws", handler=self._lines.serve, roles=DESK),
+            Route(method="GET", path=base, handler=self._phone, roles=DESK, answer=PhoneAnswer),
+            Route(method="GET", path=f"{base}/book", handler=self._book, roles=DESK, answer=BookAnswer),
+            Route(method="POST", path=f"{base}/line", handler=self._line, roles=DESK, answer=LineAnswer, status=(201,)),
+            Route(
+                method="POST", path=f"{base}/registered", handler=self._registered, roles=DESK, answer=RegisteredAnswer
+            ),
+            act("hangup", self._plain(self._telephony.hang_up), None),
+            act("transfer", self._aimed(self._telephony.transfer), TargetBody),
+            act("consult", self._aimed(self._telephony.consult), TargetBody),
+            act("consult/complete", self._plain(self._telephony.complete), None),
+            act("consult/cancel", self._plain(self._telephony.cancel), None),
+            act("consult/join", self._plain(self._telephony.join), None),
+        ]
+
+    def _plain(self, do: Callable[[AgentId], Awaitable[None]]) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handler(request: web.Request) -> web.Response:
+            await do(agent_of(request))
+            return nothing()
+
+        return handler
+
+    def _aimed(
+        self, do: Callable[[AgentId, Target], Awaitable[None]]
+    ) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handler(request: web.Request) -> web.Response:
+            body = await read_body(request, TargetBody)
+            await do(agent_of(request), Target(body.kind, body.key))
+            return nothing()
+
+        return handler
+
+    async def _phone(self, request: web.Request) -> web.Response:
+        agent_id = agent_of(request)
+        user = self._lines.phone_of(agent_id)
+        return json_answer(
+            {
+                "kind": "desk" if user is None else "browser",
+                "user": user or "",
+                "extension": self._telephony.agent(agent_id).extension,
+                "outbound": self._telephony.outbound,
+            }
+        )
+
+    async def _book(self, request: web.Request) -> web.Response:
+        asking = agent_of(request)
+        return json_answer(
+            {
+                "agents": [
+                    {"agent_id": agent.id, "name": agent.name, "extension": agent.extension, "state": state}
+                    for agent, state in self._colleagues()
+                    if agent.id != asking
+                ],
+                "queues": [{"name": name, "title": dict(queue.title)} for name, queue in self._site.queues.items()],
+            }
+        )
+
+    async def _line(self, request: web.Request) -> web.Response:
+        line = self._lines.give(person_of(request).user_id, agent_of(request), request[SESSION].expires_at)
+        return json_answer(
+            {
+                "line": line.ticket,
+                "user": line.account.user,
+                "secret": line.account.session_secret,
+                "ice_servers": list(self._ice_servers),
+            },
+            status=201,
+        )
+
+    async def _registered(self, request: web.Request) -> web.Response:
+        agent_of(request)
+        return json_answer({"resume": None})

@@ -1,0 +1,182 @@
+"""Lines of phones in browsers: who may have one, and the SIP that passes over each."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+from aiohttp import ClientWebSocketResponse, WSMsgType, web
+
+from ctiserver import net
+from ctiserver.clock import Clock
+from ctiserver.errors import UserFault
+from ctiserver.features.telephony.sip import Account, NotYours, to_pbx
+from ctiserver.model.ids import AgentId, Interface, UserId
+from ctiserver.settings import BrowserPhoneSettings
+from ctiserver.web.access import agent_of
+from ctiserver.web.problems import Away, NotFound
+
+log = structlog.get_logger(__name__)
+
+PROTOCOL = "sip"  # RFC 7118
+#: A line that no browser opens within this is forgotten.
+_OPENED_WITHIN_S = 30.0
+_MESSAGE_MAX_BYTES = 64 * 1024
+_HEARTBEAT_S = 10.0
+_CLOSE_POLICY = 1008
+_CLOSE_RESTART = 1012
+_CLOSE_AWAY = 1013
+_CLOSE_LOGGED_OUT = 4401
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Line:
+    """What a browser needs to be a phone. It opens one WebSocket, once, soon; that ends with the log-in session."""
+
+    ticket: str
+    user_id: UserId
+    agent_id: AgentId
+    account: Account
+    ends_at: datetime
+    good_until: float  #: monotonic seconds
+    over: asyncio.Event = field(default_factory=asyncio.Event)  #: the account was logged out
+
+
+class Lines:
+    """Every browser's line to the PBX."""
+
+    def __init__(
+        self, settings: BrowserPhoneSettings, clock: Clock, *, interface_of: Callable[[AgentId], Interface | None]
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._interface_of = interface_of
+        self._given: dict[str, Line] = {}  #: by their ticket, until they are opened
+        self._open: dict[web.WebSocketResponse, Line] = {}
+        self._closing = False
+        self.lost: Callable[[AgentId], None] = lambda _: None
+        """Told when an agent's last line is gone without the server having ended it; must not wait."""
+
+    def phone_of(self, agent_id: AgentId) -> str | None:
+        """The name of the agent's phone, if it is one for browsers."""
+        technology, _, name = (self._interface_of(agent_id) or "").partition("/")
+        known = bool(self._settings.url) and technology == "PJSIP" and name in self._settings.secrets
+        return name if known else None
+
+    def connected(self, agent_id: AgentId) -> bool:
+        """Whether a browser of this agent has a line open."""
+        return any(line.agent_id == agent_id for line in self._open.values())
+
+    def give(self, user_id: UserId, agent_id: AgentId, ends_at: datetime) -> Line:
+        """A new line, good until ``ends_at``. Raises UserFault if the agent's phone is none for browsers."""
+        name = self.phone_of(agent_id)
+        if name is None:
+            raise UserFault(
+                f"the phone of {agent_id} is none for browsers",
+                where="setting browser_phones",
+                fix="Name the PBX's WebSocket there, and the phone's password in its secrets_file",
+            )
+        now = self._clock.monotonic()
+        self._given = {ticket: line for ticket, line in self._given.items() if line.good_until > now}
+        line = Line(
+            ticket=secrets.token_urlsafe(32),
+            user_id=user_id,
+            agent_id=agent_id,
+            account=Account(name, secrets.token_urlsafe(24), self._settings.secrets[name].get_secret_value()),
+            ends_at=ends_at,
+            good_until=now + _OPENED_WITHIN_S,
+        )
+        self._given[line.ticket] = line
+        return line
+
+    def log_out(self, user_id: UserId) -> None:
+        """End every line of an account."""
+        self._given = {ticket: line for ticket, line in self._given.items() if line.user_id != user_id}
+        for line in self._open.values():
+            if line.user_id == user_id:
+                line.over.set()
+
+    async def run(self) -> None:
+        """Until the server stops: then every line is closed with the word that it will be back."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._closing = True
+            for socket in list(self._open):
+                await socket.close(code=_CLOSE_RESTART, message=b"restart")
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """One browser's SIP, from its WebSocket to the PBX's and back. The server has checked Origin and session."""
+        agent_id = agent_of(request)
+        line = self._given.pop(request.query.get("line", ""), None)
+        if line is None or line.agent_id != agent_id or line.good_until < self._clock.monotonic():
+            raise NotFound("there is no such line, or not any more; ask for another")
+        socket = web.WebSocketResponse(
+            protocols=(PROTOCOL,),
+            heartbeat=_HEARTBEAT_S,
+            max_msg_size=_MESSAGE_MAX_BYTES,
+            compress=False,
+            timeout=1.0,
+        )
+        try:
+            async with net.websocket(
+                self._settings.url, PROTOCOL, timeout_s=self._settings.connect_timeout_s
+            ) as upstream:
+                await socket.prepare(request)
+                self._open[socket] = line
+                try:
+                    await self._pass_on(socket, upstream, line)
+                finally:
+                    del self._open[socket]
+                    if not self._closing and not self.connected(agent_id):
+                        self.lost(agent_id)
+        except net.RequestFailed as error:
+            log.warning("phone_line_refused", agent=agent_id, reason=str(error))
+            if not socket.prepared:
+                raise Away("the PBX's WebSocket does not answer just now") from None
+        return socket
+
+    async def _pass_on(self, socket: web.WebSocketResponse, upstream: ClientWebSocketResponse, line: Line) -> None:
+        async with asyncio.TaskGroup() as group:
+            beside = [
+                group.create_task(self._from_pbx(socket, upstream)),
+                group.create_task(self._until_over(socket, line)),
+            ]
+            try:
+                await self._from_browser(socket, upstream, line)
+            except NotYours as error:
+                log.warning("phone_line_misused", agent=line.agent_id, reason=str(error))
+                await socket.close(code=_CLOSE_POLICY)
+            except ConnectionError:
+                pass  # the PBX's side broke under a write; the task beside tells the browser
+            for task in beside:
+                task.cancel()
+
+    async def _until_over(self, socket: web.WebSocketResponse, line: Line) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout((line.ends_at - self._clock.now()).total_seconds()):
+                await line.over.wait()
+        await socket.close(code=_CLOSE_LOGGED_OUT)
+
+    async def _from_browser(self, socket: web.WebSocketResponse, upstream: ClientWebSocketResponse, line: Line) -> None:
+        async for message in socket:
+            if message.type is WSMsgType.TEXT:
+                await upstream.send_str(to_pbx(message.data, line.account))
+            elif message.type is WSMsgType.BINARY:
+                await upstream.send_str(to_pbx(message.data.decode("utf-8", "replace"), line.account))
+
+    async def _from_pbx(self, socket: web.WebSocketResponse, upstream: ClientWebSocketResponse) -> None:
+        try:
+            async for message in upstream:
+                if message.type is WSMsgType.TEXT:
+                    await socket.send_str(message.data)
+                elif message.type is WSMsgType.BINARY:
+                    await socket.send_bytes(message.data)
+            await socket.close(code=_CLOSE_AWAY)
+        except ConnectionError:
+            pass  # the browser is gone; its own task notices too

@@ -1,0 +1,121 @@
+"""The phone in the browser, on a real Asterisk, with sound both ways."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from ctiserver.privatepbx.lifecycle import PrivatePbx
+from ctiserver.privatepbx.phone import SipPhone
+from ctiserver.privatepbx.tree import Programs
+from tests.e2e.conftest import CHROMIUM_FLAGS, WIDE
+from tests.support.asterisk import pbx, programs, session_pbx
+from tests.support.desk import PASSWORD
+from tests.support.eventually import eventually
+from tests.support.telephony import Exchange, exchange
+
+__all__ = ["pbx", "programs", "session_pbx"]
+pytestmark = [pytest.mark.browser, pytest.mark.pbx]
+
+MEDIA_FLAGS = [
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    "--autoplay-policy=no-user-gesture-required",
+    "--allow-loopback-in-peer-connection",
+]
+WITHIN_MS = 20_000
+CALLER = "13800000001"
+OpenDesk = Callable[..., Awaitable[Page]]
+
+
+@pytest.fixture
+async def centre(pbx: PrivatePbx, tmp_path: Path) -> AsyncIterator[Exchange]:
+    """A server whose agents ``wang`` and ``lee`` have their phones in the browser."""
+    async with exchange(pbx, tmp_path) as it:
+        await it.add_agent("wang", phone="web1", extension="111", name="王芳", language="zh-CN")
+        await it.add_agent("lee", phone="web2", extension="112", name="Ann Lee", language="en")
+        yield it
+
+
+@pytest.fixture
+async def chromium() -> AsyncIterator[Browser]:
+    """A browser with a microphone that beeps."""
+    names = ("chromium", "chromium-headless-shell", "google-chrome")
+    path = next(found for name in names if (found := shutil.which(name)))
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=[*CHROMIUM_FLAGS, *MEDIA_FLAGS])
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@pytest.fixture
+async def open_desk(centre: Exchange, chromium: Browser) -> AsyncIterator[OpenDesk]:
+    """Opens an agent's desk whose phone is ready; complaints of any page fail the test."""
+    complaints: list[str] = []
+
+    async def open_(login: str, *, join: bool = True, **options: Any) -> Page:
+        context = await chromium.new_context(
+            **{"locale": "zh-CN", "viewport": WIDE, "permissions": ["microphone"], **options}
+        )
+        context.set_default_timeout(WITHIN_MS)
+        page = await context.new_page()
+        page.on("pageerror", lambda error: complaints.append(f"{login}: {error}"))
+        page.on("console", lambda said: complaints.append(f"{login}: {said.text}") if said.type == "error" else None)
+        await page.goto(centre.url)
+        await page.locator("input[name=login]").fill(login)
+        await page.locator("input[name=password]").fill(PASSWORD)
+        await page.keyboard.press("Enter")
+        await expect(page.locator("cti-phone .chip.good")).to_be_visible(timeout=WITHIN_MS)
+        if join:
+            await page.locator("cti-status button.primary").click()
+            await expect(page.locator("cti-status .chip.good")).to_be_visible(timeout=WITHIN_MS)
+        return page
+
+    yield open_
+    assert complaints == []
+
+
+async def _hears_and_is_heard(page: Page, caller: SipPhone) -> None:
+    """Sound flows both ways: what the browser counts grows, and so does what the caller's phone has heard."""
+
+    async def stats() -> dict[str, float]:
+        return dict(
+            await page.evaluate("document.querySelector('cti-app').renderRoot.querySelector('cti-phone').phone.stats()")
+        )
+
+    before, heard_s = await stats(), caller.heard_s()
+
+    async def grown() -> bool:
+        now = await stats()
+        return (
+            now["sent"] > before["sent"] + 20
+            and now["received"] > before["received"] + 20
+            and now["energy"] > before["energy"]
+            and caller.heard_s() > heard_s
+        )
+
+    await eventually(grown, within_s=15)
+
+
+async def test_a_caller_is_popped_then_answered_in_the_browser_with_sound_both_ways(
+    centre: Exchange, open_desk: OpenDesk, programs: Programs
+) -> None:
+    page = await open_desk("wang")
+    async with SipPhone.caller(programs, centre.pbx, CALLER) as caller:
+        await caller.dial("7101")
+        await expect(page.locator("cti-pop")).to_contain_text("话机正在振铃", timeout=WITHIN_MS)
+        await expect(page.locator("cti-phone")).to_contain_text("正在振铃")
+        await page.keyboard.press("Alt+A")
+        await expect(page.locator("cti-phone")).to_contain_text("通话中", timeout=WITHIN_MS)
+        await expect(page.locator("cti-pop")).to_contain_text("正在通话")
+        await _hears_and_is_heard(page, caller)
+        await page.keyboard.press("Alt+H")
+        await caller.ended()
+        await expect(page.locator("cti-phone")).to_contain_text("电话就绪")
