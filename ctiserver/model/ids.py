@@ -6,7 +6,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NewType
 
 PbxName = NewType("PbxName", str)  #: the name an admin gave a PBX in ctiserver.yaml
@@ -48,6 +48,12 @@ def new_ulid(now: datetime, random_bits: Callable[[int], int] = secrets.randbits
     entropy = last_entropy + 1 if milliseconds == last_milliseconds else random_bits(80) & ((1 << 79) - 1)
     _last_ulid = (milliseconds, entropy)
     return _ulid(milliseconds, entropy)
+
+
+def began_at(uniqueid: Uniqueid) -> datetime | None:
+    """The second in which a channel began, which Asterisk writes into its uniqueid; None where it is not there."""
+    seconds = _UNIQUEID_SECONDS.search(uniqueid)
+    return datetime.fromtimestamp(int(seconds[1]), UTC) if seconds else None
 
 
 def call_id(pbx: PbxName, uniqueid: Uniqueid) -> CallId:

@@ -10,6 +10,7 @@ import structlog
 
 from ctiserver.bus import Bus, Lagged
 from ctiserver.clock import Clock
+from ctiserver.features.calls.reasons import END_NOT_SEEN, reason_for_none, stated
 from ctiserver.model.call_detail import detail
 from ctiserver.model.call_entry import CallEntry, PathStep
 from ctiserver.model.events import (
@@ -31,8 +32,6 @@ log = structlog.get_logger(__name__)
 
 #: Events a slow disk may lag behind: at 98 messages and a dozen events a call this is hours of an ordinary day.
 _WAITING_EVENTS = 100_000
-#: The reason of a call that was there before we looked away, and not after.
-END_NOT_SEEN = "end_not_seen"
 
 
 class CallLogService:
@@ -46,14 +45,17 @@ class CallLogService:
         *,
         going_on: Callable[[PbxName], Collection[CallId]],
         agents_on: PbxName | None = None,
+        missed: Callable[[PbxName, datetime], None] = lambda pbx, since: None,
     ) -> None:
         """``going_on`` gives the calls that a PBX, whose link is up, has now. ``agents_on`` is the PBX whose phones are
-        the agents'; None: there is but one."""
+        the agents'; None: there is but one. ``missed`` is told since when something of a PBX's calls may have been
+        missed, once what is known is written."""
         self._database = database
         self._bus = bus
         self._clock = clock
         self._going_on = going_on
         self._agents_on = agents_on
+        self._missed = missed
 
     async def run(self) -> None:
         """Keep the log from the bus' events, until the bus closes."""
@@ -62,7 +64,7 @@ class CallLogService:
                 try:
                     async for event in events:
                         if isinstance(event, PbxUp):
-                            await self.settle(event.pbx)
+                            await self.settle(event.pbx, epoch=event.epoch)
                         elif isinstance(event, CallEvent):
                             await self.record(event)
                     return
@@ -70,26 +72,37 @@ class CallLogService:
                     # What was missed is found again by the snapshot that follows each connect, and by reconcile.
                     log.error("call_log_lagged", missed=str(lagged))
 
-    async def settle(self, pbx: PbxName) -> None:
-        """Close the entries of calls that ended while nobody looked: before a restart of ours, or of the link."""
+    async def settle(self, pbx: PbxName, *, epoch: datetime | None = None) -> None:
+        """Close the entries of calls that ended while nobody looked: before a restart of ours, or of the link.
+
+        ``epoch`` is when the PBX, as it runs now, was started: what began before that ended with the one before.
+        """
         now = self._clock.now()
         async with self._database.unit_of_work() as uow:
             # read inside: a call that began a moment ago is in the snapshot that came before this event
             going_on = frozenset(self._going_on(pbx))
             unseen = [entry for entry in await uow.calls.incomplete() if entry.pbx == pbx and entry.id not in going_on]
             for entry in unseen:
-                linked = bool(await uow.records.of_call(entry.id))
+                restarted = epoch is not None and entry.started_at < epoch
+                reason: str | None = "pbx_restarted" if restarted else END_NOT_SEEN
+                if await uow.records.of_call(entry.id):
+                    reason = None
                 await uow.calls.save(
                     replace(
                         entry,
-                        ended_at=now,
+                        ended_at=max(epoch, entry.started_at) if restarted and epoch is not None else now,
                         complete=True,
-                        no_record_reason=entry.no_record_reason or (None if linked else END_NOT_SEEN),
-                        detail={**entry.detail, "reconstructed": True, "ended": "lost"},
+                        no_record_reason=entry.no_record_reason or reason,
+                        detail={
+                            **entry.detail,
+                            "reconstructed": True,
+                            "ended": "pbx_restarted" if restarted else "lost",
+                        },
                     )
                 )
         if unseen:
             log.warning("calls_ended_unseen", pbx=pbx, calls=len(unseen))
+        self._missed(pbx, min((entry.started_at for entry in unseen), default=now))
 
     async def record(self, event: CallEvent) -> None:
         """Bring the entry of one call up to date."""
@@ -206,11 +219,13 @@ class CallLogService:
                     else None,
                     talk_ms=_talk_ms(summary),
                     contact_id=known.contact_id if known else None,
-                    no_record_reason=_stated(known) or (None if linked else reason_for_none(summary, event.reason)),
+                    no_record_reason=stated(known) or (None if linked else reason_for_none(summary, event.reason)),
                     complete=True,
                     detail=detail(summary, event.reason),
                 )
             )
+        if summary.reconstructed or summary.outcome == "voicemail":
+            self._missed(summary.pbx, summary.started_at or event.at)
 
     async def _last_agent(self, uow: UnitOfWork, pbx: PbxName, interfaces: tuple[Interface, ...]) -> AgentId | None:
         """On another PBX a phone of the same name is somebody else's."""
@@ -221,27 +236,6 @@ class CallLogService:
             if agent is not None:
                 return agent.id
         return None
-
-
-def _stated(known: CallEntry | None) -> str | None:
-    """The reason that stands there already; that the end was not seen is refuted by its being seen."""
-    return None if known is None or known.no_record_reason == END_NOT_SEEN else known.no_record_reason
-
-
-def reason_for_none(summary: CallSummary, ended: str) -> str | None:
-    """Why a call that opened no record is accounted for all the same; None: the agent has to say."""
-    if ended == "pbx_restarted":
-        return "pbx_restarted"
-    if summary.direction != "inbound":
-        return summary.direction
-    return {
-        "ivr": "hung_up_in_menu",
-        "abandoned": "left_unserved",
-        "timeout": "left_unserved",
-        "no_answer": "left_unserved",
-        "busy": "left_unserved",
-        "failed": "failed",
-    }.get(summary.outcome or "")
 
 
 def _length_ms(begin: datetime | None, end: datetime | None) -> int:

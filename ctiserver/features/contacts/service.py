@@ -10,6 +10,7 @@ from ctiserver.model import numbers
 from ctiserver.model.contact import Contact, Device, Site
 from ctiserver.model.ids import ContactId, new_ulid
 from ctiserver.store.database import Database
+from ctiserver.store.unit_of_work import UnitOfWork
 
 
 class Contacts:
@@ -41,19 +42,25 @@ class Contacts:
 
         Still empty for a withheld number: it makes no contact.
         """
+        if self.key(ani) is None:
+            return []
+        async with self._database.unit_of_work() as uow:
+            return await self.find_or_create_within(uow, ani, name)
+
+    async def find_or_create_within(self, uow: UnitOfWork, ani: str, name: str = "") -> list[Contact]:
+        """As :meth:`find_or_create`, but to commit with what else ``uow`` does."""
         number = self.key(ani)
         if number is None:
             return []
-        async with self._database.unit_of_work() as uow:
-            found = await uow.contacts.by_number(number)
-            if found:
-                return found
-            now = self._clock.now()
-            contact = Contact(
-                id=ContactId(new_ulid(now)), name=name.strip(), created_at=now, updated_at=now, numbers=(number,)
-            )
-            await uow.contacts.add(contact)
-            return [contact]
+        found = await uow.contacts.by_number(number)
+        if found:
+            return found
+        now = self._clock.now()
+        contact = Contact(
+            id=ContactId(new_ulid(now)), name=name.strip(), created_at=now, updated_at=now, numbers=(number,)
+        )
+        await uow.contacts.add(contact)
+        return [contact]
 
     async def show(self, contact_id: ContactId) -> tuple[Contact, list[Site], list[Device]]:
         """A contact with its sites and devices. Raises NotFound."""

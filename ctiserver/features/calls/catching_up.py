@@ -1,0 +1,198 @@
+"""What happened while nobody of us listened: told by the dialplan's journal and the PBX's queue_log.
+
+After each connect, when the call log has closed what ended unseen; again when a call ends of which a part was missed,
+or a message was left; and every now and then, for entries that came by other ways.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from ctiserver.clock import Clock
+from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UserFault
+from ctiserver.features.calls.fallback import OpenRecord, TakingOver
+from ctiserver.features.calls.reasons import reason_for_none, stated
+from ctiserver.model import call_detail, mending
+from ctiserver.model.ids import CallId, PbxName, Uniqueid, began_at, call_id
+from ctiserver.model.journal import FAMILY, read_entry
+from ctiserver.model.person import Agent
+from ctiserver.model.queue_log import LoggedVisit, visits
+from ctiserver.model.record import Record
+from ctiserver.pbx.log_files import read_queue_log
+from ctiserver.pbx.port import Pbx
+from ctiserver.store.database import Database
+from ctiserver.store.faults import StoreUnavailable
+
+log = structlog.get_logger(__name__)
+
+#: How far before the last watch we look: what was heard then, and not yet written when we were killed.
+_OVERLAP = timedelta(seconds=60)
+#: Asterisk writes a line of queue_log a moment after it told us that the call is over.
+_WRITTEN_AFTER_S = 1.0
+EVERY_S = 30.0
+
+
+class CatchingUp:
+    """Use cases around what was missed. Whatever it does twice, it does once: each call's entry says what is known."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        pbxs: Mapping[PbxName, Pbx],
+        queue_logs: Mapping[PbxName, Path],
+        going_on: Callable[[PbxName], Collection[CallId]],
+        open_record: OpenRecord,
+        changed: Callable[[Record], None],
+        agents_on: PbxName | None = None,
+        every_s: float = EVERY_S,
+        written_after_s: float = _WRITTEN_AFTER_S,
+    ) -> None:
+        """``queue_logs``: where they can be read. ``agents_on`` is the PBX whose phones are the agents'; None: there is
+        but one. ``changed`` is told of each record after its commit."""
+        self._database = database
+        self._clock = clock
+        self._pbxs = pbxs
+        self._queue_logs = queue_logs
+        self._going_on = going_on
+        self._taking_over = TakingOver(open_record, clock)
+        self._changed = changed
+        self._agents_on = agents_on
+        self._every_s = every_s
+        self._written_after_s = written_after_s
+        self._missed_since: dict[PbxName, datetime] = {}
+        self._woken = asyncio.Event()
+
+    def wake(self, pbx: PbxName, missed_since: datetime) -> None:
+        """Something of this PBX's calls was missed, from then on."""
+        self._missed_since[pbx] = min(missed_since, self._missed_since.get(pbx, missed_since))
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Catch up whenever woken, and look into the journals every now and then, until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(self._every_s):
+                    await self._woken.wait()
+            except TimeoutError:
+                pass
+            else:
+                await asyncio.sleep(self._written_after_s)
+            self._woken.clear()
+            for name, pbx in self._pbxs.items():
+                if pbx.up:
+                    await self._attempt(name, pbx)
+
+    async def _attempt(self, name: PbxName, pbx: Pbx) -> None:
+        missed_since = self._missed_since.pop(name, None)
+        try:
+            await self.catch_up(pbx, missed_since)
+        except (PeerLost, DeadlineExceeded, PbxRefused, StoreUnavailable) as error:
+            if missed_since is not None:
+                self._missed_since[name] = min(missed_since, self._missed_since.get(name, missed_since))
+            log.warning("catching_up_put_off", pbx=name, reason=str(error))
+
+    async def catch_up(self, pbx: Pbx, missed_since: datetime | None) -> None:
+        """Take over what the PBX wrote down itself; ``missed_since`` is None if nothing of the calls was missed.
+
+        Raises PeerLost, DeadlineExceeded, PbxRefused, StoreUnavailable: to be done again.
+        """
+        now = self._clock.now()
+        if missed_since is not None:
+            await self._queue_log(pbx.name, missed_since)
+        await self._journal(pbx)
+        async with self._database.unit_of_work() as uow:
+            await uow.catching_up.watched(pbx.name, now)
+
+    # -- queue_log ------------------------------------------------------------------------------------------------
+
+    async def _queue_log(self, pbx: PbxName, missed_since: datetime) -> None:
+        path = self._queue_logs.get(pbx)
+        if path is None:
+            return
+        async with self._database.reading() as uow:
+            watched = await uow.catching_up.watched_until(pbx)
+            who = _who(await uow.agents.everybody() if self._agents_on in (None, pbx) else ())
+        since = min(missed_since, watched or missed_since) - _OVERLAP
+        try:
+            logged = visits(await asyncio.to_thread(read_queue_log, path, since))
+        except UserFault as fault:
+            log.error("queue_log_unreadable", pbx=pbx, reason=str(fault))
+            return
+        by_caller: dict[Uniqueid, list[LoggedVisit]] = defaultdict(list)
+        for visit in logged:
+            by_caller[visit.uniqueid].append(visit)
+        told = 0
+        for uniqueid, its_visits in by_caller.items():
+            told += await self._mend(pbx, uniqueid, its_visits, who)
+        if told:
+            log.info("calls_told_by_queue_log", pbx=pbx, calls=told)
+
+    async def _mend(self, pbx: PbxName, uniqueid: Uniqueid, logged: Sequence[LoggedVisit], who: mending.Who) -> bool:
+        """Whether queue_log told anything of this caller's call that was not known."""
+        call = call_id(pbx, uniqueid)
+        async with self._database.unit_of_work() as uow:
+            if call in self._going_on(pbx):
+                return False  # what is missing of it is told when it has ended
+            known = await uow.calls.find(call)
+            if known is None:
+                entry = mending.told(call, pbx, logged, who, began=began_at(uniqueid) or logged[0].entered_at)
+            elif (
+                not known.complete or not call_detail.summary(known).reconstructed or _is_merged(known.no_record_reason)
+            ):
+                return False
+            else:
+                entry = mending.mended(known, logged, who)
+            if entry == known:
+                return False
+            linked = bool(await uow.records.of_call(call))
+            reason = None if linked else reason_for_none(call_detail.summary(entry), str(entry.detail.get("ended")))
+            await uow.calls.save(replace(entry, no_record_reason=stated(known) or reason))
+        return True
+
+    # -- the journal ----------------------------------------------------------------------------------------------
+
+    async def _journal(self, pbx: Pbx) -> None:
+        for key, value in (await pbx.read_tree(FAMILY)).items():
+            entry = read_entry(key, value)
+            if entry is None:
+                log.warning("journal_entry_unreadable", pbx=pbx.name, key=key)
+                continue
+            call = call_id(pbx.name, Uniqueid(entry.linkedid))
+            records: list[Record] = []
+            async with self._database.unit_of_work() as uow:
+                # read inside: a call that ended a moment ago has its entry in the log
+                if call in self._going_on(pbx.name):
+                    continue
+                now = self._clock.now()
+                if await uow.catching_up.take(pbx.name, entry.epoch, key, call, now):
+                    records = await self._taking_over.take_over(uow, pbx.name, call, entry)
+            for record in records:
+                self._changed(record)
+            # Committed: only now may the PBX forget it. Killed in between, it is read again, and was taken already.
+            await pbx.delete_key(FAMILY, key)
+            log.info("journal_entry_taken_over", pbx=pbx.name, call_id=call, kind=entry.kind, why=entry.why)
+
+
+def _is_merged(reason: str | None) -> bool:
+    return reason is not None and reason.startswith("merged:")
+
+
+def _who(agents: Sequence[Agent]) -> mending.Who:
+    """By device, id or name; a name that two have is nobody's."""
+    known: dict[str, Agent] = {}
+    names = [agent.name for agent in agents]
+    for agent in agents:
+        if names.count(agent.name) == 1:
+            known[agent.name] = agent
+    for agent in agents:
+        known |= {agent.id: agent, agent.interface: agent}
+    return known.get

@@ -1,0 +1,119 @@
+"""What becomes of a call that the dialplan served without us: an entry, and a record or the reason for none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Protocol
+
+from ctiserver.clock import Clock
+from ctiserver.model.call_entry import CallEntry
+from ctiserver.model.ids import AgentId, CallId, PbxName, began_at, new_ulid
+from ctiserver.model.journal import JournalEntry
+from ctiserver.model.json_value import Json
+from ctiserver.model.record import Record, TimelineEntry
+from ctiserver.store.unit_of_work import UnitOfWork
+
+#: The reason of a call whose caller is known to have gone without being served.
+_UNSERVED = "left_unserved"
+#: Outcomes of which that is so.
+_IN_VAIN = frozenset({"abandoned", "timeout", "busy", "no_answer"})
+
+
+class OpenRecord(Protocol):
+    """Opens the record that messages become, for a call, or finds the one that is open; commits with ``uow``."""
+
+    async def __call__(self, uow: UnitOfWork, call: CallEntry, *, owner: AgentId | None) -> Record: ...
+
+
+class TakingOver:
+    """Makes the log and the records say what the journal tells."""
+
+    def __init__(self, open_record: OpenRecord, clock: Clock) -> None:
+        self._open_record = open_record
+        self._clock = clock
+
+    async def take_over(self, uow: UnitOfWork, pbx: PbxName, call: CallId, entry: JournalEntry) -> list[Record]:
+        """One entry, to commit with ``uow``; the records that changed.
+
+        - A message: on the call's record, or a new one, whose caller is to be called back. One that the flow has put
+          there already stays as it is.
+        - A caller whom the dialplan served: noted on the call's records. Without one: a record, for whoever talked with
+          them to write down what it was about; unless nobody did, which is then the reason for none.
+        """
+        known = await _entry(uow, pbx, call, entry)
+        records = await uow.records.of_call(call)
+        if entry.kind == "voicemail":
+            return await self._message(uow, known, records, entry)
+        return await self._served(uow, known, records, entry)
+
+    async def _message(
+        self, uow: UnitOfWork, known: CallEntry, records: list[Record], entry: JournalEntry
+    ) -> list[Record]:
+        if await _is_noted(uow, records, entry.file):
+            return []
+        record = records[-1] if records else await self._open_record(uow, known, owner=None)
+        await _note(uow, record, entry.at, "message_left", {"file": entry.file, "status": entry.status})
+        await uow.outbox.add(
+            "process_start",
+            f"process_start/{record.id}/callback",
+            {"record_id": record.id, "process": "callback"},
+            self._clock.now(),
+        )
+        known = await uow.calls.get(known.id)  # with the contact that the record was linked to
+        await uow.calls.save(replace(known, outcome=known.outcome or "voicemail", no_record_reason=None))
+        return [record]
+
+    async def _served(
+        self, uow: UnitOfWork, known: CallEntry, records: list[Record], entry: JournalEntry
+    ) -> list[Record]:
+        said = {"why": entry.why, "stage": entry.stage, "queue": entry.queue, "language": entry.language}
+        known = replace(known, detail={**known.detail, "fallback": said})
+        if not records and known.outcome in _IN_VAIN:
+            await uow.calls.save(replace(known, no_record_reason=known.no_record_reason or _UNSERVED))
+            return []
+        await uow.calls.save(known)
+        if not records and known.outcome == "voicemail":
+            return []  # the message's own entry opens its record
+        if not records:
+            records = [await self._open_record(uow, known, owner=known.agent_id)]
+            await uow.calls.save(replace(await uow.calls.get(known.id), no_record_reason=None))
+        for record in records:
+            await _note(uow, record, entry.at, "fallback", said)
+        return records
+
+
+async def _entry(uow: UnitOfWork, pbx: PbxName, call: CallId, entry: JournalEntry) -> CallEntry:
+    """The call's entry; made now if nobody told of the call."""
+    known = await uow.calls.find(call)
+    if known is not None and known.dnis and known.ani:
+        return known
+    if known is None:
+        began = began_at(entry.uniqueid) or entry.at
+        known = CallEntry(
+            id=call,
+            pbx=pbx,
+            direction="inbound",
+            started_at=min(began, entry.at),
+            ended_at=entry.at,
+            complete=True,
+            detail={"linkedids": [entry.linkedid], "reconstructed": True, "ended": "unseen"},
+        )
+    known = replace(known, ani=known.ani or entry.caller, dnis=known.dnis or entry.dialled)
+    await uow.calls.save(known)
+    return known
+
+
+async def _is_noted(uow: UnitOfWork, records: list[Record], file: str) -> bool:
+    for record in records:
+        for line in await uow.records.timeline(record.id):
+            if line.kind == "message_left" and line.data.get("file") == file:
+                return True
+    return False
+
+
+async def _note(uow: UnitOfWork, record: Record, at: datetime, kind: str, data: Mapping[str, Json]) -> None:
+    await uow.records.note(
+        TimelineEntry(id=new_ulid(at), record_id=record.id, at=at, actor="pbx", kind=kind, data=dict(data))
+    )
