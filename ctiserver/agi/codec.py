@@ -65,7 +65,7 @@ HANGUP = HangupLine()
 
 _HEADER = re.compile(rb"agi_([a-z0-9_]{1,40}): ?(.*)", re.DOTALL)
 _REPLY = re.compile(r"(\d{3})(?:[ -](.*))?", re.DOTALL)
-_RESULT = re.compile(r"result=(\S*)(?:\s+\((.*)\))?(?:\s+endpos=(-?\d{1,18}))?\s*", re.DOTALL)
+_RESULT = re.compile(r"result=(\S*)(?:\s+\((.*)\))?(?:\s+endpos=(-?\d{1,18}))?(?: Gosub complete)?\s*", re.DOTALL)
 #: A caller's name may come in any encoding from a trunk, and harms nobody; all else is Asterisk's own and UTF-8.
 _ANY_ENCODING = frozenset({"calleridname"})
 
@@ -160,6 +160,8 @@ class ReplyReader:
         if code == 520 and line[3:4] == "-":
             self._usage = []
             return None
+        if code < 200:
+            return None  # "100 result=0 Trying...", which GOSUB says before its reply
         if code != 200:
             return Reply(code, usage=rest)
         result = _RESULT.fullmatch(rest)

@@ -61,6 +61,7 @@ def test_replies_as_asterisk_writes_them() -> None:
     assert replies(b"200 result=1 (PJSIP/a (b))\n") == [Reply(200, "1", "PJSIP/a (b)")]
     assert replies(b"200 result= (timeout)\n") == [Reply(200, "", "timeout")]
     assert replies(b"510 Invalid or unknown command\n") == [Reply(510, usage="Invalid or unknown command")]
+    assert replies(b"100 result=0 Trying...\n200 result=0 Gosub complete\n") == [Reply(200, "0")]
     assert replies(b"HANGUP\n200 result=-1\n") == [HANGUP, Reply(200, "-1")]
 
 
