@@ -87,6 +87,7 @@ class Visit:
     outcome: QueueOutcome = "unknown"
     agent: Interface | None = None
     open: bool = True
+    place: tuple[str, str] | None = None  #: context and extension where the caller waits; None: not seen
 
 
 @dataclass(slots=True, eq=False, repr=False)

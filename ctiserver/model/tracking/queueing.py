@@ -32,7 +32,7 @@ def queue_joined(book: Book, signal: s.QueueJoined) -> None:
             return
         leave_queue(book, leg, signal.at, "unknown")
     leg.call.hangup_by = None
-    leg.visit = Visit(signal.queue, signal.at)
+    leg.visit = Visit(signal.queue, signal.at, place=_place(signal.who))
     leg.call.visits.append(leg.visit)
     leg.turn("queue", signal.at)
     book.emit(
@@ -59,9 +59,20 @@ def visit_of(book: Book, who: s.Who, queue: QueueName, at: float | None) -> Leg 
 
 def queue_given_up(book: Book, signal: s.QueueGivenUp) -> None:
     leg = visit_of(book, signal.who, signal.queue, signal.at)
-    if leg is not None and leg.visit is not None:
-        # Asterisk says Abandon for a time-out too; a caller who went has asked for the hang-up before.
-        leg.visit.outcome = "abandoned" if leg.ending else "timeout"
+    if leg is None or leg.visit is None:
+        return
+    # Asterisk says Abandon for a time-out too; a caller who went has asked for the hang-up before. One whom a Redirect
+    # took out is elsewhere in the dialplan already; whose time is up is where they joined.
+    if leg.ending:
+        leg.visit.outcome = "abandoned"
+    elif leg.visit.place not in (None, _place(signal.who)):
+        leg.visit.outcome = "key"
+    else:
+        leg.visit.outcome = "timeout"
+
+
+def _place(who: s.Who) -> tuple[str, str]:
+    return who.context, who.exten
 
 
 def queue_left(book: Book, signal: s.QueueLeft) -> None:
