@@ -8,6 +8,7 @@ from ctiserver.store.tables.audit import audit
 from ctiserver.store.tables.calls import call_path, calls, flow_states, pops
 from ctiserver.store.tables.catching_up import journal_entries, watches
 from ctiserver.store.tables.contacts import contact_numbers, contact_search, contacts, devices, sites
+from ctiserver.store.tables.outbound import outbound_calls, raised_records
 from ctiserver.store.tables.outbox import outbox
 from ctiserver.store.tables.people import agents, sessions, users
 from ctiserver.store.tables.recordings import recordings
@@ -29,10 +30,12 @@ __all__ = [
     "flow_states",
     "journal_entries",
     "metadata",
+    "outbound_calls",
     "outbox",
     "pops",
     "process_events",
     "processes",
+    "raised_records",
     "record_calls",
     "record_timeline",
     "recordings",
