@@ -1,0 +1,379 @@
+"""What was missed, told by the PBX's own journal and queue_log, on a real database: each thing once, whatever dies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from ctiserver.bus import Bus
+from ctiserver.clock import ManualClock
+from ctiserver.errors import PeerLost
+from ctiserver.features.calls.catching_up import CatchingUp
+from ctiserver.features.calls.service import CallLogService
+from ctiserver.features.contacts.service import Contacts
+from ctiserver.features.records.service import Records
+from ctiserver.model.call_entry import CallEntry
+from ctiserver.model.ids import AgentId, CallId, Interface, PbxName, Uniqueid, call_id, new_ulid
+from ctiserver.model.person import Agent
+from ctiserver.model.record import Record, TimelineEntry
+from ctiserver.pbx.port import Pbx
+from ctiserver.resources import shipped
+from ctiserver.site import load_site
+from ctiserver.store.database import Database
+from ctiserver.store.unit_of_work import UnitOfWork
+
+MAIN = PbxName("main")
+T0 = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
+SECONDS = int(T0.timestamp())
+UNIQUEID = f"{SECONDS}.7"
+CALL = call_id(MAIN, Uniqueid(UNIQUEID))
+LI = Agent(id=AgentId("li.min"), user_id=None, name="李敏", extension="101", interface=Interface("PJSIP/agent1"))
+FALLBACK = f"{SECONDS + 1}|FAILURE|13800138000|4008001234|||zh-CN|{UNIQUEID}"
+FILE = "/voicemail/7-1.wav"
+MESSAGE = f"{SECONDS + 40}|voicemail|13800138000|4008001234||HANGUP|{FILE}|{UNIQUEID}"
+
+
+@dataclass
+class Astdb:
+    """A PBX of which nothing but its database is asked."""
+
+    tree: dict[str, str] = field(default_factory=dict)
+    name: PbxName = MAIN
+    up: bool = True
+    dies: bool = False  #: the link breaks before a key is removed
+
+    async def read_tree(self, family: str) -> Mapping[str, str]:
+        assert family == "cti_journal"
+        return dict(self.tree)
+
+    async def delete_key(self, family: str, key: str) -> None:
+        if self.dies:
+            raise PeerLost("the link broke")
+        self.tree.pop(key, None)
+
+
+@dataclass
+class Missed:
+    """All that takes part."""
+
+    database: Database
+    pbx: Astdb
+    log: Path
+    going_on: set[CallId] = field(default_factory=set)
+    told: list[Record] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        clock = ManualClock(T0 + timedelta(minutes=10))
+        records = Records(
+            self.database,
+            Bus(),
+            clock,
+            load_site(shipped("config")),
+            time_zone="Asia/Shanghai",
+            changed=self.told.append,
+        )
+        contacts = Contacts(self.database, clock, region="CN")
+
+        async def open_record(uow: UnitOfWork, call: CallEntry, *, owner: AgentId | None) -> Record:
+            people = await contacts.find_or_create_within(uow, call.ani)
+            opened = await records.open_within(
+                uow,
+                "enquiry",
+                actor=f"call:{call.id}",
+                call_id=call.id,
+                contact_id=people[0].id if people else None,
+                caller_number=call.ani,
+                owner=owner,
+            )
+            return opened.record
+
+        self.catching_up = CatchingUp(
+            self.database,
+            clock,
+            pbxs={MAIN: cast(Pbx, self.pbx)},
+            queue_logs={MAIN: self.log},
+            going_on=lambda _: self.going_on,
+            open_record=open_record,
+            changed=self.told.append,
+        )
+        self.calls = CallLogService(self.database, Bus(), clock, going_on=lambda _: self.going_on)
+
+    async def catch_up(self, missed_since: datetime | None = T0) -> None:
+        await self.catching_up.catch_up(cast(Pbx, self.pbx), missed_since)
+
+    async def entry(self) -> CallEntry:
+        """The one call."""
+        async with self.database.reading() as uow:
+            (entry,) = await uow.calls.page()
+            return entry
+
+    async def records(self) -> list[tuple[Record, list[str]]]:
+        """Every record with what its timeline says."""
+        async with self.database.reading() as uow:
+            found = await uow.records.recent()
+            return [(record, [line.kind for line in await uow.records.timeline(record.id)]) for record in found]
+
+    async def rows(self) -> dict[str, Any]:
+        """Everything that catching up may write, to see that a second time writes nothing."""
+        async with self.database.reading() as uow:
+            return {
+                "calls": await uow.calls.page(),
+                "records": await self.records(),
+                "outbox": await uow.outbox.waiting_count(),
+            }
+
+    def wrote(self, *lines: str) -> None:
+        """queue_log: ``seconds after T0|uniqueid|queue|agent|event|data``."""
+        texts = []
+        for line in lines:
+            at, rest = line.split("|", 1)
+            texts.append(f"{SECONDS + int(at)}|{rest}\n")
+        self.log.write_text("".join(texts), encoding="utf-8")
+
+
+@pytest.fixture
+async def missed(database: Database, tmp_path: Path) -> Missed:
+    async with database.unit_of_work() as uow:
+        await uow.agents.add(LI)
+    log = tmp_path / "queue_log"
+    log.write_text("", encoding="utf-8")
+    return Missed(database, Astdb(), log)
+
+
+ANSWERED = (
+    f"2|{UNIQUEID}|repair|NONE|ENTERQUEUE||13800138000|1",
+    f"9|{UNIQUEID}|repair|李敏|CONNECT|7|{SECONDS}.8|3",
+    f"49|{UNIQUEID}|repair|李敏|COMPLETECALLER|7|40|1",
+)
+ABANDONED = (
+    f"2|{UNIQUEID}|repair|NONE|ENTERQUEUE||13800138000|1",
+    f"22|{UNIQUEID}|repair|NONE|ABANDON|1|1|20",
+)
+
+
+async def test_a_caller_served_without_us_is_an_entry_and_a_record_of_who_talked(missed: Missed) -> None:
+    missed.pbx.tree[UNIQUEID] = FALLBACK
+    missed.wrote(*ANSWERED)
+    await missed.catch_up()
+    entry = await missed.entry()
+    assert (entry.id, entry.pbx, entry.direction, entry.ani, entry.dnis) == (
+        CALL, "main", "inbound", "13800138000", "4008001234",
+    )  # fmt: skip
+    assert (entry.started_at, entry.answered_at, entry.ended_at) == (
+        T0, T0 + timedelta(seconds=9), T0 + timedelta(seconds=49),
+    )  # fmt: skip
+    assert (entry.outcome, entry.hangup_by, entry.queue, entry.agent_id) == ("answered", "caller", "repair", LI.id)
+    assert (entry.wait_ms, entry.talk_ms, entry.complete) == (7000, 40_000, True)
+    assert entry.detail["reconstructed"] is True
+    assert entry.detail["answered_by"] == ["PJSIP/agent1"]
+    assert entry.no_record_reason is None
+    [(record, timeline)] = await missed.records()
+    assert (record.owner, record.caller_number, record.type) == (LI.id, "13800138000", "enquiry")
+    assert timeline == ["fallback", "opened"]  # by when it happened
+    assert entry.contact_id == record.contact_id is not None
+    assert missed.pbx.tree == {}
+    assert [told.id for told in missed.told] == [record.id]
+
+
+async def test_a_caller_who_gave_up_is_an_entry_with_its_reason(missed: Missed) -> None:
+    missed.pbx.tree[UNIQUEID] = FALLBACK
+    missed.wrote(*ABANDONED)
+    await missed.catch_up()
+    entry = await missed.entry()
+    assert (entry.outcome, entry.hangup_by, entry.no_record_reason) == ("abandoned", "caller", "left_unserved")
+    assert entry.ended_at == T0 + timedelta(seconds=22)
+    assert await missed.records() == []
+    assert missed.pbx.tree == {}
+
+
+async def test_nobody_knows_what_became_of_a_caller_somebody_is_to_find_out(missed: Missed) -> None:
+    missed.pbx.tree[UNIQUEID] = FALLBACK
+    await missed.catch_up()
+    entry = await missed.entry()
+    assert (entry.outcome, entry.dnis, entry.no_record_reason) == (None, "4008001234", None)
+    [(record, _)] = await missed.records()
+    assert record.owner is None
+
+
+async def test_killed_before_the_pbx_forgot_an_entry_nothing_changes_the_second_time(missed: Missed) -> None:
+    missed.pbx.tree |= {UNIQUEID: FALLBACK, f"{UNIQUEID}-vm1": MESSAGE}
+    missed.wrote(*ANSWERED)
+    missed.pbx.dies = True
+    for _ in range(3):
+        with pytest.raises(PeerLost):
+            await missed.catch_up()
+        missed.pbx.tree = dict(reversed(missed.pbx.tree.items()))
+    before = await missed.rows()
+    assert len(missed.pbx.tree) == 2
+    missed.pbx.dies = False
+    await missed.catch_up()
+    assert await missed.rows() == before
+    assert missed.pbx.tree == {}
+    assert (len(before["calls"]), len(before["records"]), before["outbox"]) == (1, 1, 1)
+
+
+async def test_a_message_is_a_record_whose_caller_is_called_back(missed: Missed) -> None:
+    missed.pbx.tree[f"{UNIQUEID}-vm1"] = MESSAGE
+    await missed.catch_up()
+    entry = await missed.entry()
+    assert (entry.outcome, entry.no_record_reason) == ("voicemail", None)
+    [(record, timeline)] = await missed.records()
+    assert "message_left" in timeline
+    async with missed.database.reading() as uow:
+        [message] = [line for line in await uow.records.timeline(record.id) if line.kind == "message_left"]
+        assert (message.data["file"], message.at) == (FILE, T0 + timedelta(seconds=40))
+        assert await uow.outbox.waiting_count() == 1
+
+
+async def test_a_message_that_the_flow_has_kept_is_not_kept_again(missed: Missed) -> None:
+    async with missed.database.unit_of_work() as uow:
+        await uow.calls.save(CallEntry(id=CALL, pbx=MAIN, direction="inbound", ani="13800138000", started_at=T0))
+        record = Record(id=_record_id(), number="R1", type="repair", opened_at=T0, updated_at=T0)
+        await uow.records.add(record)
+        await uow.records.link_call(record.id, CALL)
+        await uow.records.note(
+            TimelineEntry(
+                id=new_ulid(T0), record_id=record.id, at=T0, actor="x", kind="message_left", data={"file": FILE}
+            )
+        )
+    missed.pbx.tree[f"{UNIQUEID}-vm1"] = MESSAGE
+    await missed.catch_up(None)
+    assert [timeline for _, timeline in await missed.records()] == [["message_left"]]
+    assert missed.pbx.tree == {}
+    assert (await missed.rows())["outbox"] == 0
+
+
+async def test_a_call_that_goes_on_waits_for_its_end(missed: Missed) -> None:
+    missed.pbx.tree[UNIQUEID] = FALLBACK
+    missed.wrote(*ANSWERED[:2])
+    missed.going_on.add(CALL)
+    await missed.catch_up()
+    assert UNIQUEID in missed.pbx.tree
+    assert (await missed.rows())["calls"] == []
+    missed.going_on.clear()
+    missed.wrote(*ANSWERED)
+    await missed.catch_up()
+    assert (await missed.entry()).talk_ms == 40_000
+    assert missed.pbx.tree == {}
+
+
+async def test_what_the_dialplan_did_not_write_stays_where_it_is(missed: Missed) -> None:
+    strange = {"x": "hello", UNIQUEID: "1|2", f"{UNIQUEID})": FALLBACK, "a b": FALLBACK}
+    missed.pbx.tree |= strange
+    await missed.catch_up()
+    assert missed.pbx.tree == strange
+    assert (await missed.rows())["calls"] == []
+
+
+async def test_a_call_that_ended_unseen_is_told_by_queue_log(missed: Missed) -> None:
+    """Seen to begin and to enter the queue; then we were killed."""
+    async with missed.database.unit_of_work() as uow:
+        await uow.calls.save(
+            CallEntry(
+                id=CALL, pbx=MAIN, direction="inbound", ani="13800138000", dnis="4008001234", started_at=T0,
+                queue="repair", contact_id=None,
+            )
+        )  # fmt: skip
+    await missed.calls.settle(MAIN, epoch=T0 - timedelta(days=1))
+    assert (await missed.entry()).no_record_reason == "end_not_seen"
+    missed.wrote(*ANSWERED)
+    await missed.catch_up()
+    entry = await missed.entry()
+    assert (entry.outcome, entry.agent_id, entry.ended_at, entry.no_record_reason) == (
+        "answered", LI.id, T0 + timedelta(seconds=49), None,
+    )  # fmt: skip
+    before = await missed.rows()
+    await missed.catch_up()
+    assert await missed.rows() == before
+
+
+async def test_a_call_of_an_older_pbx_ended_with_it(missed: Missed) -> None:
+    async with missed.database.unit_of_work() as uow:
+        await uow.calls.save(CallEntry(id=CALL, pbx=MAIN, direction="inbound", started_at=T0))
+    await missed.calls.settle(MAIN, epoch=T0 + timedelta(minutes=3))
+    entry = await missed.entry()
+    assert (entry.no_record_reason, entry.detail["ended"]) == ("pbx_restarted", "pbx_restarted")
+    assert entry.ended_at == T0 + timedelta(minutes=3)
+
+
+async def test_what_was_seen_whole_stays_as_it_was_seen(missed: Missed) -> None:
+    seen = CallEntry(
+        id=CALL, pbx=MAIN, direction="inbound", started_at=T0, ended_at=T0 + timedelta(seconds=50), complete=True,
+        outcome="answered", detail={"ended": "hangup", "reconstructed": False, "queue_visits": []},
+    )  # fmt: skip
+    async with missed.database.unit_of_work() as uow:
+        await uow.calls.save(seen)
+    missed.wrote(*ANSWERED)
+    await missed.catch_up()
+    assert await missed.entry() == seen
+
+
+async def test_the_part_that_was_seen_stays_and_the_rest_is_added(missed: Missed) -> None:
+    """Two queues; the first was seen, then the link broke, and the end was seen again."""
+    exact = T0 + timedelta(seconds=2, milliseconds=345)
+    visit = {"queue": "repair", "entered_at": exact.isoformat(), "left_at": None, "outcome": "unknown", "agent": None}
+    seen = CallEntry(
+        id=CALL, pbx=MAIN, direction="inbound", started_at=T0, ended_at=T0 + timedelta(seconds=80), complete=True,
+        outcome="failed", detail={"ended": "hangup", "reconstructed": True, "queue_visits": [visit]},
+    )  # fmt: skip
+    async with missed.database.unit_of_work() as uow:
+        await uow.calls.save(seen)
+    missed.wrote(
+        f"2|{UNIQUEID}|repair|NONE|ENTERQUEUE||13800138000|1",
+        f"32|{UNIQUEID}|repair|NONE|EXITWITHTIMEOUT|1|1|30",
+        f"33|{UNIQUEID}|operators|NONE|ENTERQUEUE||13800138000|1",
+        f"38|{UNIQUEID}|operators|PJSIP/agent1|CONNECT|5|{SECONDS}.8|3",
+        f"79|{UNIQUEID}|operators|PJSIP/agent1|COMPLETEAGENT|5|41|1",
+    )
+    await missed.catch_up()
+    entry = await missed.entry()
+    first, second = cast(list[dict[str, Any]], entry.detail["queue_visits"])
+    assert (first["outcome"], second["outcome"], second["agent"]) == ("timeout", "answered", "PJSIP/agent1")
+    assert datetime.fromisoformat(first["entered_at"]) == exact
+    assert (entry.outcome, entry.ended_at, entry.hangup_by) == ("answered", T0 + timedelta(seconds=80), "agent")
+
+
+async def test_the_first_watch_takes_nothing_of_the_time_before(missed: Missed) -> None:
+    """A PBX that has been there for years: its log is not ours."""
+    missed.wrote(*ABANDONED)
+    await missed.catch_up(missed_since=T0 + timedelta(minutes=9))
+    assert (await missed.rows())["calls"] == []
+    async with missed.database.reading() as uow:
+        assert await uow.catching_up.watched_until(MAIN) == T0 + timedelta(minutes=10)
+
+
+async def test_a_gap_begins_where_the_last_watch_ended(missed: Missed) -> None:
+    async with missed.database.unit_of_work() as uow:
+        await uow.catching_up.watched(MAIN, T0)
+    missed.wrote(*ABANDONED)
+    await missed.catch_up(missed_since=T0 + timedelta(minutes=9))
+    assert (await missed.entry()).outcome == "abandoned"
+
+
+async def test_a_log_that_cannot_be_read_holds_up_nothing_else(missed: Missed) -> None:
+    missed.log.unlink()
+    missed.pbx.tree[UNIQUEID] = FALLBACK
+    await missed.catch_up()
+    assert (await missed.entry()).ani == "13800138000"
+    assert missed.pbx.tree == {}
+
+
+async def test_a_merged_call_is_told_by_the_one_that_stayed(missed: Missed) -> None:
+    merged = CallEntry(
+        id=CALL, pbx=MAIN, direction="inbound", started_at=T0, complete=True, no_record_reason="merged:X",
+        detail={"reconstructed": True},
+    )  # fmt: skip
+    async with missed.database.unit_of_work() as uow:
+        await uow.calls.save(merged)
+    missed.wrote(*ABANDONED)
+    await missed.catch_up()
+    assert await missed.entry() == replace(merged)
+
+
+def _record_id() -> Any:
+    return new_ulid(T0)
