@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
 import structlog
 
-from ctiserver.agi.codec import AgiGarbage, Request, RequestReader
+from ctiserver.agi.codec import Request, RequestReader
+from ctiserver.agi.connection import Connection
 from ctiserver.agi.session import HungUp, Session
 from ctiserver.clock import Clock
-from ctiserver.errors import CtiError, DeadlineExceeded, UserFault
+from ctiserver.errors import CtiError, UserFault
 from ctiserver.settings import AgiSettings
 
 log = structlog.get_logger(__name__)
@@ -21,7 +23,6 @@ log = structlog.get_logger(__name__)
 Handler = Callable[[Session], Awaitable[None]]
 #: Connections that are still to prove themselves, beyond the calls served: more are closed unheard.
 MAX_UNPROVEN = 512
-_CLOSE_TIMEOUT_S = 1.0
 
 
 @dataclass(slots=True)
@@ -45,6 +46,8 @@ class AgiServer:
         self._clock = clock
         self._calls = 0
         self._unproven = 0
+        self._open: set[Connection] = set()
+        self._none_open = asyncio.Event()
         self._port: int | None = None
         self._listening = asyncio.Event()
         self.counts = Counts()
@@ -72,12 +75,24 @@ class AgiServer:
         """
         calls = asyncio.TaskGroup()
 
-        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            calls.create_task(self._connection(reader, writer), name="agi-call")
+        def begun(connection: Connection, request: Request) -> None:
+            self._unproven -= 1
+            calls.create_task(self._serve(request, connection), name="agi-call")
 
+        def accept() -> Connection:
+            return Connection(
+                RequestReader(self._settings.header_max_bytes),
+                admitted=self._admitted,
+                begun=begun,
+                refused=self._refused,
+                ended=self._ended,
+                header_timeout_s=self._settings.header_timeout_s,
+            )
+
+        loop = asyncio.get_running_loop()
         try:
-            server = await asyncio.start_server(
-                accept, self._settings.host, self._settings.port, limit=16384, backlog=1024, start_serving=False
+            server = await loop.create_server(
+                accept, self._settings.host, self._settings.port, backlog=1024, start_serving=False
             )
         except OSError as error:
             raise UserFault(
@@ -90,10 +105,37 @@ class AgiServer:
                 await server.start_serving()
                 self._port = server.sockets[0].getsockname()[1]
                 self._listening.set()
-                await asyncio.get_running_loop().create_future()  # until cancelled
+                await loop.create_future()  # until cancelled
         finally:
             self._listening.clear()
             server.close()
+            await self._close()
+
+    def _admitted(self, connection: Connection, peer: object) -> bool:
+        if not self._allowed(peer) or self._unproven >= MAX_UNPROVEN:
+            self.counts.refused_peer += 1
+            log.warning("agi_peer_refused", peer=str(peer))
+            return False
+        self._unproven += 1
+        self._open.add(connection)
+        return True
+
+    def _refused(self, connection: Connection, reason: str) -> None:
+        self._unproven -= 1
+        self.counts.refused_header += 1
+        log.warning("agi_refused", peer=str(connection.peer), reason=reason)
+
+    def _ended(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        if not self._open:
+            self._none_open.set()
+
+    async def _close(self) -> None:
+        for connection in self._open:
+            connection.close()
+        while self._open:
+            self._none_open.clear()
+            await self._none_open.wait()
 
     def _allowed(self, peer: object) -> bool:
         try:
@@ -104,67 +146,40 @@ class AgiServer:
             address = address.ipv4_mapped
         return any(address in network for network in self._settings.allow)
 
-    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = writer.get_extra_info("peername")
-        try:
-            if not self._allowed(peer) or self._unproven >= MAX_UNPROVEN:
-                self.counts.refused_peer += 1
-                log.warning("agi_peer_refused", peer=str(peer))
-                return
-            self._unproven += 1
-            try:
-                request = await self._request(reader)
-            finally:
-                self._unproven -= 1
-            await self._serve(request, reader, writer)
-        except (AgiGarbage, DeadlineExceeded, ConnectionError) as error:
-            self.counts.refused_header += 1
-            log.warning("agi_refused", peer=str(peer), reason=str(error))
-        finally:
-            await _close(writer)
-
-    async def _request(self, reader: asyncio.StreamReader) -> Request:
-        header = RequestReader(self._settings.header_max_bytes)
-        try:
-            async with asyncio.timeout(self._settings.header_timeout_s):
-                while True:
-                    data = await reader.read(4096)
-                    if not data:
-                        raise AgiGarbage("the connection ended inside the header")
-                    request = header.feed(data)
-                    if request is not None:
-                        return request
-        except TimeoutError:
-            raise DeadlineExceeded("the AGI header did not come in time") from None
-
-    async def _serve(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, request: Request, connection: Connection) -> None:
         session = Session(
             request,
-            reader,
-            writer,
+            connection,
             margin_s=self._settings.command_margin_s,
+            dead_man_s=_seconds(request.query.get("deadman", "")),
             monotonic=self._clock.monotonic,
         )
         handler = self._handlers.get(request.script)
         with structlog.contextvars.bound_contextvars(uniqueid=request["uniqueid"], script=request.script):
-            if self._calls >= self._settings.max_sessions or handler is None:
-                await self._decline(session, handler is None)
-                return
-            self._calls += 1
             try:
-                await handler(session)
-                self.counts.served += 1
-            except HungUp:
-                self.counts.served += 1
-            except CtiError as error:
-                # The session ends without its done mark, so that the dialplan's fallback serves the caller.
-                self.counts.failed += 1
-                log.error("agi_call_failed", error=str(error), kind=type(error).__name__)
-            except Exception:  # the edge of one call: nothing of it may reach another
-                self.counts.failed += 1
-                log.exception("agi_call_crashed")
+                if self._calls >= self._settings.max_sessions or handler is None:
+                    await self._decline(session, handler is None)
+                else:
+                    await self._handled(handler, session)
             finally:
-                self._calls -= 1
+                connection.close()
+
+    async def _handled(self, handler: Handler, session: Session) -> None:
+        self._calls += 1
+        try:
+            await handler(session)
+            self.counts.served += 1
+        except HungUp:
+            self.counts.served += 1
+        except CtiError as error:
+            # The session ends without its done mark, so that the dialplan's fallback serves the caller.
+            self.counts.failed += 1
+            log.error("agi_call_failed", error=str(error), kind=type(error).__name__)
+        except Exception:  # the edge of one call: nothing of it may reach another
+            self.counts.failed += 1
+            log.exception("agi_call_crashed")
+        finally:
+            self._calls -= 1
 
     async def _decline(self, session: Session, unknown: bool) -> None:
         """End politely without the done mark: the dialplan falls back, and ``CTI_BUSY`` says why."""
@@ -181,10 +196,5 @@ class AgiServer:
             log.info("agi_decline_unheard", error=str(error))
 
 
-async def _close(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-    try:
-        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-            await writer.wait_closed()
-    except (TimeoutError, ConnectionError):
-        writer.transport.abort()
+def _seconds(text: str) -> float | None:
+    return float(text) if re.fullmatch(r"\d{1,3}(\.\d{1,3})?", text) else None

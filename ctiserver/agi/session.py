@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
-from ctiserver.agi.codec import AgiGarbage, HangupLine, Reply, ReplyReader, Request, command
+from ctiserver.agi.codec import Reply, Request, command
+from ctiserver.agi.connection import Connection, HungUp
 from ctiserver.errors import CtiError, DeadlineExceeded, UnsafeValue
+
+__all__ = ["CommandRefused", "HungUp", "PromptMissing", "Session"]
 
 #: How long beyond its longest time a command may keep us waiting before the session is given up.
 _REPLY_TIMEOUT_S = 5.0
-#: How many margins beyond what is needed the dead-man may lie. A renewal is a command of its own, dearer than most of
-#: those that it protects; but each margin is a second of silence for the caller of a server that hangs.
-_SLACK = 2
+#: Shares of the margin. A command is sent without a renewal of the dead-man if this much would be left after it, …
+_ENOUGH = 0.4
+#: … and while the server works, the dead-man is put off to so many margins whenever fewer than this are left.
+_LOW, _PUT_OFF = 0.75, 1.5
+#: By how many seconds the dead-man may lie too far off for a command before it is brought nearer.
+_NEAR_S = 0.05
 #: What separates, quotes or is filled in between the arguments of an application.
 _APART = re.compile(r"[,\"'\\$]")
-
-
-class HungUp(CtiError):
-    """The caller is gone; there are no more commands on this session."""
 
 
 class CommandRefused(CtiError):
@@ -34,36 +36,36 @@ class PromptMissing(CtiError):
 class Session:
     """Commands to one channel, one at a time.
 
-    Every command first makes sure that the channel's absolute time-out lies ``margin_s`` (up to seven of them)
-    beyond the command's longest time, so that a server that hangs costs the caller seven seconds at most: the
-    dialplan's ``T`` extension takes over. :meth:`hand_back` or :meth:`release` clears it before the call is handed
-    over.
+    The channel's absolute time-out is the dead-man: a server that hangs does not renew it, and the dialplan's ``T``
+    extension takes the caller over. Before a command that takes time it is set to that command's longest time and
+    ``margin_s``; while the server itself works (:meth:`working`) it is put off again and again. So the caller of a
+    server that hangs waits until the end of the running command and ``margin_s`` at most, or one and a half of them
+    where no command runs. :meth:`hand_back` or :meth:`release` clears it before the call is handed over.
+
+    ``dead_man_s`` is what the dialplan has set it to before it asked; None where it does not say.
     """
 
     def __init__(
         self,
         request: Request,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        connection: Connection,
         *,
         margin_s: float,
+        dead_man_s: float | None,
         monotonic: Callable[[], float],
     ) -> None:
         self.request = request
-        self._reader = reader
-        self._writer = writer
-        self._replies = ReplyReader()
-        self._ready: list[Reply] = []
+        self._connection = connection
         self._margin_s = margin_s
-        self._dead_man = True
         self._monotonic = monotonic
-        self._expires_at: float | None = None
-        self._hung_up = False
+        self._dead_man = True
+        self._expires_at: float | None = None if dead_man_s is None else monotonic() + dead_man_s
+        self._renewal: asyncio.Future[Reply] | None = None  #: one that nobody waits for yet
 
     @property
     def hung_up(self) -> bool:
         """Whether the caller is known to be gone."""
-        return self._hung_up
+        return self._connection.gone is not None
 
     async def execute(self, name: str, *arguments: str | int | float, longest_s: float = 0.0) -> Reply:
         """Run one command that may take up to ``longest_s`` seconds by its nature, and give its reply.
@@ -76,22 +78,66 @@ class Session:
         return await self._ask(name, line, longest_s)
 
     async def hold(self, seconds: float) -> None:
-        """Keep the dead-man away for ``seconds`` from now, while the server thinks or waits for somebody else."""
+        """See to it that the dead-man lies beyond ``seconds`` from now by one margin at most, if they are any."""
         if not self._dead_man:
             return
-        needed = seconds + self._margin_s
-        left = self._expires_at - self._monotonic() if self._expires_at is not None else -1.0
-        if needed <= left <= needed + _SLACK * self._margin_s:
-            return  # close enough: a call of many short commands needn't pay for each
-        whole = math.ceil(needed + _SLACK / 2 * self._margin_s)
-        await self._ask("SET AUTOHANGUP", command("SET AUTOHANGUP", whole), 0.0)
-        self._expires_at = self._monotonic() + whole
+        left = self._left()
+        if left >= seconds + _ENOUGH * self._margin_s and (not seconds or left <= seconds + self._margin_s + _NEAR_S):
+            return
+        set_to = round(seconds + self._margin_s, 2)
+        self._expires_at = self._monotonic() + set_to
+        await self._ask("SET AUTOHANGUP", command("SET AUTOHANGUP", set_to), 0.0)
+
+    @contextmanager
+    def working(self, grace_s: float = 0.0) -> Iterator[None]:
+        """A block in which the server waits for something else than the caller, such as the store.
+
+        The dead-man is kept away meanwhile. When the caller hangs up the block is cancelled, ``grace_s`` later, and
+        raises HungUp.
+        """
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        before = task.cancelling()
+        left = False
+        timers: dict[str, asyncio.TimerHandle] = {}
+
+        def leave() -> None:
+            nonlocal left
+            left = True
+            task.cancel()
+
+        def gone() -> None:
+            timers["leave"] = loop.call_later(grace_s, leave)
+
+        def renew() -> None:
+            if self._renewal is None or self._renewal.done():
+                self._renew()
+            watch()
+
+        def watch() -> None:
+            if self._dead_man:
+                timers["renew"] = loop.call_later(max(0.0, self._left() - _LOW * self._margin_s), renew)
+
+        self._connection.on_hangup = gone
+        if self._connection.gone is not None:
+            gone()
+        else:
+            watch()
+        try:
+            yield
+        except asyncio.CancelledError:
+            if left and task.uncancel() <= before and self._connection.gone is not None:
+                raise self._connection.gone from None
+            raise
+        finally:
+            self._connection.on_hangup = None
+            for timer in timers.values():
+                timer.cancel()
 
     async def release(self) -> None:
         """Clear the dead-man: from here on the dialplan carries the call."""
-        if self._dead_man and self._expires_at is not None:
+        if self._dead_man:
             await self._ask("SET AUTOHANGUP", command("SET AUTOHANGUP", 0), 0.0)
-            self._expires_at = None
         self._dead_man = False
 
     async def hand_back(self, variables: Mapping[str, str | int]) -> None:
@@ -106,13 +152,23 @@ class Session:
         """Set a channel variable. Raises as :meth:`execute` does."""
         await self.execute("SET VARIABLE", name, value)
 
-    async def set_variables(self, variables: Mapping[str, str | int]) -> None:
-        """Set several channel variables in one command. Raises UnsafeValue for what MSet() would take apart."""
+    async def set_variables(self, variables: Mapping[str, str | int], *, ahead_s: float | None = None) -> None:
+        """Set several channel variables in one command, and the dead-man for a next command of up to ``ahead_s``.
+
+        Raises UnsafeValue for what MSet() would take apart.
+        """
+        if not variables:
+            return
         for name, value in variables.items():
             if _APART.search(str(value)):
                 raise UnsafeValue(f"{name} holds a comma, a quote, a backslash or a dollar sign")
-        if variables:
-            await self.execute("EXEC", "MSet", ",".join(f"{name}={value}" for name, value in variables.items()))
+        pairs = [f"{name}={value}" for name, value in variables.items()]
+        await self.hold(0.0)
+        if self._dead_man and ahead_s is not None:
+            set_to = round(ahead_s + self._margin_s, 2)
+            self._expires_at = self._monotonic() + set_to
+            pairs.append(f"TIMEOUT(absolute)={set_to}")
+        await self._ask("EXEC MSet", command("EXEC", "MSet", ",".join(pairs)), 0.0)
 
     async def get_variable(self, name: str) -> str | None:
         """A channel variable's value, None if it is not set. ``name`` may hold functions: ``CHANNEL(state)``."""
@@ -120,7 +176,7 @@ class Session:
 
     async def answer(self) -> None:
         """Answer the channel. Asterisk waits up to half a second for the first voice packet."""
-        self._alive(await self.execute("ANSWER", longest_s=1.0))
+        self._alive(await self.execute("ANSWER", longest_s=0.5))
 
     async def stream_file(
         self, path: str, escape: str, *, offset: int = 0, longest_s: float = 600.0
@@ -133,10 +189,7 @@ class Session:
         reply = await self.execute("STREAM FILE", path, escape, offset, longest_s=longest_s)
         if reply.number < 0 or (reply.number == 0 and reply.endpos == 0 and offset == 0):
             # Asterisk answers a missing file in the same words as a hang-up: only the channel's state tells.
-            status = await self.execute("CHANNEL STATUS")
-            if status.number < 0:
-                self._hung_up = True
-                raise HungUp("the caller hung up")
+            self._alive(await self.execute("CHANNEL STATUS"))
             if reply.number < 0 or reply.endpos == 0:
                 raise PromptMissing(f"Asterisk can't play {path}")
         return (chr(reply.number) if reply.number > 0 else ""), reply.endpos or 0
@@ -148,46 +201,42 @@ class Session:
 
     def _alive(self, reply: Reply) -> Reply:
         if reply.number < 0:
-            self._hung_up = True
+            self._connection.lose(HungUp("the caller hung up"))
             raise HungUp("the caller hung up")
         return reply
+
+    def _left(self) -> float:
+        """Seconds until the dead-man strikes, as far as is known; it may be a little more."""
+        return 0.0 if self._expires_at is None else self._expires_at - self._monotonic()
+
+    def _renew(self) -> None:
+        """Put the dead-man off while somebody else is waited for; the next command waits for the reply."""
+        set_to = round(_PUT_OFF * self._margin_s, 2)
+        self._expires_at = self._monotonic() + set_to
+        self._renewal = self._connection.ask(command("SET AUTOHANGUP", set_to), _REPLY_TIMEOUT_S)
+        self._renewal.add_done_callback(_seen)
 
     async def _ask(self, name: str, line: bytes, longest_s: float) -> Reply:
-        if self._hung_up:
-            raise HungUp("the caller hung up")
+        if self._renewal is not None:
+            renewal, self._renewal = self._renewal, None
+            _checked("SET AUTOHANGUP", await renewal)
         try:
-            async with asyncio.timeout(longest_s + _REPLY_TIMEOUT_S):
-                self._writer.write(line)
-                await self._writer.drain()
-                reply = await self._next_reply()
-        except TimeoutError:
-            raise DeadlineExceeded(
-                f"Asterisk did not answer {name} within {longest_s + _REPLY_TIMEOUT_S:g} s"
-            ) from None
-        except ConnectionError:
-            self._hung_up = True
-            raise HungUp("Asterisk closed the session") from None
+            reply = await self._connection.ask(line, longest_s + _REPLY_TIMEOUT_S)
+        except DeadlineExceeded as error:
+            raise DeadlineExceeded(f"{name}: {error}") from None
         if reply.code == 511:
-            self._hung_up = True
+            self._connection.lose(HungUp("the channel is dead"))
             raise HungUp("the channel is dead")
-        if reply.code != 200:
-            raise CommandRefused(f"Asterisk refused {name}: {reply.code} {reply.usage}".strip())
-        return reply
+        return _checked(name, reply)
 
-    async def _next_reply(self) -> Reply:
-        while not self._ready:
-            data = await self._reader.read(4096)
-            if not data:
-                self._hung_up = True
-                raise HungUp("Asterisk closed the session")
-            for item in self._replies.feed(data):
-                if isinstance(item, HangupLine):
-                    self._hung_up = True
-                else:
-                    self._ready.append(item)
-            if self._hung_up:
-                raise HungUp("the caller hung up")
-        reply = self._ready.pop(0)
-        if self._ready:
-            raise AgiGarbage("more replies than commands")
-        return reply
+
+def _checked(name: str, reply: Reply) -> Reply:
+    if reply.code not in (200, 511):
+        raise CommandRefused(f"Asterisk refused {name}: {reply.code} {reply.usage}".strip())
+    return reply
+
+
+def _seen(renewal: asyncio.Future[Reply]) -> None:
+    """If it failed, the connection did, and the next command says so."""
+    if not renewal.cancelled():
+        renewal.exception()

@@ -330,11 +330,10 @@ class FlowService:
             case ReadQueues() | Find() | OpenRecord() | Tell() | RequestCallback() | ControlAudio():
                 within_s = request.within_s if isinstance(request, Find) else PORT_TIMEOUT_S
                 line = None
-                if session is not None:
-                    if isinstance(request, ControlAudio):
-                        line = self._line(session)
-                        if not await self._switched(session, request):
-                            return Failed("the PBX records nothing: CTI_REC_DIR is not set there")
+                if session is not None and isinstance(request, ControlAudio):
+                    line = self._line(session)
+                    if not await self._switched(session, request):
+                        return Failed("the PBX records nothing: CTI_REC_DIR is not set there")
                 grace_s = 0.0 if isinstance(request, Find | ReadQueues) else _GRACE_S
                 try:
                     work = ask(self._ports, call.id, request, line)

@@ -6,6 +6,7 @@ import asyncio
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 HEADER = {
     "network": "yes",
@@ -42,15 +43,27 @@ class FakeAsterisk:
     how: str = "HANGUP"  #: how a hang-up is said: HANGUP, 511, -1, EOF
     pace_s: float = 0.0  #: how long a prompt lasts, and a caller takes to press a key
     commands: list[list[str]] = field(default_factory=list)
+    struck: bool = False  #: the dead-man was not renewed in time
+    _expires_at: float | None = None
+    _writer: asyncio.StreamWriter | None = None
+
+    def hang_up(self) -> None:
+        """Say HANGUP now, whatever the server is doing."""
+        assert self._writer is not None
+        self._writer.write(b"HANGUP\n")
 
     async def call(self, port: int, *, query: str = "dnis=4008001234", script: str = "flow", **changes: str) -> None:
         """Connect, and answer commands until the server ends the session."""
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        self._writer = writer
+        self._dead_man(1.0)
         try:
+            query += f"&deadman=1&result={quote(self.variables.get('CTI_RESULT', ''))}"
             writer.write(header(network_script=f"{script}?{query}", **changes))
             while line := await reader.readline():
                 words = shlex.split(line.decode())
                 self.commands.append(words)
+                self.struck |= self._expires_at is not None and asyncio.get_running_loop().time() > self._expires_at
                 if self.hang_up_before(words):
                     if self.how == "EOF":
                         return
@@ -70,13 +83,22 @@ class FakeAsterisk:
             writer.close()
             await writer.wait_closed()
 
+    def _dead_man(self, seconds: float) -> None:
+        self._expires_at = asyncio.get_running_loop().time() + seconds if seconds else None
+
     def reply(self, words: list[str]) -> str:
         match words:
+            case ["SET", "AUTOHANGUP", seconds]:
+                self._dead_man(float(seconds))
+                return "200 result=0"
             case ["SET", "VARIABLE", name, value]:
                 self.variables[name] = value
                 return "200 result=1"
             case ["EXEC", "MSet", pairs]:
-                self.variables.update(dict(pair.split("=", 1) for pair in pairs.split(",")))
+                told = dict(pair.split("=", 1) for pair in pairs.split(","))
+                self.variables.update(told)
+                if "TIMEOUT(absolute)" in told:
+                    self._dead_man(float(told["TIMEOUT(absolute)"]))
                 return "200 result=0"
             case ["GET", "FULL", "VARIABLE", name]:
                 value = self.variables.get(name.removeprefix("${").removesuffix("}"))

@@ -43,7 +43,8 @@ async def test_queue_time_out_then_message_then_hang_up(pbx: PrivatePbx, program
         await server.all_done()
         scripts = [session.script for session in server.sessions]
         entries = await journal(pbx)
-    assert scripts == ["flow?dnis=4008001234"] * 3
+    assert scripts[0] == "flow?dnis=4008001234&result=&deadman=1"
+    assert scripts[1].startswith("flow?dnis=4008001234&result=queue%3ATIMEOUT")
     assert seen[0] == {"CTI_RESULT": "", "CTI_QUEUES_LEFT": "", "CTI_DNIS": "4008001234"}
     assert seen[1] == {"CTI_RESULT": "queue:TIMEOUT", "CTI_QUEUES_LEFT": "&repair&", "CTI_DNIS": "4008001234"}
     did, status, file = seen[2]["CTI_RESULT"].split(":")

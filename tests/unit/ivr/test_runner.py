@@ -1,9 +1,10 @@
 """The runner on a channel that answers as Asterisk does."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -108,32 +109,74 @@ async def test_who_is_taken_out_of_a_queue_that_closed_goes_on_as_after_a_time_o
 
 
 async def test_the_dead_man_never_strikes_while_a_store_is_slow(tmp_path: Path) -> None:
-    """Whatever the server may wait for between two commands, the time-out that was set last lies beyond it."""
+    """Whatever the server waits for between two commands, the time-out is put off meanwhile."""
 
     class Slow(MemoryPorts):
-        waits: ClassVar[list[tuple[str, int]]] = []
-
-        def note(self, name: str) -> None:
-            held = [int(words[2]) for words in asterisk.commands if words[:2] == ["SET", "AUTOHANGUP"]]
-            self.waits.append((name, held[-1] if held else 0))
-
         async def caller(self, *arguments: Any) -> CallerFacts:
-            self.note("caller")
+            await asyncio.sleep(1.2)
             return CallerFacts()
 
-        async def open_record(self, *arguments: Any) -> Mapping[str, Value]:
-            self.note("open_record")
-            return {"id": "1"}
-
         async def save_state(self, *arguments: Any) -> None:
-            self.note("save_state")
+            await asyncio.sleep(1.7)
 
     asterisk = FakeAsterisk(keys="21")
     async with flow_server(tmp_path, ports=Slow()) as server:
         await asterisk.call(server.port)
-    assert [name for name, _ in Slow.waits] == ["caller", "open_record", "save_state"]
-    for name, held_s in Slow.waits:
-        assert held_s >= PORT_TIMEOUT_S + 1, name
+    assert asterisk.variables["CTI_DONE"] == "1"
+    assert not asterisk.struck
+    renewals = [words for words in asterisk.commands if words == ["SET", "AUTOHANGUP", "1.5"]]
+    assert len(renewals) >= 3
+
+
+async def test_commands_and_quick_stores_cost_no_renewal_beyond_one_for_each_command_that_takes_time(
+    tmp_path: Path,
+) -> None:
+    async with flow_server(tmp_path) as server:
+        await FakeAsterisk(keys="21").call(server.port)  # prompts are spoken now
+        asterisk = FakeAsterisk(keys="21")
+        await asterisk.call(server.port, uniqueid="1795295764.1")
+    short = [" ".join(words[:2]) for words in asterisk.commands]
+    assert short[:3] == ["ANSWER", "EXEC MSet", "STREAM FILE"]
+    assert short.count("SET AUTOHANGUP") <= short.count("STREAM FILE") + short.count("WAIT FOR")
+    assert not asterisk.struck
+
+
+@pytest.mark.parametrize("waits_for", ["caller", "open_record", "save_state"])
+async def test_a_hang_up_is_known_while_the_server_waits_for_somebody_else(tmp_path: Path, waits_for: str) -> None:
+    """Not only at the next command: the wait is given up, and on_hangup runs."""
+    given_up: list[str] = []
+
+    class Stuck(MemoryPorts):
+        async def wait(self, name: str) -> None:
+            if name == waits_for:
+                asterisk.hang_up()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    given_up.append(name)
+
+        async def caller(self, *arguments: Any) -> CallerFacts:
+            await self.wait("caller")
+            return CallerFacts()
+
+        async def open_record(self, *arguments: Any) -> Mapping[str, Value]:
+            await self.wait("open_record")
+            return {"id": "1"}
+
+        async def save_state(self, *arguments: Any) -> None:
+            await self.wait("save_state")
+
+    asterisk = FakeAsterisk(keys="21")
+    async with flow_server(tmp_path, ports=Stuck()) as server:
+        began = asyncio.get_running_loop().time()
+        await asterisk.call(server.port)
+        await settled(server)
+        took_s = asyncio.get_running_loop().time() - began
+        assert given_up == [waits_for]
+        assert took_s < PORT_TIMEOUT_S - 0.5, "it was the hang-up that ended the wait, not the deadline"
+        begun = waits_for != "caller"
+        assert [event for event, _ in server.ports.events] == ["call.left_unserved"] * begun
+        assert server.server.counts.failed == 0
 
 
 async def test_a_restarted_server_carries_the_flow_on(tmp_path: Path) -> None:
