@@ -1,17 +1,50 @@
-"""Whatever the server does, the caller is served: refused, killed under way, hung, too busy."""
+"""Whatever the server does, the caller is served: refused, killed under way, gone, hung, too busy, out of hours."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 import wave
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+import pytest_asyncio
+
+from ctiserver.drill.proxy import gone
+from ctiserver.privatepbx.baresip import CallFailed
 from ctiserver.privatepbx.lifecycle import PrivatePbx
 from ctiserver.privatepbx.phone import SipPhone
 from ctiserver.privatepbx.tree import Programs
 from tests.support.asterisk import journal
 from tests.support.eventually import eventually
 from tests.support.fastagi import AgiCall, hung, scripted
+
+#: Two cores are shared by everything that is tested at once.
+_SLOW_MACHINE_S = 1.5
+
+
+@pytest_asyncio.fixture
+async def hours(pbx: PrivatePbx) -> AsyncIterator[Callable[[str, str], Awaitable[None]]]:
+    """Tell the PBX the hours of a number or queue, as the server does."""
+
+    async def tell(subject: str, value: str) -> None:
+        await pbx.cli(f"database put cti_calendar {subject} tried")
+        await pbx.cli(f'database put cti_hours tried/{datetime.now(UTC):%d} "{value}"')
+
+    yield tell
+    await pbx.cli("database deltree cti_calendar")
+    await pbx.cli("database deltree cti_hours")
+
+
+def _all_day_but_now() -> Iterator[str]:
+    """Two spans, before and after: none of them holds the moment."""
+    now = datetime.now(UTC)
+    if now.hour:
+        yield f"0000-{now:%H}00"
+    if now.hour < 22:
+        yield f"{now + timedelta(hours=1):%H}59-2400"
 
 
 async def test_no_server_at_all_the_caller_reaches_an_agent(pbx: PrivatePbx, programs: Programs) -> None:
@@ -21,9 +54,10 @@ async def test_no_server_at_all_the_caller_reaches_an_agent(pbx: PrivatePbx, pro
     ):
         await pbx.cli("queue add member PJSIP/agent1 to repair")
         await caller.dial("4008001234")
-        await caller.answered()
+        began = time.monotonic()
         assert await agent.ringing() == "13800138000"
-        assert caller.heard_s() > 5.0, "the announcement in both languages"
+        assert time.monotonic() - began < 2.0, "no announcement keeps a caller from an agent who is free"
+        await eventually(lambda: _heard(caller), lambda seconds: seconds > 1.0)  # it is said in the queue
         await agent.answer()
         await caller.press("7")
         await eventually(lambda: _keys(agent), lambda keys: keys == "7")
@@ -49,6 +83,73 @@ async def test_nobody_logged_in_the_caller_leaves_a_message(pbx: PrivatePbx, pro
     assert Path(kept[6]) == message[-1]
     with wave.open(str(message[-1])) as sound:
         assert sound.getnframes() / sound.getframerate() > 2.0
+
+
+async def test_out_of_hours_the_caller_leaves_a_message_though_agents_are_there(
+    pbx: PrivatePbx, programs: Programs, hours: Callable[[str, str], Awaitable[None]]
+) -> None:
+    before = await _messages(pbx)
+    await hours("number-*", "&".join([f"{datetime.now(UTC):%Y%m%d}", *_all_day_but_now()]))
+    async with (
+        SipPhone.agent(programs, pbx, "agent1") as agent,
+        SipPhone.caller(programs, pbx, "13800138006") as caller,
+    ):
+        await pbx.cli("queue add member PJSIP/agent1 to repair")
+        await caller.dial("4008001234")
+        await eventually(lambda: _messages(pbx), lambda found: len(found) > len(before), within_s=30.0)
+        assert not agent.talking
+        await caller.hang_up()
+
+
+@pytest.mark.parametrize("value", ["{today}&0000-2400", "20010101", ""])
+async def test_open_or_not_known_the_caller_is_queued(
+    pbx: PrivatePbx, programs: Programs, hours: Callable[[str, str], Awaitable[None]], value: str
+) -> None:
+    await hours("queue-repair", value.format(today=f"{datetime.now(UTC):%Y%m%d}"))
+    async with (
+        SipPhone.agent(programs, pbx, "agent1") as agent,
+        SipPhone.caller(programs, pbx, "13800138007") as caller,
+    ):
+        await pbx.cli("queue add member PJSIP/agent1 to repair")
+        await caller.dial("4008001234")
+        await agent.ringing()
+        await caller.hang_up()
+        await agent.stopped_ringing()
+
+
+async def test_host_that_is_gone_costs_two_seconds(pbx: PrivatePbx, programs: Programs) -> None:
+    with gone(int(pbx.agi.rpartition(":")[2])):
+        async with (
+            SipPhone.agent(programs, pbx, "agent1") as agent,
+            SipPhone.caller(programs, pbx, "13800138008") as caller,
+        ):
+            await pbx.cli("queue add member PJSIP/agent1 to repair")
+            began = time.monotonic()
+            await caller.dial("4008001234")
+            await caller.answered()  # by the fallback
+            assert 1.5 < time.monotonic() - began < 2.5 + _SLOW_MACHINE_S
+            await agent.ringing()
+            await caller.hang_up()
+            await agent.stopped_ringing()
+
+
+async def test_help_is_dialled_from_any_phone_and_nobody_is_asked(pbx: PrivatePbx, programs: Programs) -> None:
+    async with SipPhone.agent(programs, pbx, "agent1") as agent:
+        await agent.dial("110")
+        with pytest.raises(CallFailed, match="503"):  # said at once: this PBX has no trunk to them
+            await agent.answered()
+        for number in ("110", "119", "120", "122"):
+            found = await pbx.cli(f"dialplan show {number}@cti-agents")
+            first = next(line for line in found.splitlines() if "=>" in line)
+            assert "cti-emergency-call" in first, f"nothing comes before {number}"
+        await pbx.cli("dialplan set global CTI_EMERGENCY agent2")
+        try:
+            async with SipPhone.agent(programs, pbx, "agent2"):  # a phone in a trunk's place, which knows no 120
+                await agent.dial("120")
+                with pytest.raises(CallFailed, match="404"):
+                    await agent.answered()
+        finally:
+            await pbx.cli("dialplan set global CTI_EMERGENCY ")
 
 
 async def test_server_that_dies_under_way_leaves_the_caller_to_the_queue_chosen_last(
