@@ -9,6 +9,7 @@ from ctiserver.store.call_log import CallLog
 from ctiserver.store.catching_up import CatchingUp
 from ctiserver.store.contacts import Contacts
 from ctiserver.store.flow_states import FlowStates
+from ctiserver.store.outbound_calls import OutboundCalls, RaisedRecords
 from ctiserver.store.outbox import Outbox
 from ctiserver.store.people import Agents, Sessions, Users
 from ctiserver.store.pops import Pops
@@ -41,5 +42,7 @@ class UnitOfWork:
         self.work_orders = WorkOrders(connection)
         self.timers = Timers(connection)
         self.executors = Executors(connection)
+        self.outbound_calls = OutboundCalls(connection)
+        self.raised_records = RaisedRecords(connection)
         self.outbox = Outbox(connection)
         self.audit = AuditLog(connection)

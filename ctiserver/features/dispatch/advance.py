@@ -136,9 +136,8 @@ class Advance:
             return TimerFired(key=payload["key"], order_state=None if order is None else order.state)
         if "order_ended" in payload:
             ended = payload["order_ended"]
-            return OrderEnded(
-                key=ended["key"], outcome=ended["outcome"], by=UserId(ended["by"]), result=ended["result"]
-            )
+            by = None if ended["by"] is None else UserId(ended["by"])
+            return OrderEnded(key=ended["key"], outcome=ended["outcome"], by=by, result=ended["result"])
         if "order_due_anew" in payload:
             due = payload["order_due_anew"]
             return OrderDueAnew(key=due["key"], due_at=datetime.fromisoformat(due["due_at"]))

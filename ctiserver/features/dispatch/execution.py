@@ -13,6 +13,7 @@ from ctiserver.model import assignment, expression, work_order
 from ctiserver.model.expression import Context
 from ctiserver.model.ids import UserId, WorkOrderId, new_ulid
 from ctiserver.model.json_value import Json, JsonObject
+from ctiserver.model.outbound_call import OutboundCall
 from ctiserver.model.process_messages import (
     CloseRecord,
     Command,
@@ -102,6 +103,8 @@ class Execution:
             "attempt": command.attempt,
             "avoid": list(command.avoid),
             "choose": command.choose,
+            **({} if command.call is None else {"call": command.call, "hours": command.within}),
+            **({} if command.window_s is None else {"window_s": command.window_s}),
             **values,
         }
         before = None if command.same_as is None else await self._uow.work_orders.by_key(self._key(command.same_as))
@@ -127,13 +130,31 @@ class Execution:
         # The key is unique: should this order stand already, the transaction fails and is tried again from the state.
         await self._uow.work_orders.add(order)
         self.orders[order.id] = order
+        await self._plan_call(order)
         await self._note_order("order_planned" if order.state == "draft" else "order_offered", order)
 
     async def _offer(self, command: OfferOrder) -> None:
         order = await self._lock(command.key)
         if order.state == "draft":
             order = await self._keep(work_order.step(await self._assigned(order), "offer", self._now))
+            await self._plan_call(order)
             await self._note_order("order_offered", order)
+
+    async def _plan_call(self, order: WorkOrder) -> None:
+        """The server does the orders that are done by calling: their time has come, and so has the call's."""
+        flow, hours, attempt = (order.payload.get(key) for key in ("call", "hours", "attempt"))
+        if order.state == "offered" and isinstance(flow, str):
+            call = OutboundCall(
+                id=new_ulid(self._now),
+                order_id=order.id,
+                record_id=self.record.id,
+                contact_id=self.record.contact_id,
+                flow=flow,
+                attempt=attempt if isinstance(attempt, int) else 1,
+                hours=hours if isinstance(hours, str) else None,
+                due_at=self._now,
+            )
+            await self._uow.outbound_calls.add_once(call)
 
     async def _assigned(self, order: WorkOrder) -> WorkOrder:
         """The order with a person, where one is to be chosen and one fits; else whoever of the role takes it."""
