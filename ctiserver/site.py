@@ -249,10 +249,42 @@ class Outbound(Written):
     refuse: tuple[Annotated[str, AfterValidator(_prefix)], ...] = ()
 
 
+def _amount(text: str) -> str:
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,4})?", text):
+        raise ValueError(f'{text!r} is no amount of money; write it in quotes, such as "0.12"')
+    return text
+
+
+Amount = Annotated[str, AfterValidator(_amount)]  #: exact; in the site's currency
+
+
+class Sample(Written):
+    """How many of those who could be asked a flow's questions are."""
+
+    percent: Annotated[int, Field(ge=0, le=100)] = 100
+    a_day: Annotated[int, Field(ge=0)] | None = None  #: answers; then the rest waits for the next day
+
+
+class Automatic(Written):
+    """Calls that ctiserver makes by itself: follow-ups and surveys."""
+
+    enabled: bool = False
+    presented: str = ""  #: the number that is shown; empty: the trunk's
+    ring: Duration = timedelta(seconds=30)
+    calls_per_s: Annotated[float, Field(gt=0, le=50)] = 1.0
+    at_once: Annotated[int, Field(ge=1, le=1000)] = 5
+    minutes_a_day: Annotated[int, Field(ge=0)] = 600
+    price_a_minute: Amount = "0"
+    money_a_day: Amount | None = None
+    rest: Duration = timedelta(days=7)  #: so long nobody is asked about another record who has answered a call
+    samples: dict[Name, Sample] = {}  # noqa: RUF012
+
+
 class DiallingFile(Written):
     """dialling.yaml"""
 
     outbound: Outbound = Outbound()
+    automatic: Automatic = Automatic()
 
 
 class EmergencyFile(Written):
@@ -283,6 +315,7 @@ class Site:
     trunks: tuple[Trunk, ...] = ()
     emergency: EmergencyFile = field(default_factory=EmergencyFile)
     outbound: Outbound = field(default_factory=Outbound)
+    automatic: Automatic = field(default_factory=Automatic)
 
     def number(self, dnis: str) -> NumberConfig | None:
         """What a dialled number leads to: its own entry, else ``*``."""
@@ -337,6 +370,7 @@ def load_site(directory: Path) -> Site:
         trunks=trunks[1].trunks,
         emergency=emergency[1],
         outbound=dialling[1].outbound,
+        automatic=dialling[1].automatic,
     )
 
 
