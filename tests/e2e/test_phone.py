@@ -104,6 +104,13 @@ async def _hears_and_is_heard(page: Page, caller: SipPhone) -> None:
     await eventually(grown, within_s=15)
 
 
+async def _ask(page: Page, extension: str) -> None:
+    await page.keyboard.press("Alt+T")
+    await expect(page.get_by_label("分机或号码")).to_be_focused()
+    await page.keyboard.type(extension)
+    await page.get_by_role("button", name="先咨询").click()
+
+
 async def test_a_caller_is_popped_then_answered_in_the_browser_with_sound_both_ways(
     centre: Exchange, open_desk: OpenDesk, programs: Programs
 ) -> None:
@@ -119,3 +126,49 @@ async def test_a_caller_is_popped_then_answered_in_the_browser_with_sound_both_w
         await page.keyboard.press("Alt+H")
         await caller.ended()
         await expect(page.locator("cti-phone")).to_contain_text("电话就绪")
+
+
+async def test_a_call_is_handed_to_a_colleague_at_once(
+    centre: Exchange, open_desk: OpenDesk, programs: Programs
+) -> None:
+    mine, other = await open_desk("wang"), await open_desk("lee", join=False)
+    async with SipPhone.caller(programs, centre.pbx, CALLER) as caller:
+        await caller.dial("7101")
+        await mine.get_by_role("button", name="接听").click()
+        await expect(mine.locator("cti-phone")).to_contain_text("通话中", timeout=WITHIN_MS)
+        await mine.get_by_role("button", name="转接").click()
+        await mine.get_by_role("button", name="Ann Lee").click()
+        await mine.get_by_role("button", name="立即转接").click()
+        await other.get_by_role("button", name="Answer").click()
+        await expect(other.locator("cti-phone")).to_contain_text("Talking", timeout=WITHIN_MS)
+        await _hears_and_is_heard(other, caller)
+        await expect(mine.locator("cti-phone")).to_contain_text("电话就绪")
+        await other.keyboard.press("Alt+H")
+        await caller.ended()
+
+
+async def test_a_colleague_is_asked_first_then_all_three_talk(
+    centre: Exchange, open_desk: OpenDesk, programs: Programs
+) -> None:
+    mine, other = await open_desk("wang"), await open_desk("lee", join=False)
+    async with SipPhone.caller(programs, centre.pbx, CALLER) as caller:
+        await caller.dial("7101")
+        await mine.get_by_role("button", name="接听").click()
+        await expect(mine.locator("cti-phone")).to_contain_text("通话中", timeout=WITHIN_MS)
+        await _ask(mine, "112")
+        await other.get_by_role("button", name="Answer").click()
+        await expect(mine.locator("cti-phone")).to_contain_text("咨询中", timeout=WITHIN_MS)
+        await mine.get_by_role("button", name="回到来电者").click()
+        await expect(other.locator("cti-phone")).to_contain_text("Phone is ready", timeout=WITHIN_MS)
+        await _hears_and_is_heard(mine, caller)
+
+        await _ask(mine, "112")
+        await other.get_by_role("button", name="Answer").click()
+        await mine.get_by_role("button", name="三方通话").click()
+        await expect(mine.locator("cti-phone")).to_contain_text("三方通话", timeout=WITHIN_MS)
+        await _hears_and_is_heard(mine, caller)
+        await _hears_and_is_heard(other, caller)
+        await mine.keyboard.press("Alt+H")
+        await _hears_and_is_heard(other, caller)
+        await other.keyboard.press("Alt+H")
+        await caller.ended()

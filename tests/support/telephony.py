@@ -17,8 +17,8 @@ from ctiserver.resources import shipped
 from ctiserver.settings import AgiSettings, BrowserPhoneSettings, PbxSettings, Settings, WebSettings
 from tests.support.desk import PASSWORD
 
-#: Straight into the queue, as a flow would send a caller there.
-NUMBERS = {"cti-inbound": {"7101": ("Answer()", "Set(CTI_QUEUE=repair)", "Goto(cti-do,queue,1)")}}
+#: Straight into the queue, without a flow.
+NUMBERS = {"cti-inbound": {"7101": ("Answer()", "Set(CTI_QUEUE=repair)", "Queue(repair,ct,,,60)", "Hangup()")}}
 READY_S = 20.0
 
 

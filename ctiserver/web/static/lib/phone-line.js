@@ -13,8 +13,11 @@ export class PhoneLine {
     this.given = given;
   }
 
-  async connect() {
-    if (this.#opening || this.#socket) return;
+  connect() {
+    if (!this.#opening && !this.#socket) this.#open(); // JsSIP takes no async function here
+  }
+
+  async #open() {
     this.#opening = true;
     let line;
     try {
