@@ -6,14 +6,14 @@ What is held against what, and why no closer: docs/reference/reconcile.md.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeVar
 
 from ctiserver.model.call import interface_of, is_local
 from ctiserver.model.events import CallSummary, QueueVisit
-from ctiserver.model.ids import CallId, Interface
+from ctiserver.model.ids import CallId, Interface, PbxName, Uniqueid, call_id
 from ctiserver.model.queue_log import LoggedVisit
 
 #: Asterisk writes whole seconds, and ends what it counts a moment before or after the channel.
@@ -61,15 +61,21 @@ def reconcile(
     names: Names,
 ) -> list[Difference]:
     """Every difference; a source that is None was not asked. ``calls`` are those of one PBX that are over."""
-    by_linkedid = {str(linkedid): call for call in calls for linkedid in call.linkedids}
+    known = {str(linkedid): call for call in calls for linkedid in call.linkedids}
+    by_id = {call.call_id: call for call in calls}
+    pbx = calls[0].pbx if calls else PbxName("")
+
+    def find(linkedid: str) -> CallSummary | None:
+        return known.get(linkedid) or by_id.get(call_id(pbx, Uniqueid(linkedid)))
+
     differences: list[Difference] = []
     if rows is not None:
-        found, strange = _by_call(by_linkedid, ((row.linkedid, row) for row in rows))
+        found, strange = _by_call(find, ((row.linkedid, row) for row in rows))
         differences += [_unknown("cdr", linkedid, _said(group)) for linkedid, group in strange.items()]
         for call in calls:
             differences += against_cdrs(call, found[call.call_id])
     if visits is not None:
-        waited, strangers = _by_call(by_linkedid, ((str(visit.uniqueid), visit) for visit in visits))
+        waited, strangers = _by_call(find, ((str(visit.uniqueid), visit) for visit in visits))
         differences += [
             _unknown("queue_log", uniqueid, ", ".join(f"{visit.queue} {visit.outcome}" for visit in group))
             for uniqueid, group in strangers.items()
@@ -80,14 +86,14 @@ def reconcile(
 
 
 def _by_call(
-    calls: Mapping[str, CallSummary], keyed: Iterable[tuple[str, T]]
+    find: Callable[[str], CallSummary | None], keyed: Iterable[tuple[str, T]]
 ) -> tuple[dict[CallId, list[T]], dict[str, list[T]]]:
-    known: dict[CallId, list[T]] = defaultdict(list)
+    found: dict[CallId, list[T]] = defaultdict(list)
     strange: dict[str, list[T]] = defaultdict(list)
     for key, item in keyed:
-        call = calls.get(key)
-        (strange[key] if call is None else known[call.call_id]).append(item)
-    return known, strange
+        call = find(key)
+        (strange[key] if call is None else found[call.call_id]).append(item)
+    return found, strange
 
 
 def _unknown(source: Source, linkedid: str, theirs: str) -> Difference:
@@ -126,6 +132,8 @@ class _Compared:
             self.add(what, ours, theirs)
 
     def near(self, what: str, ours: datetime | None, theirs: datetime) -> None:
+        if ours is None and self._call.reconstructed:
+            return  # it says itself that not all of it is known
         if ours is None or not -NEAR < ours - theirs < 2 * NEAR:  # theirs is cut to the second
             self.add(what, "unknown" if ours is None else _clock(ours), _clock(theirs))
 
@@ -143,11 +151,10 @@ def against_cdrs(call: CallSummary, rows: Sequence[CdrRow]) -> list[Difference]:
         return compared.found
     compared.near("began", call.started_at, min(row.start for row in rows))
     compared.near("ended", call.ended_at, max(row.end for row in rows))
-    roots = {str(linkedid) for linkedid in call.linkedids}
-    callers = [row for row in rows if row.uniqueid in roots]
+    callers = [row for row in rows if call_id(call.pbx, Uniqueid(row.uniqueid)) == call.call_id]
     if call.direction == "inbound" and callers:
         compared.same("caller's number", call.ani, callers[0].src)
-    first = {interface_of(row.channel) for row in callers if row.uniqueid == str(call.linkedids[0])}
+    first = {interface_of(row.channel) for row in callers}
     reached = _times_with_others(rows)
     for party in sorted(reached.keys() - set(call.answered_by) - first):
         if _length(reached[party]) >= _MOVED:
@@ -156,9 +163,10 @@ def against_cdrs(call: CallSummary, rows: Sequence[CdrRow]) -> list[Difference]:
         if party not in reached:
             compared.add("reached", party, "no")
             continue
-        compared.as_long(
-            f"time of {party}", time_in_call(call, party), _length(reached[party]), parts=len(reached[party])
-        )
+        if not _is_unseen(call, party):
+            compared.as_long(
+                f"time of {party}", time_in_call(call, party), _length(reached[party]), parts=len(reached[party])
+            )
     if not call.answered_by and not call.queue_visits and call.outcome not in ("ivr", "voicemail"):
         compared.same("disposition", _DISPOSITIONS.get(call.outcome or "", "FAILED"), _disposition(rows))
     return compared.found
@@ -208,6 +216,11 @@ def time_in_call(call: CallSummary, party: Interface) -> timedelta:
     return _length((start, end) for start, end in parts if start is not None and end is not None)
 
 
+def _is_unseen(call: CallSummary, party: Interface) -> bool:
+    """Whether a call of which a part was missed holds nothing of when this party was in it."""
+    return call.reconstructed and not any(part.party == party for part in call.segments)
+
+
 def against_queue_log(call: CallSummary, logged: Sequence[LoggedVisit], names: Names) -> list[Difference]:
     """The visits in order: queue, exit, wait, who answered, how long they talked, and who ended it."""
     compared = _Compared("queue_log", call)
@@ -239,7 +252,9 @@ def _talk(compared: _Compared, call: CallSummary, visit: QueueVisit, theirs: Log
     picked_up = visit.agent is not None and visit.agent not in rang and bool(devices & rang)
     if visit.agent not in devices and not picked_up:
         compared.add(f"answered {at}", visit.agent, theirs.agent)
-    if theirs.talk_s is not None and visit.agent is not None and not _again(call, visit):
+    if theirs.talk_s is None or visit.agent is None or _is_unseen(call, visit.agent):
+        return
+    if not _again(call, visit):
         compared.as_long(f"talk {at}", time_in_call(call, visit.agent), timedelta(seconds=theirs.talk_s))
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from ctiserver.model.call_entry import CallEntry, PathStep
-from ctiserver.model.ids import AgentId, CallId, ContactId
+from ctiserver.model.ids import AgentId, CallId, ContactId, PbxName
 from ctiserver.store import rows, tables
 from ctiserver.store.repository import Repository
 
@@ -31,6 +31,12 @@ class CallLog(Repository[CallEntry, CallId]):
             statement = statement.where(self.table.c.id < before)
         return await self._all(statement if agent is None else statement.where(self.table.c.agent_id == agent))
 
+    async def since(self, begin: datetime) -> list[CallEntry]:
+        """Every call that started then or later, the oldest first."""
+        return await self._all(
+            sa.select(self.table).where(self.table.c.started_at >= begin).order_by(self.table.c.started_at)
+        )
+
     async def of_contact(self, contact: ContactId, limit: int = 50) -> list[CallEntry]:
         """The newest first."""
         return await self._all(
@@ -38,6 +44,14 @@ class CallLog(Repository[CallEntry, CallId]):
             .where(self.table.c.contact_id == contact)
             .order_by(self.table.c.started_at.desc())
             .limit(limit)
+        )
+
+    async def begun(self, pbx: PbxName, since: datetime, until: datetime) -> list[CallEntry]:
+        """The calls of one PBX that began from ``since`` until before ``until``, the oldest first."""
+        return await self._all(
+            sa.select(self.table)
+            .where(self.table.c.pbx == pbx, self.table.c.started_at >= since, self.table.c.started_at < until)
+            .order_by(self.table.c.started_at, self.table.c.id)
         )
 
     async def incomplete(self) -> list[CallEntry]:
