@@ -76,6 +76,8 @@ async def centre(
                     port=pbx.ami_port,
                     username=pbx.ami_username,
                     secret=SecretStr(pbx.ami_secret),
+                    queue_log=pbx.queue_log_path,
+                    cdr=pbx.epoch_cdr_path,
                     recordings_dir=pbx.recordings_dir,
                 )
             },

@@ -234,6 +234,11 @@ class PrivatePbx:
         return self._layout.log / "cdr-custom/Master.csv"
 
     @property
+    def epoch_cdr_path(self) -> Path:
+        """The same records with times that no time zone changes: what `ctiserver reconcile` reads."""
+        return self._layout.log / "cdr-custom/ctiserver.csv"
+
+    @property
     def sounds_dir(self) -> Path:
         """The fallback's announcements, ``<language>/<name>.wav``."""
         return Path(self._state.sounds)
