@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, assert_never
 
-from ctiserver.model.ids import AgentId, CallId
+from ctiserver.model.ids import AgentId, CallId, QueueName
 
 AgentState = Literal["logged_out", "unreachable", "talking", "ringing", "wrap_up", "paused", "available"]
 
@@ -34,6 +34,16 @@ class Presence:
     def state(self) -> AgentState:
         """The first row of the table that applies."""
         return next(state for state, applies in PRECEDENCE if applies(self))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrapUpKept:
+    """After-call work as a server finds it again that was killed meanwhile."""
+
+    agent_id: AgentId
+    queue: QueueName  #: whose policy it follows
+    until: datetime
+    extended: bool = False
 
 
 #: What an agent is, most telling first. A call is a call, whether the person is logged in to a queue or not.

@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, get_args
 
-from ctiserver.model.ids import AgentId, Interface, UserId
+from ctiserver.model.ids import AgentId, Interface, PbxName, UserId
 
 Role = Literal["agent", "supervisor", "technician", "dispatcher", "storekeeper", "cashier", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
+
+
+#: How an agent's PBX is written that is the first in ctiserver.yaml, whatever its name there.
+FIRST_PBX = PbxName("")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +52,7 @@ class Agent:
     user_id: UserId | None
     name: str
     extension: str
+    pbx: PbxName = FIRST_PBX  #: where the phone is
     interface: Interface  #: the phone as app_queue names it
     skills: tuple[str, ...] = ()  #: what the queues ask for
     active: bool = True

@@ -7,8 +7,9 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ctiserver.model.ids import AgentId, Interface, UserId
-from ctiserver.model.person import Agent, Session, User
+from ctiserver.model.agent import WrapUpKept
+from ctiserver.model.ids import AgentId, Interface, PbxName, UserId
+from ctiserver.model.person import FIRST_PBX, Agent, Session, User
 from ctiserver.store import rows, tables
 from ctiserver.store.repository import RevisedRepository
 
@@ -37,14 +38,33 @@ class Agents(RevisedRepository[Agent, AgentId]):
     async def by_user(self, user: UserId) -> Agent | None:
         return await self._one(sa.select(self.table).where(self.table.c.user_id == user))
 
-    async def by_interface(self, interface: Interface) -> Agent | None:
-        return await self._one(sa.select(self.table).where(self.table.c.interface == interface))
+    async def by_interface(self, interface: Interface, pbx: PbxName = FIRST_PBX) -> Agent | None:
+        """Whose phone this is, there."""
+        return await self._one(
+            sa.select(self.table).where(self.table.c.pbx == pbx, self.table.c.interface == interface)
+        )
 
-    async def by_extension(self, extension: str) -> Agent | None:
-        return await self._one(sa.select(self.table).where(self.table.c.extension == extension).limit(1))
+    async def by_extension(self, extension: str, pbx: PbxName = FIRST_PBX) -> Agent | None:
+        """Who is reached by these digits, there."""
+        its = self.table.c
+        return await self._one(sa.select(self.table).where(its.pbx == pbx, its.extension == extension).limit(1))
 
     async def everybody(self) -> list[Agent]:
         return await self._all(sa.select(self.table).order_by(self.table.c.id))
+
+
+class WrapUps:
+    """After-call work under way, by agent; what is over stays until the next one."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def keep(self, wrap_up: WrapUpKept) -> None:
+        """In the place of the agent's one before."""
+        await rows.insert_or_replace(self._connection, tables.wrap_ups, rows.values(tables.wrap_ups, wrap_up))
+
+    async def everybody(self) -> list[WrapUpKept]:
+        return [rows.build(WrapUpKept, row) for row in await self._connection.execute(sa.select(tables.wrap_ups))]
 
 
 class Sessions:

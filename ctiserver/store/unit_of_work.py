@@ -11,7 +11,7 @@ from ctiserver.store.contacts import Contacts
 from ctiserver.store.flow_states import FlowStates
 from ctiserver.store.outbound_calls import OutboundCalls, RaisedRecords
 from ctiserver.store.outbox import Outbox
-from ctiserver.store.people import Agents, Sessions, Users
+from ctiserver.store.people import Agents, Sessions, Users, WrapUps
 from ctiserver.store.pops import Pops
 from ctiserver.store.processes import Executors, Processes, Timers
 from ctiserver.store.recordings import Recordings
@@ -31,6 +31,7 @@ class UnitOfWork:
         self.users = Users(connection)
         self.sessions = Sessions(connection)
         self.agents = Agents(connection)
+        self.wrap_ups = WrapUps(connection)
         self.contacts = Contacts(connection)
         self.calls = CallLog(connection)
         self.catching_up = CatchingUp(connection)

@@ -12,10 +12,11 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import exc
 
 from ctiserver.errors import UserFault
 from ctiserver.model.contact import Contact
-from ctiserver.model.ids import ContactId
+from ctiserver.model.ids import AgentId, ContactId
 from ctiserver.store import schema, tables
 from ctiserver.store.database import Database, parse_url
 from ctiserver.store.faults import Conflict, Duplicate, NotFound, StoreUnavailable
@@ -245,6 +246,35 @@ async def test_an_older_database_keeps_what_it_holds(database_url: str) -> None:
         async with database.reading() as uow:
             (row,) = await uow.outbox.waiting(["t"], due_by=NOW)
     assert (row.payload, row.due_at) == ({"n": 1}, NOW)
+
+
+async def test_agents_keep_what_points_to_them_when_they_get_a_pbx(database_url: str) -> None:
+    """SQLite makes their table anew; records and pops point into it."""
+
+    def to_the_eighth(connection: sa.Connection) -> None:
+        settings = schema.config()
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, "0008")
+
+    async with Database.open(database_url, any_schema=True) as database:
+        async with database._writing.begin() as connection:
+            await connection.run_sync(to_the_eighth)
+            await connection.exec_driver_sql(
+                "INSERT INTO agents (id, name, extension, interface, skills, active, revision) "
+                "VALUES ('mia', 'Mia', '101', 'PJSIP/agent1', '[\"repair\"]', true, 3)"
+            )
+            await connection.execute(
+                sa.insert(tables.pops).values(
+                    id="P" * 26, call_id="C" * 26, agent_id="mia", sent_at=NOW, reason=None, painted_at=None
+                )
+            )
+        assert (await database.upgrade())[1] == schema.head()
+        async with database.reading() as uow:
+            agent = await uow.agents.get(AgentId("mia"))
+        assert (agent.pbx, agent.interface, agent.skills, agent.revision) == ("", "PJSIP/agent1", ("repair",), 3)
+        with pytest.raises(exc.IntegrityError):
+            async with database._writing.begin() as connection:
+                await connection.exec_driver_sql("DELETE FROM agents")
 
 
 async def test_many_upgrade_an_empty_database_at_once(database_url: str) -> None:

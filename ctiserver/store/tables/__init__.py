@@ -10,7 +10,7 @@ from ctiserver.store.tables.catching_up import journal_entries, watches
 from ctiserver.store.tables.contacts import contact_numbers, contact_search, contacts, devices, sites
 from ctiserver.store.tables.outbound import outbound_calls, raised_records
 from ctiserver.store.tables.outbox import outbox
-from ctiserver.store.tables.people import agents, sessions, users
+from ctiserver.store.tables.people import agents, sessions, users, wrap_ups
 from ctiserver.store.tables.recordings import recordings
 from ctiserver.store.tables.records import counters, record_calls, record_timeline, records
 from ctiserver.store.tables.work import executors, process_events, processes, timers, work_orders
@@ -46,4 +46,5 @@ __all__ = [
     "users",
     "watches",
     "work_orders",
+    "wrap_ups",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, ForeignKey, String, Table
+from sqlalchemy import Boolean, Column, ForeignKey, String, Table, UniqueConstraint
 
 from ctiserver.store.columns import TextTuple
 from ctiserver.store.tables.written import id_, instant, long_text, metadata, revision, word
@@ -40,8 +40,19 @@ agents = Table(
     Column("user_id", String(26), ForeignKey("users.id"), unique=True),
     long_text("name"),
     word("extension"),
-    Column("interface", String(128), nullable=False, unique=True),
+    word("pbx"),
+    Column("interface", String(128), nullable=False),
     Column("skills", TextTuple, nullable=False),
     Column("active", Boolean, nullable=False),
     revision(),
+    UniqueConstraint("pbx", "interface"),
+)
+
+wrap_ups = Table(
+    "wrap_ups",
+    metadata,
+    Column("agent_id", String(64), ForeignKey("agents.id"), primary_key=True),
+    word("queue"),
+    instant("until"),
+    Column("extended", Boolean, nullable=False),
 )
