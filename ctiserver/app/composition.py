@@ -25,8 +25,7 @@ from ctiserver.features.operations.health import Health
 from ctiserver.features.operations.http import OperationsHttp
 from ctiserver.features.operations.measures import Measures
 from ctiserver.features.queues.hours import FallbackHours
-from ctiserver.ivr.library import Library
-from ctiserver.ivr.prompts import Shelf, texts_of_flow
+from ctiserver.ivr.prompts import Shelf, texts_of_flow, texts_of_site
 from ctiserver.ivr.runner import FlowService
 from ctiserver.metrics import watch_loop
 from ctiserver.model.events import CallEnded
@@ -124,6 +123,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
                     calendar in configuration.world.calendars
                     and configuration.world.calendars[calendar].at(at).state != "open"
                 ),
+                hours=lambda: WorkingTime(zone, configuration.world.calendars),
             )
         )
         advance = Advance(
@@ -144,6 +144,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             contacts=features.contacts,
             queues=features.queues,
             records=features.records,
+            followups=features.followups,
             recordings=features.recordings,
             http=http,
         )
@@ -185,7 +186,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
                 for name, service in {**part.services, **part.clockwork}.items():
                     supervisor.start(name, service)
             texts_changed = asyncio.Event()
-            supervisor.start("prompts", lambda: _keep_spoken(shelf, library, settings, texts_changed))
+            supervisor.start("prompts", lambda: _keep_spoken(shelf, configuration, settings, texts_changed))
             await asyncio.sleep(0)  # let the services subscribe before the first PBX speaks
             for name, link in links.items():
                 supervisor.start(f"pbx-{name}", link.run)
@@ -241,10 +242,13 @@ async def _follow_hangups(bus: Bus, flows: FlowService) -> None:
                 log.error("hangups_lagged", missed=str(lagged))
 
 
-async def _keep_spoken(shelf: Shelf, library: Library, settings: Settings, texts_changed: asyncio.Event) -> None:
+async def _keep_spoken(
+    shelf: Shelf, configuration: Configuration, settings: Settings, texts_changed: asyncio.Event
+) -> None:
     """Speak what no file speaks yet, now and after each reload, so that no caller waits for an engine."""
     while True:
-        texts = [text for flow in library.flows.values() for text in texts_of_flow(flow)]
+        texts = [text for flow in configuration.library.flows.values() for text in texts_of_flow(flow)]
+        texts += texts_of_site(configuration.site)
         texts += [text for language in settings.languages for text in agent_phone.texts(language)]
         missing = shelf.missing(texts)
         failed = await shelf.render(missing)

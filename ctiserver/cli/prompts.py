@@ -16,9 +16,10 @@ from ctiserver.cli._options import config_option
 from ctiserver.features.agents import phone
 from ctiserver.ivr.library import flow_files
 from ctiserver.ivr.loader import load_flow
-from ctiserver.ivr.prompts import Shelf, Text, engine_or_fault, texts_of_flow
+from ctiserver.ivr.prompts import Shelf, Text, engine_or_fault, texts_of_flow, texts_of_site
 from ctiserver.resources import shipped
 from ctiserver.settings import load_settings
+from ctiserver.site import load_site
 
 
 @click.group()
@@ -38,6 +39,7 @@ def render(config: Path | None, out: Path | None, languages: tuple[str, ...]) ->
         for path in flow_files(settings.flows_dir or shipped("ivr_flows"))
         for text in texts_of_flow(load_flow(path))
     ]
+    texts += texts_of_site(load_site(settings.config_dir))
     texts += [text for language in settings.languages for text in phone.texts(language)]  # what agents hear on *11
     texts = [text for text in texts if not languages or text.language in languages]
     shelf = Shelf(

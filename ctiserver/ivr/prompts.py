@@ -32,6 +32,7 @@ from ctiserver.ivr.visit import OFFER
 from ctiserver.ivr.written import written_in
 from ctiserver.model.expression import Template
 from ctiserver.settings import PromptSettings
+from ctiserver.site import Site
 from ctiserver.sound import NoSound, read_wav, seconds_of, write_wav
 
 log = structlog.get_logger(__name__)
@@ -298,6 +299,12 @@ def texts_of_flow(flow: Flow) -> list[Text]:
         if values:
             found += [Text(language, word) for word in vocabulary(language)]
     return [text for text in dict.fromkeys(found) if text.text]
+
+
+def texts_of_site(site: Site) -> list[Text]:
+    """What callers hear that is written outside flows: that a queue records them."""
+    told = (text for queue in site.queues.values() for text in queue.record.announce.items())
+    return [Text(language, tidy(text)) for language, text in dict.fromkeys(told) if tidy(text)]
 
 
 def engine_or_fault(settings: PromptSettings) -> Engine:

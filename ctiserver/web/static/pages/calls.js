@@ -12,6 +12,7 @@ class Calls extends Worded(LitElement) {
     _before: { state: true }, // where the next page begins; null at the end
     _call: { state: true }, // the one that is open, whole
     _pops: { state: true },
+    _recordings: { state: true },
     _error: { state: true },
   };
 
@@ -78,6 +79,9 @@ class Calls extends Worded(LitElement) {
         flex-wrap: wrap;
         gap: 0.35rem;
       }
+      audio {
+        width: 100%;
+      }
       .path li,
       .path li + li {
         border: 0;
@@ -92,6 +96,7 @@ class Calls extends Worded(LitElement) {
     this._before = null;
     this._call = null;
     this._pops = [];
+    this._recordings = [];
   }
 
   connectedCallback() {
@@ -113,9 +118,14 @@ class Calls extends Worded(LitElement) {
       return;
     }
     await this.#try(async () => {
-      const [call, { pops }] = await Promise.all([api("GET", `calls/${callId}`), api("GET", `calls/${callId}/pops`)]);
+      const [call, { pops }, { recordings }] = await Promise.all([
+        api("GET", `calls/${callId}`),
+        api("GET", `calls/${callId}/pops`),
+        api("GET", `calls/${callId}/recordings`),
+      ]);
       this._call = call;
       this._pops = pops;
+      this._recordings = recordings;
     });
   };
 
@@ -200,6 +210,14 @@ class Calls extends Worded(LitElement) {
             </ul>`
           : html`<p class="soft">${call.no_record_reason ? word("no_record", call.no_record_reason) : t("calls.no_record")}</p>`}
       </div>
+      ${this._recordings.length
+        ? html`<div>
+            <h3>${t("calls.recordings")}</h3>
+            <ul>
+              ${repeat(this._recordings, (one) => one.id, (one) => html`<li class="stack">${this.#recording(one)}</li>`)}
+            </ul>
+          </div>`
+        : nothing}
       <div>
         <h3>${t("calls.pops")}</h3>
         ${this._pops.length
@@ -209,6 +227,39 @@ class Calls extends Worded(LitElement) {
           : html`<p class="soft">${t("calls.no_pop")}</p>`}
       </div>
     </section>`;
+  }
+
+  /** Silence in the recording while something private is said, or sound again. */
+  async #mask(one) {
+    await this.#try(async () => {
+      const { recordings } = await api("POST", `calls/${one.call_id}/recording`, { do: one.masked ? "resume" : "mask" });
+      this._recordings = recordings;
+    });
+  }
+
+  #recording(one) {
+    const tone = { found: "good", lost: "bad", recording: "accent" }[one.state] ?? "";
+    return html`<div class="row spread">
+        <span class="number soft small">
+          ${dayTime(one.started_at)} · ${t(one.talk_only ? "calls.talk_only" : "calls.all_of_it")}
+          ${one.seconds === null ? nothing : html` · ${duration(one.seconds)}`}
+        </span>
+        <span class="chip ${tone}">${word("recording_state", one.state)}</span>
+      </div>
+      ${one.state === "found"
+        ? html`<audio
+            controls
+            preload="none"
+            src="/api/v1/recordings/${one.id}/audio"
+            aria-label=${t("calls.play", { time: dayTime(one.started_at) })}
+          ></audio>`
+        : nothing}
+      ${one.state === "recording"
+        ? html`<div>
+            <button @click=${() => this.#mask(one)}>${t(one.masked ? "calls.resume" : "calls.mask")}</button>
+          </div>`
+        : nothing}
+      ${one.masks.length ? html`<p class="soft small">${t("calls.masked", { n: one.masks.length })}</p>` : nothing}`;
   }
 
   #pop(pop) {
