@@ -42,7 +42,7 @@ MAX_VISITS = 100
 _OFFER_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Turn:
     """What one step gives: the new state, what is asked next, and the visits that ended."""
 
@@ -77,43 +77,42 @@ def step(flow: Flow, state: FlowState, answer: Answer, *, spent_s: float, world:
 class _Run:
     """The working copy of a state during one step."""
 
+    __slots__ = ("failed", "flow", "gone", "menu_s", "node", "path", "state", "steps", "visit", "visits")
+
     def __init__(self, flow: Flow, state: FlowState, world: World, now: datetime) -> None:
         self.flow = flow
         self.state = state
-        self.now = now
-        self.visit = Visit.of(state, world, flow.file.languages, now)
-        self.visits = dict(state.visits)
+        self.node: Node = flow.nodes[state.node]
+        self.visit = Visit.of(state, world, flow, now)
+        self.visits = state.visits
         self.steps = state.steps
         self.menu_s = state.menu_s
         self.gone = state.gone
         self.failed = state.failed
         self.path: list[PathStep] = []
 
-    @property
-    def node(self) -> Node:
-        return self.flow.nodes[self.visit.name]
-
     def turn(self, move: Move) -> Turn:
         while isinstance(move, Leave):
             move = self._left(move)
         if self.gone and isinstance(move, Finish):
             move = replace(move, hang_up=False, failed=False, go_to="")
-        visit = self.visit
-        state = FlowState(  # written out: dataclasses.replace() would be a quarter of the step
-            flow=self.state.flow,
-            digest=self.state.digest,
-            language=visit.language,
-            facts=visit.facts,
-            variables=visit.variables,
-            node=visit.name,
-            local=visit.local,
-            pressed=visit.pressed,
-            ever_pressed=visit.ever_pressed,
-            visits=self.visits,
-            steps=self.steps,
-            menu_s=self.menu_s,
-            gone=self.gone,
-            failed=self.failed,
+        visit, before = self.visit, self.state
+        state = FlowState(
+            before.flow,
+            before.digest,
+            visit.language,
+            visit.facts,
+            visit.variables,
+            visit.name,
+            visit.local,
+            visit.pressed,
+            visit.ever_pressed,
+            self.visits,
+            before.noted + len(self.path),
+            self.steps,
+            self.menu_s,
+            self.gone,
+            self.failed,
         )
         return Turn(state, move, tuple(self.path))
 
@@ -132,13 +131,13 @@ class _Run:
     def enter(self, name: str) -> Move:
         visit = self.visit
         visit.name, visit.local, visit.tables = name, {}, {}
-        node = self.node
+        self.node = node = self.flow.nodes[name]
         if self.gone and not node.silent:
             return Finish("hung_up")
         limit = self._limit(name, node)
         if limit:
             return self._fail(limit)
-        self.visits[name] = self.visits.get(name, 0) + 1
+        self.visits = {**self.visits, name: self.visits.get(name, 0) + 1}
         self.steps += 1
         if self.gone:
             visit.local["gone"] = True
@@ -169,7 +168,7 @@ class _Run:
         node, outcome = self.node, leave.outcome
         hidden = isinstance(node, ListeningNode) and node.sensitive and leave.to is not None
         self._note("choice" if hidden else f"{outcome}: {leave.detail}"[:80] if leave.detail else outcome)
-        if self._is_silent_caller(outcome):
+        if outcome == "noinput_max" and self._is_silent_caller():
             return self._offer()
         target = leave.to or node.target(outcome)
         if target is not None:
@@ -179,11 +178,9 @@ class _Run:
             return self.enter(fallback)
         return Finish(f"error: {leave.detail or outcome}", failed=True)
 
-    def _is_silent_caller(self, outcome: str) -> bool:
+    def _is_silent_caller(self) -> bool:
         """Nothing was ever pressed, and the author did not say what shall become of those who can't press."""
-        return (
-            outcome == "noinput_max" and not self.visit.ever_pressed and outcome not in self.node.on and not self.gone
-        )
+        return not self.visit.ever_pressed and "noinput_max" not in self.node.on and not self.gone
 
     def _offer(self) -> Move:
         if self._agent() is None:
@@ -225,5 +222,6 @@ class _Run:
         return self.enter(target) if target is not None else Finish("hung_up")
 
     def _note(self, outcome: str) -> None:
-        node = self.node
-        self.path.append(PathStep(self.flow.name, self.flow.version, self.visit.name, node.kind, outcome, self.now))
+        flow, visit = self.flow, self.visit
+        seq = self.state.noted + len(self.path) + 1
+        self.path.append(PathStep(flow.name, flow.version, visit.name, self.node.kind, outcome, visit.now, seq))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ctiserver.errors import FileFault, Problem
 from ctiserver.ivr.nodes.listening import ListeningNode
 from ctiserver.ivr.schema import FlowFile, Node
+from ctiserver.ivr.visit import FixedPrompts
 from ctiserver.ivr.written import written_in
 from ctiserver.model.expression import Expression, Template
 from ctiserver.strict_yaml import Document, load, parse
@@ -27,6 +28,7 @@ class Flow:
     document: Document
     nodes: Mapping[str, Node]
     queues_read: Mapping[str, tuple[str, ...]]  #: node → queues whose state its expressions read
+    fixed_prompts: FixedPrompts = field(default_factory=dict)
 
     @property
     def name(self) -> str:

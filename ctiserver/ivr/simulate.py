@@ -42,6 +42,7 @@ DEFAULT_CLOCK = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
 
 #: What waits for the caller or for the dialplan; everything else the simulation answers by itself.
 Outside = Speak | Listen | HandOver | Finish
+_OUTSIDE = (Speak, Listen, HandOver, Finish)
 _CALL = CallId("0" * 26)
 
 
@@ -93,8 +94,7 @@ class Simulation:
     @property
     def request(self) -> Outside:
         """What the call waits for now."""
-        assert isinstance(self._turn.request, Outside)
-        return self._turn.request
+        return self._request
 
     def heard(self, keys: str = "") -> None:
         """The prompt was played, and these keys were pressed during it."""
@@ -126,11 +126,12 @@ class Simulation:
     def _take(self, turn: Turn) -> None:
         self._turn = turn
         self.path += turn.path
-        while not isinstance(turn.request, Outside):
-            answer = self._answered(turn.request)
+        while not isinstance(request := turn.request, _OUTSIDE):
+            answer = self._answered(request)
             turn = step(self.flow, turn.state, answer, spent_s=0.0, world=self._world, now=self.clock.now())
             self.path += turn.path
             self._turn = turn
+        self._request = request
 
     def _answered(self, request: AnswerCall | PortRequest) -> Answer:
         if isinstance(request, AnswerCall):

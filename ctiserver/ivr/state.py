@@ -11,8 +11,10 @@ from typing import Any
 
 from ctiserver.model.expression import Money, Value
 
+# What is made at each step is not frozen, though nobody changes it: frozen ones take four times as long to make.
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class PathStep:
     """One visit of one node, as it is stored with the call. Never holds what was keyed in."""
 
@@ -22,11 +24,15 @@ class PathStep:
     kind: str
     outcome: str
     at: datetime
+    seq: int  #: from 1, over all sessions of the call: what is stored twice is the same step
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FlowState:
-    """Everything a call's flow needs to go on, in another session or another process."""
+    """Everything a call's flow needs to go on, in another session or another process.
+
+    Nobody changes one, nor the maps in it: a step makes another.
+    """
 
     flow: str
     digest: str  #: of the version that the call began with; it finishes on it
@@ -38,6 +44,7 @@ class FlowState:
     pressed: str = ""  #: keys that no node has used yet
     ever_pressed: bool = False
     visits: Mapping[str, int] = field(default_factory=dict)
+    noted: int = 0  #: steps of the path so far
     steps: int = 0
     menu_s: float = 0.0  #: time in prompts and listening; not in queues, dials, messages
     gone: bool = False  #: the caller hung up; on_hangup runs

@@ -6,15 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from ctiserver.ivr.names import FLOW_FUNCTIONS
 from ctiserver.ivr.requests import Phrase, Said, Speak
 from ctiserver.ivr.state import FlowState
+from ctiserver.ivr.written import Prompt
 from ctiserver.model.calendar import Calendar
-from ctiserver.model.expression import Context, Expression, Template, Value, to_text
+from ctiserver.model.expression import Context, Expression, Value, to_text
 from ctiserver.model.roster import Roster
+
+if TYPE_CHECKING:
+    from ctiserver.ivr.loader import Flow
+
+#: Requests to play prompts of one version of a flow that are alike in every call, by (identity of the prompt in the
+#: flow, slot, language). Most prompts are, and making one anew costs as much as the rest of a step.
+FixedPrompts = dict[tuple[int, str, str], Speak]
 
 #: Told to every caller whose menus stay unanswered, once, before the call ends as ``silent``.
 OFFER = {
@@ -36,36 +44,41 @@ class World:
 
 @dataclass(slots=True)
 class Visit:
-    """The working copy of a state while one step is made of it; thrown away if the step fails."""
+    """The working copy of a state while one step is made of it; thrown away if the step fails.
+
+    ``local`` is the visit's own; the other maps are shared with the state, and are replaced, never changed.
+    """
 
     world: World
     now: datetime
-    name: str
     languages: tuple[str, ...]
+    name: str
     language: str
-    facts: dict[str, Value]
-    variables: dict[str, Value]
+    facts: Mapping[str, Value]
+    variables: Mapping[str, Value]
     local: dict[str, Any]
     pressed: str
     ever_pressed: bool
-    tables: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    tables: Mapping[str, Mapping[str, Value]]
+    fixed: FixedPrompts
 
     @classmethod
-    def of(cls, state: FlowState, world: World, languages: tuple[str, ...], now: datetime) -> Visit:
+    def of(cls, state: FlowState, world: World, flow: Flow, now: datetime) -> Visit:
         """The working copy of ``state``."""
-        queues = state.local.get("queues")
+        local = dict(state.local)
         return cls(
-            world=world,
-            now=now,
-            name=state.node,
-            languages=languages,
-            language=state.language,
-            facts=dict(state.facts),
-            variables=dict(state.variables),
-            local=dict(state.local),
-            pressed=state.pressed,
-            ever_pressed=state.ever_pressed,
-            tables={"queue": queues} if isinstance(queues, Mapping) else {},
+            world,
+            now,
+            flow.file.languages,
+            state.node,
+            state.language,
+            state.facts,
+            state.variables,
+            local,
+            state.pressed,
+            state.ever_pressed,
+            {"queue": local["queues"]} if local.get("queues") else {},
+            flow.fixed_prompts,
         )
 
     def value(self, expression: Expression) -> Value:
@@ -85,29 +98,39 @@ class Visit:
         if name == "language":
             self.language = str(value) if value in self.languages else self.language
         else:
-            self.variables[name] = value
+            self.variables = {**self.variables, name: value}
 
-    def speak(
-        self, prompt: Mapping[str, Template], slot: str, *, barge_in: bool = True, all_languages: bool = False
-    ) -> Speak:
+    def learn(self, name: str, value: Value) -> None:
+        """Replace a fact: contact or record."""
+        self.facts = {**self.facts, name: value}
+
+    def speak(self, prompt: Prompt, slot: str, *, barge_in: bool = True, all_languages: bool = False) -> Speak:
         """A request to play ``prompt`` in the call's language, or in every language of the flow."""
+        key = (id(prompt), slot, "" if all_languages else self.language)
+        known = self.fixed.get(key)
+        if known is not None:
+            return known
         languages = self.languages if all_languages else (self.language,)
-        return Speak(tuple(self._phrase(prompt, language) for language in languages), barge_in, self.name, slot)
+        phrases = tuple([self._phrase(prompt, language) for language in languages])
+        request = Speak(phrases, barge_in, self.name, slot)
+        if all(template.fixed for template in prompt.values()):
+            self.fixed[key] = request
+        return request
 
     def take_keys(self, keys: str) -> None:
         """Keep keys that were pressed."""
         self.pressed += keys
         self.ever_pressed = self.ever_pressed or bool(keys)
 
-    def _phrase(self, prompt: Mapping[str, Template], language: str) -> Phrase:
+    def _phrase(self, prompt: Prompt, language: str) -> Phrase:
         file = prompt["file"].text if "file" in prompt else ""
         template = prompt.get(language) or next((prompt[other] for other in self.languages if other in prompt), None)
         if template is None:
             return Phrase(language, (), file)
-        pieces = tuple(piece if isinstance(piece, str) else Said(self.value(piece)) for piece in template.pieces)
+        pieces = tuple([piece if isinstance(piece, str) else Said(self.value(piece)) for piece in template.pieces])
         return Phrase(language if language in prompt else self._other(prompt), pieces, file)
 
-    def _other(self, prompt: Mapping[str, Template]) -> str:
+    def _other(self, prompt: Prompt) -> str:
         return next(language for language in self.languages if language in prompt)
 
     def _names(self) -> dict[str, Value]:

@@ -162,7 +162,7 @@ class ServiceRecord(NodeBase):
         match answer:
             case Done(value=record):
                 if isinstance(record, Mapping):
-                    visit.facts["record"] = record
+                    visit.learn("record", record)
                 return Leave("ok")
             case Failed(reason=reason):
                 return Leave("error", detail=reason)

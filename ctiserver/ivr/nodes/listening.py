@@ -6,9 +6,11 @@ The rules stand in docs/reference/flow-language.md; the tests number its nine co
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from functools import cached_property
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -57,6 +59,18 @@ class InputDefaults(Written):
 _DEFAULTS = InputDefaults()
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How a node listens, read once: a caller's every key asks for them."""
+
+    initial_s: float
+    inter_digit_s: float
+    barge_in: bool
+    flush: bool
+    cancel_key: str
+    ends_by: str  #: "" for none
+
+
 class ListeningNode(NodeBase):
     """The base of every node that listens for keys."""
 
@@ -93,6 +107,18 @@ class ListeningNode(NodeBase):
         assert isinstance(value, timedelta)
         return value.total_seconds()
 
+    @cached_property
+    def rules(self) -> Rules:
+        """The rules of listening, with the defaults for what was not said."""
+        return Rules(
+            initial_s=self.seconds("initial_timeout"),
+            inter_digit_s=self.seconds("inter_digit_timeout"),
+            barge_in=self.rule("barge_in") == "dtmf",
+            flush=bool(self.rule("flush")),
+            cancel_key=str(self.rule("cancel_key")),
+            ends_by=self.ends_by,
+        )
+
     def limit(self, name: str) -> int:
         """A counter's limit."""
         value = self.rule(name)
@@ -126,7 +152,7 @@ class ListeningNode(NodeBase):
         match answer:
             case Heard(keys=keys):
                 visit.take_keys(keys)
-                if self.rule("flush") and self.rule("barge_in") == "none":
+                if self.rules.flush and not self.rules.barge_in:
                     visit.pressed = ""
                 return self._consume(visit)
             case Pressed(key=key):
@@ -138,22 +164,22 @@ class ListeningNode(NodeBase):
 
     def _attempt(self, visit: Visit, prompt: Prompt, slot: str) -> Move:
         visit.local["digits"] = ""
-        barge_in = self.rule("barge_in") == "dtmf"
-        if self.rule("flush"):
+        rules = self.rules
+        if rules.flush:
             visit.pressed = ""
-        if visit.pressed and barge_in:
+        if visit.pressed and rules.barge_in:
             return self._consume(visit)  # type-ahead: who knows the menu needn't hear it
-        return visit.speak(prompt, slot, barge_in=barge_in, all_languages=self.speak == "all_languages")
+        return visit.speak(prompt, slot, barge_in=rules.barge_in, all_languages=self.speak == "all_languages")
 
     def _consume(self, visit: Visit) -> Move:
         """Use the keys that are there, until they decide or run out."""
-        digits = str(visit.local["digits"])
+        rules, digits = self.rules, str(visit.local["digits"])
         while visit.pressed:
             key, visit.pressed = visit.pressed[0], visit.pressed[1:]
-            if key == self.rule("cancel_key"):
+            if key == rules.cancel_key:
                 digits = ""
                 continue
-            if key == self.ends_by:
+            if key == rules.ends_by:
                 return self._whole(visit, digits)
             digits += key
             fit = self.fit(digits)
@@ -162,8 +188,7 @@ class ListeningNode(NodeBase):
             if fit is Fit.NO:
                 return self._again(visit, "nomatch")
         visit.local["digits"] = digits
-        timeout_s = self.seconds("inter_digit_timeout" if digits else "initial_timeout")
-        return Listen(timeout_s, self.sensitive)
+        return Listen(rules.inter_digit_s if digits else rules.initial_s, self.sensitive)
 
     def _silence(self, visit: Visit) -> Move:
         digits = str(visit.local["digits"])
@@ -217,11 +242,16 @@ class Menu(ListeningNode):
         key = super().ends_by
         return "" if any(key in choice for choice in self.choices) else key
 
+    @cached_property
+    def _fits(self) -> dict[str, Fit]:
+        """Every beginning of a choice, and how it stands to them."""
+        found = {choice[:length]: Fit.PART for choice in self.choices for length in range(1, len(choice))}
+        for choice in self.choices:
+            found[choice] = Fit.WHOLE_OR_PART if choice in found else Fit.WHOLE
+        return found
+
     def fit(self, keys: str) -> Fit:
-        longer = any(choice.startswith(keys) and choice != keys for choice in self.choices)
-        if keys in self.choices:
-            return Fit.WHOLE_OR_PART if longer else Fit.WHOLE
-        return Fit.PART if longer else Fit.NO
+        return self._fits.get(keys, Fit.NO)
 
     def match(self, visit: Visit, keys: str) -> Leave | None:
         choice = self.choices.get(keys)
