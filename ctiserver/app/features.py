@@ -20,6 +20,7 @@ from ctiserver.features.contacts.service import Contacts
 from ctiserver.features.dispatch import push as dispatch_push
 from ctiserver.features.dispatch.http import DispatchHttp
 from ctiserver.features.dispatch.service import Dispatch
+from ctiserver.features.followups.service import FollowUps
 from ctiserver.features.queues import push as queues_push
 from ctiserver.features.queues.http import QueuesHttp
 from ctiserver.features.queues.service import Queues
@@ -42,6 +43,7 @@ from ctiserver.features.users.service import Users
 from ctiserver.model.call_entry import CallEntry
 from ctiserver.model.ids import AgentId, CallId, PbxName
 from ctiserver.model.record import Record
+from ctiserver.model.span import WorkingTime
 from ctiserver.model.work_order import WorkOrder
 from ctiserver.pbx.port import Pbx
 from ctiserver.settings import PbxSettings, Settings
@@ -69,6 +71,7 @@ class Ground:
     pbxs: Mapping[PbxName, Pbx]  #: in the order of ctiserver.yaml; the first one's phones are the agents'
     going_on: Callable[[PbxName], Collection[CallId]]  #: the calls that a PBX, whose link is up, has now
     closed: Callable[[str, datetime], bool]  #: whether the calendar of this name is closed then
+    hours: Callable[[], WorkingTime]  #: the calendars as they are now
     passwords: Passwords | None = None  #: None: as strong as they come
 
     @property
@@ -103,6 +106,7 @@ class Features:
     recordings: Recordings
     queues: Queues
     dispatch: Dispatch
+    followups: FollowUps
     orders_changed: Callable[[Record, list[WorkOrder]], None]
     parts: Sequence[Part]
 
@@ -210,6 +214,17 @@ def build(ground: Ground) -> Features:
 
     dispatch = Dispatch(database, clock, changed=orders_changed)
     dispatch_http = DispatchHttp(dispatch, database, site)
+    followups = FollowUps(
+        database,
+        bus,
+        clock,
+        site,
+        pbx=ground.pbxs[ground.main],
+        region=settings.region,
+        hours=ground.hours,
+        going_on=ground.going_on,
+        changed=orders_changed,
+    )
     its_pbx = settings.pbxs.get(ground.main, PbxSettings())
     lines = Lines(
         its_pbx.browser_phones,
@@ -286,6 +301,7 @@ def build(ground: Ground) -> Features:
             topics=dispatch_push.topics(),
             rules={"order_id": dispatch_http.may_reach},
         ),
+        Part(services={"follow-ups": followups.run}, clockwork={"automatic-calls": followups.tend}),
     ]
     return Features(
         users=users,
@@ -298,6 +314,7 @@ def build(ground: Ground) -> Features:
         recordings=recordings,
         queues=queues,
         dispatch=dispatch,
+        followups=followups,
         orders_changed=orders_changed,
         parts=parts,
     )

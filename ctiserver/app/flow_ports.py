@@ -16,10 +16,11 @@ from ctiserver.errors import CtiError
 from ctiserver.features.agents.service import Agents
 from ctiserver.features.calls.service import CallLogService
 from ctiserver.features.contacts.service import Contacts
+from ctiserver.features.followups.service import FollowUps
 from ctiserver.features.queues.service import Queues
 from ctiserver.features.recordings.service import Recordings
 from ctiserver.features.records.service import Records
-from ctiserver.ivr.ports import AudioAction, CallerFacts, Line, PortFailed
+from ctiserver.ivr.ports import AudioAction, CalledFacts, CallerFacts, Line, PortFailed
 from ctiserver.ivr.state import PathStep
 from ctiserver.model import call_entry
 from ctiserver.model.contact import Contact, Device
@@ -63,6 +64,7 @@ class StoreFlowPorts:
         contacts: Contacts,
         queues: Queues,
         records: Records,
+        followups: FollowUps,
         recordings: Recordings,
         http: HttpClient,
     ) -> None:
@@ -75,6 +77,7 @@ class StoreFlowPorts:
         self._contacts = contacts
         self._queues = queues
         self._records = records
+        self._followups = followups
         self._recordings = recordings
         self._http = http
 
@@ -94,6 +97,24 @@ class StoreFlowPorts:
                     record=_record(open_records[0]) if open_records else None,
                     visits_24h=max(0, earlier),
                 )
+
+    async def called(self, call_id: CallId, key: str) -> CalledFacts:
+        with _told_as_failure():
+            answered = await self._followups.answered(key, call_id)
+            await self._calls.begin(
+                call_id,
+                pbx=self._pbx,
+                at=self._clock.now(),
+                direction="outbound",
+                ani="",
+                caller_name="",
+                dnis=answered.number,
+            )
+            async with self._database.reading() as uow:
+                contact = None if answered.contact is None else await _contact(uow, answered.contact, 0)
+            return CalledFacts(
+                flow=answered.flow, number=answered.number, contact=contact, record=_record(answered.record)
+            )
 
     async def find(self, what: Literal["contact", "device", "record"], by: Mapping[str, Value]) -> Found:
         with _told_as_failure():
@@ -162,6 +183,7 @@ class StoreFlowPorts:
             async with self._database.unit_of_work() as uow:
                 for record in await uow.records.of_call(call_id):
                     await self._note(uow, record, call_id, "flow_event", {"event": event, "data": _json(data)})
+            await self._followups.told(call_id, event, {name: _json(value) for name, value in data.items()})
 
     async def fetch(self, url: str, data: Mapping[str, Value]) -> Mapping[str, Value] | None:
         try:

@@ -27,6 +27,16 @@ class CallerFacts:
     blocked: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalledFacts:
+    """What is known of somebody who was called, and has answered."""
+
+    flow: str  #: what they are to hear
+    number: str
+    contact: Mapping[str, Value] | None
+    record: Mapping[str, Value]  #: what they were called about
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """Where a call's channel is: a PBX, and the channel's name there."""
@@ -44,6 +54,10 @@ class FlowPorts(Protocol):
 
     async def caller(self, call_id: CallId, ani: str, dnis: str) -> CallerFacts:
         """Who calls. ``ani`` is empty where it is withheld."""
+        ...
+
+    async def called(self, call_id: CallId, key: str) -> CalledFacts:
+        """Whom the server itself called; ``key`` is what the call carries."""
         ...
 
     async def find(
@@ -166,6 +180,9 @@ class MemoryPorts:
     async def caller(self, call_id: CallId, ani: str, dnis: str) -> CallerFacts:
         self._may_fail("caller")
         return self.facts
+
+    async def called(self, call_id: CallId, key: str) -> CalledFacts:
+        raise PortFailed("nobody was called")
 
     async def find(
         self, what: Literal["contact", "device", "record"], by: Mapping[str, Value]

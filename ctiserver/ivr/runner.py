@@ -190,6 +190,8 @@ class FlowService:
 
     async def _begun(self, call: CallId, session: Session) -> tuple[_Call, Turn]:
         request = session.request
+        if "called" in request.query:
+            return await self._called(call, session, request.query["called"])
         dnis = request.query.get("dnis") or request["dnid"] or request["extension"]
         number = self._site.number(dnis)
         flow = self._library.current(number.flow_name) if number is not None else None
@@ -222,6 +224,34 @@ class FlowService:
         language = str((known.contact or {}).get("language") or "") or (number.languages or ("",))[0]
         turn = begin(flow, facts, language, self._world, self._clock.now())
         return _Call(call, flow, turn.state, request["uniqueid"], session), turn
+
+    async def _called(self, call: CallId, session: Session, key: str) -> tuple[_Call, Turn]:
+        """Somebody has answered a call that we made."""
+        try:
+            known = await self._while_on_line(session, PORT_TIMEOUT_S, self._ports.called(call, key))
+        except PortFailed as error:
+            raise FlowFailed(f"a call that was answered has nothing to say: {error}") from error
+        flow = self._library.current(known.flow)
+        if flow is None:
+            raise FlowFailed(f"there is no flow {known.flow!r}")
+        facts: dict[str, Value] = {
+            "call": {
+                "id": str(call),
+                "ani": known.number,
+                "dnis": known.number,
+                "name": "",
+                "withheld": False,
+                "blocked": False,
+                "started_at": self._clock.now(),
+                "visits_24h": 0,
+            },
+            "contact": known.contact,
+            "record": known.record,
+            "number": _number_facts("", NumberConfig(flow=known.flow)),
+        }
+        language = str((known.contact or {}).get("language") or "")
+        turn = begin(flow, facts, language, self._world, self._clock.now())
+        return _Call(call, flow, turn.state, session.request["uniqueid"], session), turn
 
     async def _resumed(self, call: CallId, session: Session, result: str) -> tuple[_Call, Turn]:
         text = await self._while_on_line(session, PORT_TIMEOUT_S, self._ports.load_state(call))

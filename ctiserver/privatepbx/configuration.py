@@ -258,6 +258,13 @@ def _extensions(plan: Plan) -> str:
         f"CTI_SOUNDS = {_safe(str(plan.sounds), 'the path')}\n"
         + "".join(f"#include {name}\n" for name in DIALPLAN)
         + emergency(plan.site.emergency.numbers)
+        + "".join(
+            f"[{context}]\n" + "".join(f"exten => _{_safe(prefix, 'the prefix')}!,1,NoOp()\n" for prefix in prefixes)
+            for context, prefixes in (
+                ("cti-allowed", plan.site.outbound.allow),
+                ("cti-refused", plan.site.outbound.refuse),
+            )
+        )
         + f"[cti-phones]\n{phones}"
     )
 

@@ -46,6 +46,10 @@ class OutboundCalls(Repository[OutboundCall, str]):
         """The one that this call of the PBX is, for this unit of work alone."""
         return await self._one(sa.select(self.table).where(self.table.c.call_id == call).with_for_update())
 
+    async def find_by_call(self, call: CallId) -> OutboundCall | None:
+        """The one that this call of the PBX is."""
+        return await self._one(sa.select(self.table).where(self.table.c.call_id == call))
+
     async def of_order(self, order: WorkOrderId) -> OutboundCall | None:
         return await self._one(sa.select(self.table).where(self.table.c.order_id == order))
 

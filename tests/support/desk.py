@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse, CookieJar, TCPConnector
 from argon2 import PasswordHasher
@@ -36,6 +37,7 @@ from ctiserver.model.events import (
 )
 from ctiserver.model.ids import CallId, Interface, Linkedid, PbxName, QueueName, Uniqueid, call_id
 from ctiserver.model.person import Role
+from ctiserver.model.span import WorkingTime
 from ctiserver.model.tracking.standing import Standing
 from ctiserver.pbx.port import Pbx
 from ctiserver.resources import shipped
@@ -89,6 +91,12 @@ class ObedientPbx:
         self._obey(f"{'pause' if paused else 'unpause'} {interface} {reason}".strip())
         for seat in [key for key in self.seats if key[1] == interface and queue in (None, key[0])]:
             self._say(*seat, paused=paused, reason=reason)
+
+    async def originate(
+        self, channel: str, *, context: str, exten: str, variables: Mapping[str, str] | None = None, **_: object
+    ) -> None:
+        set_ = "".join(f" {key}={value}" for key, value in (variables or {}).items())
+        self._obey(f"originate {channel} {exten}@{context}{set_}")
 
     def _obey(self, order: str) -> None:
         if self.broken is not None:
@@ -252,6 +260,7 @@ async def desk(
                 pbxs={PBX: cast(Pbx, pbx)},
                 going_on=lambda _: (),
                 closed=lambda calendar, at: False,
+                hours=lambda: WorkingTime(ZoneInfo("UTC")),
                 passwords=Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)),
             )
         )

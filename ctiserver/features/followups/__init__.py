@@ -1,0 +1,1 @@
+"""Follow-ups: calls that the server makes to customers, and the records that data raises without one."""

@@ -1,0 +1,385 @@
+"""Calling customers: a work order that is done by calling becomes one call, and what it came to.
+
+An attempt is marked ``asked`` and committed before the PBX is asked, and is never made again from then on: whatever
+dies in between, a customer is called once at most for it. What is not known to have happened counts as "not reached",
+and the process tries again when it would have tried again anyway, by another order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Literal
+
+import structlog
+from prometheus_client import Counter
+
+from ctiserver.bus import Bus, Lagged
+from ctiserver.clock import Clock
+from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost
+from ctiserver.metrics import REGISTRY
+from ctiserver.model import numbers, outbound_call, work_order
+from ctiserver.model.contact import Contact
+from ctiserver.model.events import CallEnded
+from ctiserver.model.ids import CallId, PbxName, RecordId, Uniqueid, call_id, new_ulid
+from ctiserver.model.json_value import Json, JsonObject
+from ctiserver.model.outbound_call import Limits, OutboundCall
+from ctiserver.model.record import Record, TimelineEntry
+from ctiserver.model.span import WorkingTime
+from ctiserver.model.work_order import WorkOrder
+from ctiserver.pbx.port import Pbx
+from ctiserver.site import Automatic, Site
+from ctiserver.store.database import Database
+from ctiserver.store.faults import NotFound, StoreUnavailable
+from ctiserver.store.unit_of_work import UnitOfWork
+
+log = structlog.get_logger(__name__)
+
+CALLS = Counter(
+    "ctiserver_automatic_calls_total", "Calls that the server made or gave up", ("outcome",), registry=REGISTRY
+)
+
+#: Where the dialplan lets the server's own calls out, and where whoever answers them goes (dialplan/cti.conf).
+OUT, ANSWERED = "cti-automatic", "cti-called"
+_LOOK_EVERY_S = 1.0
+#: A call that was asked for so long ago and that the PBX, whose link is up, does not have, is over or never was.
+_UNSEEN_AFTER = timedelta(seconds=15)
+#: What the flow tells: ``survey.answered`` …
+_EVENT = "survey."
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The verdict: this number may be called now."""
+
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The verdict: not before then."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The verdict: no call. ``way``: somebody else tries; ``all``: nobody shall."""
+
+    reason: str
+    what: str
+
+
+Verdict = Call | Later | GiveUp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """Somebody has answered: what they are to hear, and about what."""
+
+    flow: str
+    record: Record
+    contact: Contact | None
+    number: str
+
+
+class FollowUps:
+    """Makes the calls that processes have planned, and tells the processes what came of them."""
+
+    def __init__(
+        self,
+        database: Database,
+        bus: Bus,
+        clock: Clock,
+        site: Site,
+        *,
+        pbx: Pbx,
+        region: str,
+        hours: Callable[[], WorkingTime],
+        going_on: Callable[[PbxName], Collection[CallId]],
+        changed: Callable[[Record, list[WorkOrder]], None] = lambda record, orders: None,
+    ) -> None:
+        """``hours`` gives the site's calendars as they are now; ``going_on`` the calls that a PBX, whose link is up,
+        has now; ``changed`` is told after each commit."""
+        self._database = database
+        self._bus = bus
+        self._clock = clock
+        self._site = site
+        self._pbx = pbx
+        self._region = region
+        self._hours = hours
+        self._going_on = going_on
+        self._changed = changed
+        self._held_up: str | None = None
+
+    @property
+    def _automatic(self) -> Automatic:
+        return self._site.automatic
+
+    async def run(self) -> None:
+        """Note how calls end, as the PBX tells, until the bus closes."""
+        with self._bus.subscribe(CallEnded) as events:
+            while True:
+                try:
+                    async for event in events:
+                        await self._ended(event.call_id)
+                    return
+                except Lagged as lagged:
+                    log.error("follow_ups_lagged", missed=str(lagged))  # tend finds them
+
+    async def tend(self) -> None:
+        """Make the calls that are due, and find those whose end nobody saw; until cancelled."""
+        while True:
+            try:
+                await self.settle_unseen()
+                await self.place()
+            except StoreUnavailable as error:
+                log.warning("follow_ups_store_away", why=str(error))
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    # Making calls
+
+    async def place(self) -> int:
+        """Ask the PBX for every call that may be made now; how many that were."""
+        made = 0
+        while self._pbx.up:
+            taken = await self._take()
+            if taken == "nothing":
+                break
+            if isinstance(taken, OutboundCall):
+                made += 1
+                await self._ask(taken)
+        return made
+
+    async def _take(self) -> OutboundCall | Literal["nothing", "decided"]:
+        """Decide on the next call that is due, and keep that; the call, if it is to be made now."""
+        now = self._clock.now()
+        today = now.astimezone(self._hours().zone).replace(hour=0, minute=0, second=0, microsecond=0)
+        async with self._database.unit_of_work() as uow:
+            call = await uow.outbound_calls.claim(now)
+            if call is None:
+                return "nothing"
+            order = await uow.work_orders.lock(call.order_id)
+            if order.state != "offered":  # withdrawn, or a person did it
+                await uow.outbound_calls.save(replace(call, state="over", ended_at=now, reason="withdrawn"))
+                return "decided"
+            record = await uow.records.get(call.record_id)
+            verdict = await self._verdict(uow, call, record, now, today)
+            match verdict:
+                case GiveUp():
+                    order = await self._end(uow, call, order, "unreachable", verdict.reason, verdict.what)
+                case Later():
+                    await uow.outbound_calls.save(replace(call, due_at=verdict.at))
+                    return "decided"
+                case Call():
+                    held_up = outbound_call.held_up(
+                        self._limits(),
+                        await uow.outbound_calls.spent(now - outbound_call.pace(self._automatic.calls_per_s)[1], today),
+                    )
+                    if held_up is not None:
+                        self._say_held_up(held_up)
+                        return "nothing"
+                    channel = outbound_call.channel_id(order.id, call.attempt, now)
+                    asked = replace(
+                        call,
+                        state="asked",
+                        asked_at=now,
+                        pbx=self._pbx.name,
+                        channel_id=channel,
+                        call_id=call_id(self._pbx.name, Uniqueid(channel)),
+                        answers={"number": verdict.number},
+                    )
+                    await uow.outbound_calls.save(asked)
+                    await uow.records.link_call(record.id, asked.call_id or CallId(""))
+                    order = await self._keep(uow, work_order.step(order, "accept", now))
+                    await self._note(uow, order, now, "customer_called", {"attempt": call.attempt})
+        self._held_up = None
+        self._changed(record, [order])
+        return asked if isinstance(verdict, Call) else "decided"
+
+    async def _verdict(
+        self, uow: UnitOfWork, call: OutboundCall, record: Record, now: datetime, today: datetime
+    ) -> Verdict:
+        automatic = self._automatic
+        if not automatic.enabled:
+            return GiveUp("not_enabled", "way")
+        contact = None if record.contact_id is None else await uow.contacts.get(record.contact_id)
+        if contact is not None and contact.do_not_call:
+            return GiveUp("do_not_call", "all")
+        sample = automatic.samples.get(call.flow)
+        if sample is not None and not outbound_call.sampled(record.id, call.flow, sample.percent):
+            return GiveUp("not_sampled", "all")
+        if contact is not None and await uow.outbound_calls.talked_to(contact.id, now - automatic.rest, but=record.id):
+            return GiveUp("asked_lately", "all")
+        number = self._number(record, contact)
+        if number is None:
+            return GiveUp("no_number", "way")
+        hours = self._hours()
+        opens = hours.next_open(now, call.hours)
+        if opens > now:
+            return Later(opens)
+        a_day = None if sample is None else sample.a_day
+        if a_day is not None and await uow.outbound_calls.answered(call.flow, today) >= a_day:
+            return Later(hours.next_open(today + timedelta(days=1), call.hours))
+        return Call(number)
+
+    def _number(self, record: Record, contact: Contact | None) -> str | None:
+        """The first of the customer's numbers that may be called at all; the one they called from comes first."""
+        outbound = self._site.outbound
+        for number in (record.caller_number, *(() if contact is None else contact.numbers)):
+            found = numbers.dialable(number, self._region, allow=outbound.allow, refuse=outbound.refuse)
+            if found is not None:
+                return found
+        return None
+
+    def _limits(self) -> Limits:
+        automatic = self._automatic
+        return Limits(
+            calls_per_s=automatic.calls_per_s,
+            at_once=automatic.at_once,
+            minutes_a_day=automatic.minutes_a_day,
+            money_a_day=None if automatic.money_a_day is None else Decimal(automatic.money_a_day),
+            price_a_minute=Decimal(automatic.price_a_minute),
+        )
+
+    def _say_held_up(self, by: str) -> None:
+        if by != self._held_up and by in ("minutes", "money"):
+            log.warning("automatic_calls_held_up", limit=f"{by}_a_day")
+        self._held_up = by
+
+    async def _ask(self, call: OutboundCall) -> None:
+        assert call.channel_id is not None
+        number = str(call.answers["number"])
+        try:
+            await self._pbx.originate(
+                f"Local/{number}@{OUT}/n",
+                channel_id=Uniqueid(call.channel_id),
+                context=ANSWERED,
+                exten="s",
+                caller_number=self._automatic.presented,
+                timeout_s=self._automatic.ring.total_seconds(),
+                variables={"__CTI_CALLED": call.id},
+            )
+        except PbxRefused as refusal:
+            log.warning("automatic_call_refused", order=call.order_id, why=str(refusal))
+            await self._settle(call.id, reason="refused_by_pbx")
+        except (PeerLost, DeadlineExceeded) as error:
+            # Whether the PBX calls is not known. It is not asked again; events, or their absence, will tell.
+            log.warning("automatic_call_in_doubt", order=call.order_id, why=str(error))
+
+    # What becomes of them
+
+    async def answered(self, key: str, call: CallId) -> Answered:
+        """Somebody has answered the call ``key``. Raises NotFound if there is no such call, or it is over."""
+        now = self._clock.now()
+        async with self._database.unit_of_work() as uow:
+            found = await uow.outbound_calls.lock(key)
+            if found.state == "over" or found.call_id != call:
+                raise NotFound(f"call {key} is not being made")
+            record = await uow.records.get(found.record_id)
+            contact = None if record.contact_id is None else await uow.contacts.get(record.contact_id)
+            if found.answered_at is None:
+                await uow.outbound_calls.save(replace(found, state="answered", answered_at=now))
+        return Answered(flow=found.flow, record=record, contact=contact, number=str(found.answers["number"]))
+
+    async def told(self, call: CallId, event: str, data: Mapping[str, Json]) -> None:
+        """A flow told something; ``survey.…`` is what the customer said."""
+        word = event.removeprefix(_EVENT)
+        if not event.startswith(_EVENT) or word not in outbound_call.TOLD:
+            return
+        async with self._database.unit_of_work() as uow:
+            found = await uow.outbound_calls.lock_by_call(call)
+            if found is not None and found.state != "over":
+                await uow.outbound_calls.save(replace(found, told=word, answers={**found.answers, **data}))
+
+    async def settle_unseen(self) -> None:
+        """Settle what was asked for and is not there: it ended, or never was, while nobody looked."""
+        if not self._pbx.up:
+            return
+        async with self._database.reading() as uow:
+            asked = await uow.outbound_calls.under_way(self._clock.now() - _UNSEEN_AFTER)
+        going_on = self._going_on(self._pbx.name) if asked else ()
+        for call in asked:
+            if call.pbx == self._pbx.name and call.call_id not in going_on:
+                await self._settle(call.id, reason="not_seen" if call.answered_at is None else "ended")
+
+    async def _ended(self, call: CallId) -> None:
+        try:
+            async with self._database.reading() as uow:
+                found = await uow.outbound_calls.find_by_call(call)
+            if found is not None and found.state != "over":
+                await self._settle(found.id, reason="no_answer" if found.answered_at is None else "ended")
+        except StoreUnavailable as error:
+            log.warning("follow_up_end_not_noted", call=call, why=str(error))  # tend does it
+
+    async def _settle(self, key: str, *, reason: str) -> None:
+        now = self._clock.now()
+        async with self._database.unit_of_work() as uow:
+            call = await uow.outbound_calls.lock(key)
+            if call.state == "over":
+                return
+            order = await uow.work_orders.lock(call.order_id)
+            minutes = outbound_call.talk_minutes(call.answered_at, now)
+            cost = str(minutes * Decimal(self._automatic.price_a_minute))
+            call = replace(call, minutes=minutes, cost=cost)
+            if order.is_open:
+                outcome = outbound_call.came_to(order.kind, call.told)
+                give_up = "all" if call.told == "refused" and outcome == "unreachable" else None
+                order = await self._end(uow, call, order, outcome, reason, give_up)
+            else:  # a person was faster, or the process went on
+                await uow.outbound_calls.save(replace(call, state="over", ended_at=now, reason=reason))
+            record = await uow.records.get(call.record_id)
+        self._changed(record, [order])
+
+    async def _end(  # noqa: PLR0917
+        self, uow: UnitOfWork, call: OutboundCall, order: WorkOrder, outcome: str, reason: str, give_up: str | None
+    ) -> WorkOrder:
+        """The order came to an outcome: keep it, and tell its process."""
+        now = self._clock.now()
+        answers = {name: value for name, value in call.answers.items() if name != "number"}
+        result: JsonObject = {
+            **answers,
+            "reason": reason,
+            "minutes": call.minutes,
+            **({} if give_up is None else {"give_up": give_up}),
+        }
+        await uow.outbound_calls.save(replace(call, state="over", ended_at=now, outcome=outcome, reason=reason))
+        if order.state == "offered":
+            order = work_order.step(order, "accept", now)
+        order = replace(work_order.step(order, "complete", now), outcome=outcome, result={**order.result, **result})
+        order = await self._keep(uow, order)
+        await self._note(uow, order, now, f"order_{order.state}", {"outcome": outcome, **result})
+        if order.process_id is not None:
+            ended: JsonObject = {
+                "key": order.key.partition("/")[2],
+                "outcome": outcome,
+                "by": None,
+                "result": result,
+            }
+            await uow.outbox.add(
+                "process_signal",
+                f"order_ended/{order.id}/{order.revision}",
+                {"process_id": order.process_id, "order_ended": ended},
+                now,
+            )
+        CALLS.labels(outcome).inc()
+        return order
+
+    async def _keep(self, uow: UnitOfWork, order: WorkOrder) -> WorkOrder:
+        await uow.work_orders.update(order)
+        return replace(order, revision=order.revision + 1)
+
+    async def _note(self, uow: UnitOfWork, order: WorkOrder, now: datetime, kind: str, data: JsonObject) -> None:
+        await uow.records.note(
+            TimelineEntry(
+                id=new_ulid(now),
+                record_id=RecordId(order.record_id),
+                at=now,
+                actor="server",
+                kind=kind,
+                data={"order": order.number, "kind": order.kind, **data},
+            )
+        )
