@@ -92,8 +92,9 @@ class Agents:
 
     async def run(self) -> None:
         """Keep presences from the bus' events, and end wrap-ups in time, until the bus closes."""
-        await self.load()
+        # Subscribed first: a link that is up before the database has answered tells of every seat, and only once.
         with self._bus.subscribe(PbxEvent) as events:
+            await self.load()
             async with asyncio.TaskGroup() as group:
                 keepers = [group.create_task(self._give_orders()), group.create_task(self._end_wrap_ups())]
                 while True:
