@@ -15,6 +15,8 @@ from ctiserver.features.audit.http import routes as audit_routes
 from ctiserver.features.calls.catching_up import CatchingUp
 from ctiserver.features.calls.http import CallsHttp
 from ctiserver.features.calls.service import CallLogService
+from ctiserver.features.chain.http import ChainHttp
+from ctiserver.features.chain.service import Chains
 from ctiserver.features.contacts.http import ContactsHttp
 from ctiserver.features.contacts.service import Contacts
 from ctiserver.features.dispatch import push as dispatch_push
@@ -35,18 +37,25 @@ from ctiserver.features.screenpop.service import ScreenPops
 from ctiserver.features.telephony import push as telephony_push
 from ctiserver.features.telephony.http import TelephonyHttp
 from ctiserver.features.telephony.lines import Lines
+from ctiserver.features.telephony.lost import LostTalks
+from ctiserver.features.telephony.outgoing import Outgoing
+from ctiserver.features.telephony.phones import Phones
 from ctiserver.features.telephony.service import Telephony
 from ctiserver.features.users.http import may_reach as users_may_reach
 from ctiserver.features.users.http import routes as user_routes
 from ctiserver.features.users.passwords import Passwords
 from ctiserver.features.users.service import Users
+from ctiserver.features.wallboard import push as board_push
+from ctiserver.features.wallboard.board import Board
+from ctiserver.features.wallboard.http import WallboardHttp
+from ctiserver.features.wallboard.steering import AgentActs, Steering
 from ctiserver.model.call_entry import CallEntry
 from ctiserver.model.ids import AgentId, CallId, PbxName
 from ctiserver.model.record import Record
 from ctiserver.model.span import WorkingTime
 from ctiserver.model.work_order import WorkOrder
 from ctiserver.pbx.port import Pbx
-from ctiserver.settings import PbxSettings, Settings
+from ctiserver.settings import Settings
 from ctiserver.site import Site
 from ctiserver.store.database import Database
 from ctiserver.store.unit_of_work import UnitOfWork
@@ -105,6 +114,7 @@ class Features:
     calls: CallLogService
     recordings: Recordings
     queues: Queues
+    board: Board
     dispatch: Dispatch
     followups: FollowUps
     orders_changed: Callable[[Record, list[WorkOrder]], None]
@@ -225,35 +235,69 @@ def build(ground: Ground) -> Features:
         going_on=ground.going_on,
         changed=orders_changed,
     )
-    its_pbx = settings.pbxs.get(ground.main, PbxSettings())
-    lines = Lines(
-        its_pbx.browser_phones,
-        clock,
-        interface_of=lambda key: next((agent.interface for agent, _ in agents.everybody() if agent.id == key), None),
-    )
+    phones = Phones(lambda: [agent for agent, _ in agents.everybody()], ground.pbxs, settings.pbxs)
+    lost_talks = LostTalks(bus, clock, phones)
+    lines = Lines(phones, clock, lost=lost_talks.page_lost)
     hub.logged_out.append(lines.log_out)
     telephony = Telephony(
         bus,
         site,
-        pbx=ground.pbxs[ground.main],
+        phones,
         region=settings.region,
-        outbound_context=its_pbx.outbound_context,
-        agents=lambda: [agent for agent, _ in agents.everybody()],
         changed=lambda agent_id, call: telephony_push.publish(hub, agent_id, call),
     )
     telephony_http = TelephonyHttp(
-        telephony,
-        lines,
         site,
-        ice_servers=its_pbx.browser_phones.ice_servers,
+        phones,
+        telephony=telephony,
+        lines=lines,
+        lost=lost_talks,
+        outgoing=Outgoing(
+            database,
+            clock,
+            site,
+            phones,
+            place=telephony.place,
+            queues_of=lambda agent: [str(name) for name in agents.queues_for(agent)],
+        ),
         colleagues=lambda: [(agent, presence.state) for agent, presence in agents.everybody()],
     )
+    board = Board(
+        database,
+        bus,
+        clock,
+        site,
+        time_zone=settings.time_zone,
+        told=lambda figures: board_push.publish(hub, board, figures),
+        aged=lambda: board_push.publish_age(hub, board),
+    )
+    steering = Steering(
+        database,
+        clock,
+        site,
+        pbx=ground.pbxs[ground.main],
+        agents=AgentActs(
+            everybody=agents.everybody,
+            log_in=agents.log_in,
+            log_out=agents.log_out,
+            pause=agents.pause,
+            ready=agents.ready,
+        ),
+    )
+    wallboard_http = WallboardHttp(database, board, steering)
     parts = [
         Part(
             routes=user_routes(users, sessions, hub, agents.load),
             rules={"login": users_may_reach(users)},
         ),
         Part(routes=audit_routes(database)),
+        Part(
+            routes=wallboard_http.routes(),
+            topics=board_push.topics(board),
+            rules={"agent_id": wallboard_http.may_reach_agent, "queue": wallboard_http.may_reach_queue},
+            services={"board": board.run},
+            clockwork={"board-teller": board.tell},
+        ),
         Part(
             routes=AgentsHttp(agents, site).routes(),
             topics=agents_push.topics(agents),
@@ -274,8 +318,8 @@ def build(ground: Ground) -> Features:
         Part(
             routes=telephony_http.routes(),
             topics=telephony_push.topics(telephony),
-            services={"telephony": telephony.run},
-            clockwork={"phone-lines": lines.run},
+            services={"telephony": telephony.run, "lost-talks": lost_talks.run},
+            clockwork={"phone-lines": lines.run, "lost-pages": lost_talks.watch},
         ),
         Part(
             routes=recordings_http.routes(),
@@ -296,6 +340,7 @@ def build(ground: Ground) -> Features:
             rules={"pop_id": pops_http.may_reach},
             services={"screen-pops": pops.run},
         ),
+        Part(routes=ChainHttp(Chains(database, clock)).routes()),
         Part(
             routes=dispatch_http.routes(),
             topics=dispatch_push.topics(),
@@ -313,6 +358,7 @@ def build(ground: Ground) -> Features:
         calls=calls,
         recordings=recordings,
         queues=queues,
+        board=board,
         dispatch=dispatch,
         followups=followups,
         orders_changed=orders_changed,

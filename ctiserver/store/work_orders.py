@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 
 import sqlalchemy as sa
 
@@ -44,6 +44,21 @@ class WorkOrders(RevisedRepository[WorkOrder, WorkOrderId]):
         if open_only:
             statement = statement.where(table.c.state.in_(OPEN_STATES))
         return await self._all(statement.order_by(table.c.due_at.is_(None), table.c.due_at, table.c.id).limit(limit))
+
+    async def due_before(self, moment: datetime, limit: int = 500) -> list[WorkOrder]:
+        """Open orders that are late, or to be taken or done before ``moment``; due first."""
+        table = self.table
+        return await self._all(
+            sa.select(table)
+            .where(
+                table.c.state.in_(OPEN_STATES - {"draft", "on_hold"}),
+                table.c.late
+                | (table.c.due_at < moment)
+                | ((table.c.state == "offered") & (table.c.accept_by < moment)),
+            )
+            .order_by(table.c.due_at.is_(None), table.c.due_at, table.c.id)
+            .limit(limit)
+        )
 
     async def load(self, users: list[UserId]) -> dict[UserId, int]:
         """How many open orders each of these people has."""

@@ -5,18 +5,23 @@ import { Socket } from "./lib/socket.js";
 import { shared } from "./lib/styles.js";
 import { LANGUAGES, Worded, currentLanguage, setLanguage, t } from "./lib/words.js";
 import "./pages/calls.js";
+import "./pages/chain.js";
 import "./pages/desk.js";
+import "./pages/late.js";
 import "./pages/login.js";
 import "./pages/tasks.js";
 import "./pages/team.js";
 import "./parts/phone.js";
 
 const DESK_ROLES = ["agent", "supervisor", "admin"];
+// A page without a key is reached by a link of another one.
 const PAGES = {
   desk: { roles: DESK_ROLES, key: "Digit1" },
   tasks: { roles: null, key: "Digit2" },
   calls: { roles: DESK_ROLES, key: "Digit3" },
   team: { roles: ["supervisor", "admin"], key: "Digit4" },
+  late: { roles: ["supervisor", "admin"], key: "Digit7" },
+  chain: { roles: DESK_ROLES },
 };
 
 class App extends Worded(LitElement) {
@@ -261,7 +266,7 @@ class App extends Worded(LitElement) {
   #nav() {
     return html`<nav aria-label=${t("app.nav")}>
       ${Object.keys(PAGES)
-        .filter((page) => this.#allowed(page))
+        .filter((page) => PAGES[page].key && this.#allowed(page))
         .map(
           (page) =>
             html`<a href="#/${page}" aria-current=${page === this._page ? "page" : nothing}>${t(`nav.${page}`)}</a>`,
@@ -279,6 +284,10 @@ class App extends Worded(LitElement) {
         return html`<cti-calls></cti-calls>`;
       case "team":
         return html`<cti-team .socket=${this.socket}></cti-team>`;
+      case "late":
+        return html`<cti-late></cti-late>`;
+      case "chain":
+        return html`<cti-chain></cti-chain>`;
       default:
         return nothing;
     }

@@ -10,7 +10,9 @@ import pytest
 
 from ctiserver.features.users.service import LANGUAGES
 from ctiserver.model.agent import AgentState
+from ctiserver.model.chain import BreakKind, LinkKind
 from ctiserver.model.events import CallOutcome
+from ctiserver.model.person import ROLES
 from ctiserver.model.work_order import ORDER_KINDS, OrderState
 from ctiserver.resources import package_file
 from ctiserver.web import problems
@@ -76,6 +78,10 @@ SAID_BY_SERVER = {
     "outcome",
     "fault",
     "save",
+    "chain",
+    "chain_break",
+    "resolution",
+    "role",
 }
 
 
@@ -97,6 +103,9 @@ def test_every_word_is_used() -> None:
         ("order", ORDER_KINDS),
         ("order_state", get_args(OrderState)),
         ("call_outcome", get_args(CallOutcome)),
+        ("chain", get_args(LinkKind)),
+        ("chain_break", get_args(BreakKind)),
+        ("role", ROLES),
     ],
 )
 def test_every_word_that_the_server_says_has_a_text(prefix: str, values: tuple[str, ...]) -> None:

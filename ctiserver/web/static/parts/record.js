@@ -250,7 +250,8 @@ class RecordForm extends Worded(LitElement) {
       </div>
       <p class="soft small">
         ${it.owner ? t("record.owner", { name: it.owner_name ?? it.owner }) : t("record.no_owner")}
-        ${it.contact ? html` · ${it.contact.name || it.contact.numbers[0]}` : nothing}
+        ${it.contact ? html` · ${it.contact.name || it.contact.numbers[0]}` : nothing} ·
+        <a href="#/chain/${it.id}">${t("chain.open")}</a>
       </p>
       <div class="fields">
         ${(type?.fields ?? []).map((field) => this.#field(field, closed))}

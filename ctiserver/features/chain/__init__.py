@@ -1,0 +1,1 @@
+"""From the ring of the telephone to the closed record: each record's chain, and what is late, by owner."""
