@@ -34,11 +34,13 @@ class Actions(ABC):
             if row.name == "DBGetTreeResponse" and row.get("Key").startswith(prefix)
         }
 
-    async def write_key(self, family: str, key: str, value: str) -> None:
-        """Keep a value in AstDB. Raises UnsafeValue for a name that the dialplan would take apart."""
-        if set(family + key) & set("(),${}"):
-            raise UnsafeValue(f"{family}/{key} can't be a key of the PBX's database")
-        await self._order("Setvar", Variable=f"DB({family}/{key})", Value=value)
+    async def set_global(self, name: str, value: str) -> None:
+        """Set a global variable of the dialplan; a restart of the PBX forgets it. Raises UnsafeValue for a name that
+        the dialplan would take apart. (The PBX's own database can't be written by AMI without the class ``system``.)
+        """
+        if set(name) & set("(),${}:"):
+            raise UnsafeValue(f"{name} can't be a variable of the dialplan")
+        await self._order("Setvar", Variable=name, Value=value)
 
     async def delete_key(self, family: str, key: str) -> None:
         """Remove one key from AstDB; one that is not there is no error.

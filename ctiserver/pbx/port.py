@@ -34,8 +34,8 @@ class Pbx(Protocol):
         """All of a family in the PBX's own database (AstDB), by key."""
         ...
 
-    async def write_key(self, family: str, key: str, value: str) -> None:
-        """Keep a value in the PBX's own database (AstDB)."""
+    async def set_global(self, name: str, value: str) -> None:
+        """Set a global variable of the dialplan; a restart of the PBX forgets it."""
         ...
 
     async def delete_key(self, family: str, key: str) -> None:

@@ -244,11 +244,11 @@ def _extensions(plan: Plan) -> str:
     trunk = plan.site.trunks[0].name if plan.site.trunks else ""
     phones = "".join(
         f"exten => {_safe(phone.extension, 'the extension')},hint,PJSIP/{_safe(phone.name, 'the phone')}\n"
-        f"exten => {phone.extension},1,Dial(PJSIP/{phone.name},30)\n same => n,Hangup()\n"
+        f"exten => {phone.extension},1,Dial(PJSIP/{phone.name},30,tTb(cti-pop^s^1))\n same => n,Hangup()\n"
         for phone in plan.site.phones
     )
     return (
-        "[general]\nstatic = yes\nwriteprotect = yes\nclearglobalvars = yes\n"
+        "[general]\nstatic = yes\nwriteprotect = yes\nclearglobalvars = no\n"
         f"[globals]\nCTI_AGI = agi://{_safe(plan.agi, 'the AGI address')}\nCTI_DEADMAN_S = 1\n"
         f"CTI_QUEUE_FIRST = {first and _safe(first, 'the queue')}\n"
         f"CTI_VM_DIR = {_safe(str(plan.layout.voicemail), 'the path')}\n"

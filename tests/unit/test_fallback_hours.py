@@ -30,7 +30,7 @@ class FixedClock(Clock):
         return 0.0
 
 
-class Astdb:
+class Globals:
     """A PBX that keeps what it is given, and breaks when told to."""
 
     def __init__(self) -> None:
@@ -39,11 +39,11 @@ class Astdb:
         self.writes = 0
         self.breaks_after = -1
 
-    async def write_key(self, family: str, key: str, value: str) -> None:
+    async def set_global(self, name: str, value: str) -> None:
         if self.writes == self.breaks_after:
             raise PeerLost("gone")
         self.writes += 1
-        self.kept[f"{family}/{key}"] = value
+        self.kept[name] = value
 
 
 def calendar(name: str, zone: str, **weekly: list[str]) -> Calendar:
@@ -57,16 +57,16 @@ def calendar(name: str, zone: str, **weekly: list[str]) -> Calendar:
     return Calendar(CalendarFile.model_validate_json(json.dumps(written)), ZoneInfo("UTC"))
 
 
-def told(pbx: Astdb, name: str, at: datetime) -> bool:
+def told(pbx: Globals, name: str, at: datetime) -> bool:
     """What the dialplan makes of it: see [cti-hours]."""
-    day, *spans = pbx.kept[f"cti_hours/{name}/{at:%d}"].split("&")
+    day, *spans = pbx.kept[f"CTI_HOURS_{name}_{at:%d}"].split("&")
     assert day == f"{at:%Y%m%d}"
     return any(span[:4] <= f"{at:%H%M}" < span[5:] for span in spans)
 
 
 @pytest.fixture
-def made(site: Site) -> tuple[FallbackHours, Astdb, dict[str, Calendar]]:
-    pbx = Astdb()
+def made(site: Site) -> tuple[FallbackHours, Globals, dict[str, Calendar]]:
+    pbx = Globals()
     calendars = {
         "shop": calendar("shop", "Asia/Shanghai", mon_fri=["08:00-12:00", "13:00-20:00"], sat=["22:00-06:00"]),
         "far": calendar("far", "America/St_Johns", mon_sun=["00:00-24:00"]),
@@ -86,7 +86,7 @@ def site(tmp_path: object) -> Site:
 
 
 async def test_every_minute_of_four_weeks_is_as_the_calendar_says(
-    made: tuple[FallbackHours, Astdb, dict[str, Calendar]],
+    made: tuple[FallbackHours, Globals, dict[str, Calendar]],
 ) -> None:
     hours, pbx, calendars = made
     await hours.write()
@@ -95,16 +95,16 @@ async def test_every_minute_of_four_weeks_is_as_the_calendar_says(
         for minute in range(0, 28 * 24 * 60, 5):
             at = begin + timedelta(minutes=minute)
             assert told(pbx, name, at) == (known.at(at).state == "open"), (name, at)
-    assert {key: value for key, value in pbx.kept.items() if key.startswith("cti_calendar")} == {
-        "cti_calendar/number-*": "shop",
-        "cti_calendar/number-400": "",
-        "cti_calendar/queue-repair": "far",
-        "cti_calendar/queue-operators": "",
+    assert {key: value for key, value in pbx.kept.items() if key.startswith("CTI_CALENDAR")} == {
+        "CTI_CALENDAR_number-*": "shop",
+        "CTI_CALENDAR_number-400": "-",
+        "CTI_CALENDAR_queue-repair": "far",
+        "CTI_CALENDAR_queue-operators": "-",
     }
 
 
 async def test_what_a_pbx_did_not_take_it_gets_at_its_next_connect_and_nothing_twice(
-    made: tuple[FallbackHours, Astdb, dict[str, Calendar]],
+    made: tuple[FallbackHours, Globals, dict[str, Calendar]],
 ) -> None:
     hours, pbx, _ = made
     pbx.breaks_after = 10
@@ -119,7 +119,7 @@ async def test_what_a_pbx_did_not_take_it_gets_at_its_next_connect_and_nothing_t
 
 
 async def test_a_pbx_that_comes_back_empty_is_told_all_of_it(
-    made: tuple[FallbackHours, Astdb, dict[str, Calendar]],
+    made: tuple[FallbackHours, Globals, dict[str, Calendar]],
 ) -> None:
     hours, pbx, _ = made
     await hours.write()

@@ -1,7 +1,7 @@
 """The hours as the PBX itself knows them, so that its fallback sends nobody into a queue that is closed.
 
-The dialplan can't ask a server that is gone. So while it is there it writes into each PBX's own database when which
-calendar is open, for four weeks ahead, and which calendar each number and queue has: see ``dialplan/fallback.conf``.
+The dialplan can't ask a server that is gone. So while it is there it sets globals in each PBX: when which calendar is
+open, for four weeks ahead, and which calendar each number and queue has; ``dialplan/fallback.conf`` reads them.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from ctiserver.site import Site
 
 log = structlog.get_logger(__name__)
 
-HOURS, CALENDARS = "cti_hours", "cti_calendar"
-#: Keys are days of the month, and the shortest month has 28.
+#: Says that there is no calendar, unlike a variable that is not set.
+NONE = "-"
+#: Names end in days of the month, and the shortest month has 28.
 _AHEAD = timedelta(days=28)
 #: How often a new day, or a reload, is looked for.
 _LOOK_EVERY_S = 30.0
@@ -48,8 +49,8 @@ class FallbackHours:
         self._site = site
         self._calendars = calendars
         self._pbxs = pbxs
-        self._written: dict[PbxName, dict[tuple[str, str], str]] = {}
-        self._wanted: tuple[object, dict[tuple[str, str], str]] = (None, {})
+        self._written: dict[PbxName, dict[str, str]] = {}
+        self._wanted: tuple[object, dict[str, str]] = (None, {})
 
     async def run(self) -> None:
         """Write at each connect, and soon after a midnight or a reload what has changed; until the bus closes."""
@@ -66,7 +67,7 @@ class FallbackHours:
                     self._written.clear()
                     await self.write()
                 else:
-                    self._written.pop(up.pbx, None)  # it may be another one, with an empty database
+                    self._written.pop(up.pbx, None)  # it may have been restarted, and know nothing
                     await self.write()
 
     async def write(self) -> None:
@@ -75,15 +76,15 @@ class FallbackHours:
         for name, pbx in self._pbxs.items():
             known = self._written.setdefault(name, {})
             try:
-                for (family, key), value in wanted.items():
-                    if pbx.up and known.get((family, key)) != value:
-                        await pbx.write_key(family, key, value)
-                        known[family, key] = value
+                for variable, value in wanted.items():
+                    if pbx.up and known.get(variable) != value:
+                        await pbx.set_global(variable, value)
+                        known[variable] = value
             except (PeerLost, DeadlineExceeded, PbxRefused) as error:
                 log.warning("fallback_hours_not_written", pbx=name, reason=str(error))
 
-    def wanted(self) -> dict[tuple[str, str], str]:
-        """Every value, by family and key."""
+    def wanted(self) -> dict[str, str]:
+        """Every value, by its variable."""
         site, calendars, today = self._site(), self._calendars(), self._clock.now().astimezone(UTC).date()
         of, found = self._wanted
         if of == (id(site), id(calendars), today):
@@ -93,11 +94,11 @@ class FallbackHours:
         for name, calendar in sorted(calendars.items()):
             spans = list(open_spans(calendar, begin, begin + _AHEAD))
             for day in (begin + timedelta(days=ahead) for ahead in range(_AHEAD.days)):
-                found[HOURS, f"{name}/{day:%d}"] = "&".join([f"{day:%Y%m%d}", *_of_day(spans, day)])
+                found[f"CTI_HOURS_{name}_{day:%d}"] = "&".join([f"{day:%Y%m%d}", *_of_day(spans, day)])
         for number, config in site.numbers.items():
-            found[CALENDARS, f"number-{number}"] = config.calendar or ""
+            found[f"CTI_CALENDAR_number-{number}"] = config.calendar or NONE
         for queue, of_queue in site.queues.items():
-            found[CALENDARS, f"queue-{queue}"] = of_queue.calendar or ""
+            found[f"CTI_CALENDAR_queue-{queue}"] = of_queue.calendar or NONE
         self._wanted = ((id(site), id(calendars), today), found)
         return found
 

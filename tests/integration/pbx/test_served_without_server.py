@@ -29,13 +29,16 @@ _SLOW_MACHINE_S = 1.5
 async def hours(pbx: PrivatePbx) -> AsyncIterator[Callable[[str, str], Awaitable[None]]]:
     """Tell the PBX the hours of a number or queue, as the server does."""
 
+    told: list[str] = []
+
     async def tell(subject: str, value: str) -> None:
-        await pbx.cli(f"database put cti_calendar {subject} tried")
-        await pbx.cli(f'database put cti_hours tried/{datetime.now(UTC):%d} "{value}"')
+        for name, text in ((f"CTI_CALENDAR_{subject}", "tried"), (f"CTI_HOURS_tried_{datetime.now(UTC):%d}", value)):
+            told.append(name)
+            await pbx.cli(f"dialplan set global {name} {text}")
 
     yield tell
-    await pbx.cli("database deltree cti_calendar")
-    await pbx.cli("database deltree cti_hours")
+    for name in told:
+        await pbx.cli(f"dialplan set global {name} -")
 
 
 def _all_day_but_now() -> Iterator[str]:
@@ -101,7 +104,7 @@ async def test_out_of_hours_the_caller_leaves_a_message_though_agents_are_there(
         await caller.hang_up()
 
 
-@pytest.mark.parametrize("value", ["{today}&0000-2400", "20010101", ""])
+@pytest.mark.parametrize("value", ["{today}&0000-2400", "20010101", "-"])
 async def test_open_or_not_known_the_caller_is_queued(
     pbx: PrivatePbx, programs: Programs, hours: Callable[[str, str], Awaitable[None]], value: str
 ) -> None:
