@@ -45,6 +45,7 @@ class Control(asyncio.Protocol):
         self.calls: set[str] = set()
         self.ringing: dict[str, str] = {}  #: call → who calls
         self.established: set[str] = set()
+        self.rung = 0  #: how often somebody called
         self.ended = 0
         self.reason = ""
         self.keys = ""
@@ -85,6 +86,7 @@ class Control(asyncio.Protocol):
                 self.registered = False
             case "CALL_INCOMING":
                 self.calls.add(call)
+                self.rung += 1
                 self.ringing[call] = str(message.get("peeruri", ""))
             case "CALL_ESTABLISHED":
                 self.calls.add(call)
@@ -141,9 +143,9 @@ async def connect(port: int, process: Process) -> Control:
             await asyncio.sleep(_CONNECT_POLL_S)
 
 
-def write(folder: Path, programs: Programs) -> int:
-    """Write baresip's configuration; returns its control port."""
-    sip = free_port()
+def write(folder: Path, programs: Programs, sip_port: int = 0) -> int:
+    """Write baresip's configuration; returns its control port. ``sip_port`` 0 is any that is free."""
+    sip = sip_port or free_port()
     control = free_port(frozenset({sip}))
     rtp = free_port(frozenset({sip, control}))
     (folder / "accounts").touch(mode=0o600)

@@ -86,33 +86,36 @@ class SipPhone:
     @classmethod
     @contextlib.asynccontextmanager
     async def caller(
-        cls, programs: Programs, pbx: PrivatePbx, number: str, *, name: str = ""
+        cls, programs: Programs, pbx: PrivatePbx, number: str, *, name: str = "", port: int = 0
     ) -> AsyncIterator[SipPhone]:
-        """A phone outside that calls in by the trunk, with ``number`` as its own and ``name`` as its display name."""
+        """A phone outside that calls in by the trunk, with ``number`` as its own and ``name`` as its display name.
+
+        ``port`` is where it listens; where that is the trunk's port it can be called, by its number.
+        """
         if not _USER.fullmatch(number) or not _NAME.fullmatch(name):
             raise UserFault(
                 f"{number!r} {name!r} is no caller", fix="Use digits for the number, and no quotes in the name"
             )
         server = f"127.0.0.1:{pbx.sip_port}"
         account = f'"{name}" <sip:{number}@{server};transport=udp>;regint=0;{_SOUND.format("PCMA")}'
-        async with cls._started(programs, server, account) as phone:
+        async with cls._started(programs, server, account, port) as phone:
             yield phone
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def _started(cls, programs: Programs, server: str, account: str) -> AsyncIterator[SipPhone]:
+    async def _started(cls, programs: Programs, server: str, account: str, port: int = 0) -> AsyncIterator[SipPhone]:
         folder = Path(tempfile.mkdtemp(prefix="ctiserver-phone-"))
         process: Process | None = None
         control: Control | None = None
         try:
             for attempt in range(_STARTS):
-                port = write(folder, programs)
+                control_port = write(folder, programs, port)
                 process = Process.spawn(
                     [*programs.command("baresip"), "-f", str(folder)], folder / "output", dies_with_us=True
                 )
                 try:
                     async with asyncio.timeout(START_TIMEOUT_S):
-                        control = await connect(port, process)
+                        control = await connect(control_port, process)
                         # Not by the accounts file: it would have registered before anybody listened for whether it did.
                         await control.ask("uanew", account)
                     break
@@ -146,6 +149,11 @@ class SipPhone:
     @property
     def talking(self) -> bool:
         return bool(self._control.established)
+
+    @property
+    def rung(self) -> int:
+        """How often it was called."""
+        return self._control.rung
 
     @property
     def keys_heard(self) -> str:
