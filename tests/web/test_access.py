@@ -29,6 +29,8 @@ ROUTES: dict[str, set[str]] = {
     "GET /api/v1/phone/book": DESK,
     "POST /api/v1/phone/line": DESK,
     "POST /api/v1/phone/registered": DESK,
+    "POST /api/v1/phone/resume": DESK,
+    "POST /api/v1/phone/calls": DESK,
     "POST /api/v1/phone/hangup": DESK,
     "POST /api/v1/phone/transfer": DESK,
     "POST /api/v1/phone/consult": DESK,

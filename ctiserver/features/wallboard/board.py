@@ -1,0 +1,242 @@
+"""What each queue came to today, kept from the calls' events; a restarted server reads it from the call log."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from ctiserver.bus import Bus, Lagged
+from ctiserver.clock import Clock
+from ctiserver.model import call_detail
+from ctiserver.model.events import (
+    CallEnded,
+    CallerEnteredQueue,
+    CallerLeftQueue,
+    CallsMerged,
+    PbxDown,
+    PbxEvent,
+    PbxUp,
+    QueueVisit,
+)
+from ctiserver.model.ids import CallId, PbxName, QueueName
+from ctiserver.model.service_level import Counted, Figures, Thresholds, Visit, of_visit
+from ctiserver.site import QueueConfig, Site
+from ctiserver.store.database import Database
+
+log = structlog.get_logger(__name__)
+
+#: A queue's figures are told at most so often, however many calls move them; and the board's age every so many times.
+_TELL_EVERY_S = 0.5
+_AGE_EVERY = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueFigures:
+    """One queue today."""
+
+    queue: QueueName
+    thresholds: Thresholds
+    figures: Figures
+
+
+class Board:
+    """Every queue's visits of the site's own day."""
+
+    def __init__(
+        self,
+        database: Database,
+        bus: Bus,
+        clock: Clock,
+        site: Site,
+        *,
+        time_zone: str,
+        told: Callable[[QueueFigures], object],
+        aged: Callable[[], object],
+    ) -> None:
+        """``told`` is given each queue's new figures, ``aged`` is called when the age may have changed; neither may
+        wait."""
+        self._database = database
+        self._bus = bus
+        self._clock = clock
+        self._site = site
+        self._zone = ZoneInfo(time_zone)
+        self._told = told
+        self._aged = aged
+        self._day_begins = datetime.min.replace(tzinfo=self._zone)
+        self._visits: dict[CallId, list[Visit]] = {}
+        self._queues: dict[QueueName, set[CallId]] = {QueueName(name): set() for name in site.queues}
+        self._figures: dict[QueueName, Figures] = {}  #: counted as the visits change, since there are thousands
+        self._changed: dict[QueueName, None] = {}
+        self._down_since: dict[PbxName, datetime] = {}
+        self._age_changed = False
+
+    async def run(self) -> None:
+        """Follow the bus until it closes."""
+        with self._bus.subscribe(PbxEvent) as events:
+            await self._read()
+            while True:
+                try:
+                    async for event in events:
+                        self.heard(event)
+                    return
+                except Lagged as lagged:
+                    log.error("board_lagged", missed=str(lagged))
+                    await self._read()
+
+    async def tell(self) -> None:
+        """Tell of new figures and of their age, until cancelled."""
+        for tick in itertools.count():
+            await asyncio.sleep(_TELL_EVERY_S)
+            self._turn_day()
+            for queue in self.take_changed():
+                self._told(self.figures(queue))
+            if self._age_changed or tick % _AGE_EVERY == 0:
+                self._age_changed = False
+                self._aged()
+
+    def take_changed(self) -> list[QueueName]:
+        """The queues whose figures changed since the last time."""
+        changed, self._changed = list(self._changed), {}
+        return changed
+
+    @property
+    def age_s(self) -> float:
+        """How old the board's view is: nothing while every PBX is connected."""
+        oldest = min(self._down_since.values(), default=None)
+        return 0.0 if oldest is None else max(0.0, (self._clock.now() - oldest).total_seconds())
+
+    def everything(self) -> list[QueueFigures]:
+        """All queues, by name."""
+        self._turn_day()
+        return [self.figures(queue) for queue in sorted(self._queues)]
+
+    def figures(self, queue: QueueName) -> QueueFigures:
+        """One queue's figures of today; one that nothing is known of has none."""
+        return QueueFigures(queue=queue, thresholds=self.thresholds(queue), figures=self._figures.get(queue, Figures()))
+
+    def counted(self, queue: QueueName, what: Counted) -> list[Visit]:
+        """Exactly the visits that a figure counts, the newest first."""
+        self._turn_day()
+        limits = self.thresholds(queue)
+        found = [visit for visit in self._of(queue) if limits.belongs(visit, what)]
+        return sorted(found, key=lambda visit: visit.entered_at, reverse=True)
+
+    def thresholds(self, queue: QueueName) -> Thresholds:
+        """What the queue is measured against."""
+        level = self._site.queues.get(queue, QueueConfig()).service_level
+        return Thresholds(level.answered_within, level.short_abandon)
+
+    def heard(self, event: PbxEvent) -> None:
+        """Take in one event of a PBX."""
+        match event:
+            case PbxUp():
+                self._down_since.pop(event.pbx, None)
+                self._age_changed = True
+            case PbxDown():
+                self._down_since.setdefault(event.pbx, event.at)
+                self._age_changed = True
+            case CallerEnteredQueue():
+                self._put(
+                    event.call_id,
+                    [
+                        *self._closed(event.call_id, event.at),
+                        Visit(call_id=event.call_id, queue=event.queue, entered_at=event.at),
+                    ],
+                )
+            case CallerLeftQueue():
+                self._left(event)
+            case CallsMerged():
+                absorbed = self._visits.get(event.absorbed, [])
+                self._put(event.absorbed, [])
+                moved = [replace(visit, call_id=event.call_id) for visit in absorbed]
+                self._put(event.call_id, [*self._visits.get(event.call_id, []), *moved])
+            case CallEnded():
+                # The summary is the call's last word: what was missed meanwhile is in it.
+                self._put(event.call_id, _visits(event.call_id, event.summary.queue_visits))
+            case _:
+                pass
+
+    async def _read(self) -> None:
+        """Today's ended calls, from the call log."""
+        self._turn_day()
+        async with self._database.reading() as uow:
+            entries = await uow.calls.since(self._day_begins - timedelta(hours=1))
+        for entry in entries:
+            if entry.complete:
+                self._put(entry.id, _visits(entry.id, call_detail.summary(entry).queue_visits))
+
+    def _left(self, event: CallerLeftQueue) -> None:
+        visits = list(self._visits.get(event.call_id, []))
+        for index in reversed(range(len(visits))):
+            visit = visits[index]
+            if visit.queue == event.queue and visit.left_at is None:
+                break
+        else:  # the entering was before we came
+            entered_at = event.at - timedelta(milliseconds=event.wait_ms or 0)
+            visits.append(Visit(call_id=event.call_id, queue=event.queue, entered_at=entered_at))
+            index = len(visits) - 1
+        visits[index] = replace(visits[index], left_at=event.at, outcome=event.outcome, agent=event.interface)
+        self._put(event.call_id, visits)
+
+    def _closed(self, call_id: CallId, at: datetime) -> list[Visit]:
+        """The call's visits so far; a caller stands in one queue at a time."""
+        return [
+            visit if visit.left_at is not None else replace(visit, left_at=at, outcome="unknown")
+            for visit in self._visits.get(call_id, [])
+        ]
+
+    def _put(self, call_id: CallId, visits: list[Visit]) -> None:
+        before = self._visits.pop(call_id, [])
+        visits = [visit for visit in visits if visit.entered_at >= self._day_begins]
+        if visits == before:
+            if visits:
+                self._visits[call_id] = visits
+            return
+        for visit in before:
+            self._queues[visit.queue].discard(call_id)
+            self._figures[visit.queue] -= self._worth(visit)
+            self._changed[visit.queue] = None
+        if visits:
+            self._visits[call_id] = visits
+        for visit in visits:
+            self._queues.setdefault(visit.queue, set()).add(call_id)
+            self._figures[visit.queue] = self._figures.get(visit.queue, Figures()) + self._worth(visit)
+            self._changed[visit.queue] = None
+
+    def _worth(self, visit: Visit) -> Figures:
+        return of_visit(visit, self.thresholds(visit.queue))
+
+    def _of(self, queue: QueueName) -> list[Visit]:
+        calls = self._queues.get(queue, ())
+        return [visit for call_id in calls for visit in self._visits[call_id] if visit.queue == queue]
+
+    def _turn_day(self) -> None:
+        """At midnight of the site's own day all counts begin anew; who waits then belongs to the day before."""
+        today = self._clock.now().astimezone(self._zone).replace(hour=0, minute=0, second=0, microsecond=0)
+        if today == self._day_begins:
+            return
+        self._day_begins = today
+        for call_id, visits in list(self._visits.items()):
+            self._put(call_id, visits)
+
+
+def _visits(call_id: CallId, visits: Iterable[QueueVisit]) -> list[Visit]:
+    """A summary's visits, as far as it is known when they began."""
+    return [
+        Visit(
+            call_id=call_id,
+            queue=visit.queue,
+            entered_at=visit.entered_at,
+            left_at=visit.left_at or visit.entered_at,
+            outcome=visit.outcome,
+            agent=visit.agent,
+        )
+        for visit in visits
+        if visit.entered_at is not None
+    ]

@@ -1,0 +1,335 @@
+"""The live board: figures that say exactly which calls they count, how old they are, and a supervisor's hand on agents."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ctiserver.bus import Bus
+from ctiserver.clock import ManualClock, SystemClock
+from ctiserver.features.wallboard.board import Board
+from ctiserver.model.events import (
+    CallEnded,
+    CallerEnteredQueue,
+    CallerLeftQueue,
+    CallStarted,
+    CallSummary,
+    PbxDown,
+    PbxUp,
+    QueueOutcome,
+    QueueVisit,
+)
+from ctiserver.model.ids import CallId, Interface, Linkedid, QueueName, Uniqueid, call_id
+from ctiserver.model.tracking.standing import Standing
+from tests.support.desk import PBX, REPAIR, Browser, Desk, desk
+from tests.support.eventually import eventually
+
+REASON = "a complaint about this agent"
+
+
+class Caller:
+    """One caller's way through the queue, at times of the test's own."""
+
+    _count = 0
+
+    def __init__(self, running: Desk, at: datetime, ani: str = "13800000001") -> None:
+        Caller._count += 1
+        self.uniqueid = f"{int(at.timestamp())}.{Caller._count}"
+        self.id: CallId = call_id(PBX, Uniqueid(self.uniqueid))
+        self._bus = running.bus
+        self._ani = ani
+        self._at = at
+        self._visits: list[QueueVisit] = []
+
+    def _common(self, at: datetime) -> dict[str, Any]:
+        return {"pbx": PBX, "at": at, "call_id": self.id, "linkedid": Linkedid(self.uniqueid)}
+
+    def enter(self) -> None:
+        self._bus.publish(
+            CallStarted(
+                **self._common(self._at),
+                uniqueid=Uniqueid(self.uniqueid),
+                channel="PJSIP/trunk-1",
+                direction="inbound",
+                ani=self._ani,
+                caller_name="",
+                dnis="400",
+                context="cti-inbound",
+            )
+        )
+        self._bus.publish(
+            CallerEnteredQueue(**self._common(self._at), uniqueid=Uniqueid(self.uniqueid), queue=REPAIR, position=1)
+        )
+
+    def leave(self, outcome: QueueOutcome, after_s: float) -> None:
+        at = self._at + timedelta(seconds=after_s)
+        agent = Interface("PJSIP/agent1") if outcome == "answered" else None
+        self._bus.publish(
+            CallerLeftQueue(
+                **self._common(at),
+                uniqueid=Uniqueid(self.uniqueid),
+                queue=REPAIR,
+                outcome=outcome,
+                interface=agent,
+                wait_ms=round(after_s * 1000),
+            )
+        )
+        self._visits.append(QueueVisit(queue=REPAIR, entered_at=self._at, left_at=at, outcome=outcome, agent=agent))
+
+    def end(self) -> None:
+        at = self._visits[-1].left_at or self._at
+        summary = CallSummary(
+            call_id=self.id,
+            pbx=PBX,
+            linkedids=(Linkedid(self.uniqueid),),
+            direction="inbound",
+            ani=self._ani,
+            caller_name="",
+            dnis="400",
+            started_at=self._at,
+            answered_at=None,
+            ended_at=at,
+            outcome="abandoned",
+            answered_by=(),
+            queue_visits=tuple(self._visits),
+            transfers=(),
+            hangup_cause=16,
+            hangup_by="caller",
+            segments=(),
+            reconstructed=False,
+            complete=True,
+        )
+        self._bus.publish(CallEnded(**self._common(at), summary=summary))
+
+
+@pytest.fixture
+async def lead(running: Desk, browser: Browser) -> Browser:
+    await browser.log_in("supervisor")
+    return browser
+
+
+@pytest.fixture
+async def telling(running: Desk) -> AsyncIterator[None]:
+    """The board tells of what changed, as in a server."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(running.features.board.tell())
+        yield
+        task.cancel()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def _figures(lead: Browser) -> dict[str, Any]:
+    board = await lead.json("GET", "/api/v1/board")
+    found: dict[str, Any] = next(queue for queue in board["queues"] if queue["name"] == REPAIR)
+    return found
+
+
+async def test_each_figure_leads_to_exactly_the_calls_it_counts(running: Desk, lead: Browser) -> None:
+    at = _now()
+    callers = [Caller(running, at, f"1380000000{n}") for n in range(6)]
+    for caller in callers:
+        caller.enter()
+    for caller, outcome, wait_s in zip(
+        callers, ("answered", "answered", "abandoned", "abandoned", "timeout"), (5, 30, 2, 60, 90), strict=False
+    ):
+        caller.leave(outcome, wait_s)  # type: ignore[arg-type]
+    callers[2].end()
+
+    figures = await eventually(lambda: _figures(lead), lambda it: it["offered"] == 6 and it["waiting"] == 1)
+    assert figures["sl_no_short"] == 1 / 3
+    assert (figures["answered_within_s"], figures["short_abandon_s"]) == (20, 5)
+    expected = {
+        "offered": callers,
+        "waiting": callers[5:],
+        "answered": callers[:2],
+        "answered_in_time": callers[:1],
+        "abandoned": callers[2:4],
+        "abandoned_short": callers[2:3],
+        "left_otherwise": callers[4:5],
+    }
+    for figure, those in expected.items():
+        counted = await lead.json("GET", f"/api/v1/queues/repair/counted?figure={figure}")
+        assert {visit["call_id"] for visit in counted["visits"]} == {caller.id for caller in those}
+        assert counted["count"] == figures[figure] == len(those)
+    listed = (await lead.json("GET", "/api/v1/queues/repair/counted?figure=answered_in_time"))["visits"]
+    assert (listed[0]["wait_ms"], listed[0]["agent"], listed[0]["ani"]) == (5000, "PJSIP/agent1", "13800000000")
+    await lead.json("GET", "/api/v1/queues/repair/counted?figure=nonsense", status=422)
+    await lead.json("GET", "/api/v1/queues/nonsense/counted?figure=offered", status=404)
+
+
+@pytest.mark.usefixtures("telling")
+async def test_the_board_is_told_of_figures_and_of_their_age(running: Desk, lead: Browser) -> None:
+    async with lead.socket() as socket:
+        await socket.send_json({"op": "subscribe", "topic": "board:all"})
+        snapshot = (await socket.receive_json(timeout=5))["data"]
+        assert (snapshot["age_s"], [queue["offered"] for queue in snapshot["queues"]]) == (0, [0, 0])
+        Caller(running, _now()).enter()
+        frame = await socket.receive_json(timeout=5)
+        while frame["event"] != "queue":
+            frame = await socket.receive_json(timeout=5)
+        assert (frame["data"]["queue"]["name"], frame["data"]["queue"]["waiting"]) == ("repair", 1)
+        running.bus.publish(PbxDown(pbx=PBX, at=_now() - timedelta(seconds=40), reason="gone"))
+        frame = await socket.receive_json(timeout=5)
+        while frame["data"]["age_s"] == 0:
+            frame = await socket.receive_json(timeout=5)
+        assert 40 <= frame["data"]["age_s"] < 50
+        running.bus.publish(PbxUp(pbx=PBX, at=_now(), version="22", epoch=_now()))
+        while frame["data"]["age_s"] != 0:
+            frame = await socket.receive_json(timeout=5)
+
+
+async def test_a_restarted_server_shows_the_same_day(running: Desk) -> None:
+    callers = [Caller(running, _now()) for _ in range(3)]
+    for caller, outcome in zip(callers, ("answered", "abandoned", "timeout"), strict=True):
+        caller.enter()
+        caller.leave(outcome, 10)  # type: ignore[arg-type]
+        caller.end()
+
+    async def kept() -> list[bool]:
+        async with running.database.reading() as uow:
+            return [entry.complete for entry in await uow.calls.page()]
+
+    await eventually(kept, lambda complete: complete == [True] * 3)
+    bus = Bus()
+    fresh = Board(
+        running.database,
+        bus,
+        SystemClock(),
+        running.site,
+        time_zone="Asia/Shanghai",
+        told=lambda _: None,
+        aged=lambda: None,
+    )
+    async with asyncio.TaskGroup() as group:
+        group.create_task(fresh.run())
+
+        async def offered() -> int:
+            return fresh.figures(REPAIR).figures.offered
+
+        await eventually(offered, lambda count: count == 3)
+        bus.close()
+    assert fresh.everything() == running.features.board.everything()
+
+
+async def test_at_midnight_of_the_site_the_counts_begin_anew(tmp_path: Path) -> None:
+    clock = ManualClock(datetime(2026, 11, 21, 15, 59, tzinfo=UTC))  # 23:59 in Shanghai
+    async with desk(tmp_path, clock=clock) as running:
+        board = running.features.board
+        early = Caller(running, clock.now())
+        early.enter()
+
+        async def offered() -> int:
+            return board.figures(REPAIR).figures.offered
+
+        await eventually(offered, lambda count: count == 1)
+        clock.advance(120)
+        assert [queue.figures.offered for queue in board.everything()] == [0, 0]
+        early.leave("answered", 130)
+        Caller(running, clock.now()).enter()
+        await eventually(offered, lambda count: count == 1)
+        assert board.counted(REPAIR, "answered") == []
+
+
+# A supervisor's hand
+
+
+def _stand(running: Desk, agent_id: str, *, talking: bool) -> str:
+    interface = next(agent.interface for agent, _ in running.features.agents.everybody() if agent.id == agent_id)
+    channel = f"{interface}-0000000a"
+    running.pbx.stands[interface] = [
+        Standing(
+            call_id=CallId("01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+            channel=channel,
+            uniqueid=Uniqueid("1.1"),
+            talking=talking,
+            others=("PJSIP/trunk-1",),
+            waiting=(),
+        )
+    ]
+    return channel
+
+
+@pytest.mark.parametrize("mode", ["listen", "whisper", "barge"])
+async def test_listening_in_is_audited_and_calls_the_supervisors_own_phone(
+    running: Desk, lead: Browser, mode: str
+) -> None:
+    body = {"mode": mode, "reason": REASON}
+    path = "/api/v1/agents/agent1/monitor"
+    assert "talks with nobody" in (await lead.json("POST", path, body, status=409))["title"]
+    _stand(running, "agent1", talking=False)
+    assert "talks with nobody" in (await lead.json("POST", path, body, status=409))["title"]
+    channel = _stand(running, "agent1", talking=True)
+    assert running.pbx.told == []
+    assert (await lead.json("POST", path, body, status=202))["call_id"] == "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+    own = next(a.interface for a, _ in running.features.agents.everybody() if a.id == "supervisor")
+    assert running.pbx.told == [f"originate {own} {mode}@cti-monitor CTI_SPY={channel}"]
+    [entry] = (await lead.json("GET", "/api/v1/audit?act=call_monitored"))["entries"]
+    assert (entry["actor"], entry["subject"]) == ("user:supervisor", "call:01ARZ3NDEKTSV4RRFFQ69G5FAV")
+    assert entry["detail"] == {"agent": "agent1", "mode": mode, "reason": REASON}
+    _stand(running, "supervisor", talking=True)
+    assert "in use" in (await lead.json("POST", path, body, status=409))["title"]
+    await lead.json("POST", path, {"mode": mode, "reason": ""}, status=422)
+
+
+async def test_a_supervisor_without_a_phone_cannot_listen_in(running: Desk) -> None:
+    _stand(running, "agent1", talking=True)
+    async with Browser(running.url) as admin:
+        await admin.log_in("admin")
+        body = {"mode": "listen", "reason": REASON}
+        assert (await admin.json("POST", "/api/v1/agents/agent1/monitor", body, status=403))["code"] == "no_agent"
+    assert running.pbx.told == []
+
+
+async def test_an_agents_state_is_set_and_audited(running: Desk, lead: Browser) -> None:
+    path = "/api/v1/agents/agent1/state"
+    for body, state in (
+        ({"state": "logged_in"}, "available"),
+        ({"state": "paused", "pause_reason": "training"}, "paused"),
+        ({"state": "ready"}, "available"),
+        ({"state": "logged_out"}, "logged_out"),
+    ):
+        assert (await lead.json("POST", path, {**body, "reason": REASON}))["state"] == state
+    await lead.json("POST", path, {"state": "ready", "reason": REASON}, status=400)
+    await lead.json("POST", path, {"state": "asleep", "reason": REASON}, status=422)
+    await lead.json("POST", "/api/v1/agents/nobody/state", {"state": "ready", "reason": REASON}, status=404)
+    entries = (await lead.json("GET", "/api/v1/audit?subject=agent:agent1"))["entries"]
+    assert [entry["detail"]["to"] for entry in entries] == ["logged_out", "ready", "paused", "logged_in"]
+    assert entries[2]["detail"] == {
+        "from": "available",
+        "to": "paused",
+        "pause_reason": "training",
+        "reason": REASON,
+    }
+
+
+async def test_a_moved_member_keeps_their_pause(running: Desk, lead: Browser) -> None:
+    path = "/api/v1/queues/operators/members/agent1"
+    await lead.json("PUT", path, {}, status=409)  # not logged in
+    await running.features.agents.log_in(running.features.agents.everybody()[0][0].id)
+    await lead.json(
+        "POST", "/api/v1/agents/agent1/state", {"state": "paused", "pause_reason": "lunch", "reason": REASON}
+    )
+    await lead.json("PUT", path, {"penalty": 2}, status=204)
+    phone = next(a.interface for a, _ in running.features.agents.everybody() if a.id == "agent1")
+    seat = running.pbx.seats[QueueName("operators"), phone]
+    assert (seat.penalty, seat.paused, seat.pause_reason) == (2, True, "lunch")
+
+    async def state() -> tuple[str, list[str]]:
+        agents = running.features.agents
+        agent_id = next(a.id for a, _ in agents.everybody() if a.id == "agent1")
+        return agents.presence(agent_id).state, list(agents.queues(agent_id))
+
+    await eventually(state, lambda it: it == ("paused", ["operators", "repair"]))
+    await lead.json("DELETE", path, status=204)
+    await eventually(state, lambda it: it == ("paused", ["repair"]))
+    await lead.json("PUT", "/api/v1/queues/nonsense/members/agent1", {}, status=404)
+    moved = (await lead.json("GET", "/api/v1/audit?act=member_moved"))["entries"]
+    assert [entry["detail"]["seated"] for entry in moved] == [False, True]
