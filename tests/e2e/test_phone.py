@@ -172,3 +172,55 @@ async def test_a_colleague_is_asked_first_then_all_three_talk(
         await _hears_and_is_heard(other, caller)
         await other.keyboard.press("Alt+H")
         await caller.ended()
+
+
+async def test_a_page_that_is_loaded_anew_in_mid_call_has_its_caller_back(
+    centre: Exchange, open_desk: OpenDesk, programs: Programs
+) -> None:
+    page = await open_desk("wang")
+    async with SipPhone.caller(programs, centre.pbx, CALLER) as caller:
+        await caller.dial("7101")
+        await page.get_by_role("button", name="接听").click()
+        await expect(page.locator("cti-phone")).to_contain_text("通话中", timeout=WITHIN_MS)
+        await _hears_and_is_heard(page, caller)
+        await page.reload()
+        await expect(page.locator("cti-phone")).to_contain_text("通话中", timeout=WITHIN_MS)
+        await _hears_and_is_heard(page, caller)
+        await expect(page.locator("cti-pop")).to_contain_text("正在通话")
+        await page.keyboard.press("Alt+H")
+        await caller.ended()
+
+
+async def test_a_caller_whose_agent_does_not_come_back_is_the_next_in_the_queue(
+    centre: Exchange, open_desk: OpenDesk, programs: Programs
+) -> None:
+    await centre.pbx.cli("dialplan set global CTI_LOST_S 2")
+    page = await open_desk("wang")
+    other = await open_desk("lee", join=False)
+    async with (
+        SipPhone.caller(programs, centre.pbx, CALLER) as caller,
+        SipPhone.caller(programs, centre.pbx, "13800000002") as waiting,
+    ):
+        await caller.dial("7101")
+        await page.get_by_role("button", name="接听").click()
+        await expect(page.locator("cti-phone")).to_contain_text("通话中", timeout=WITHIN_MS)
+        await waiting.dial("7101")
+        await waiting.answered()
+        heard_s = caller.heard_s()
+        await page.close()
+
+        async def music() -> bool:
+            return caller.heard_s() > heard_s + 0.5
+
+        await eventually(music, within_s=10)
+
+        async def in_queue() -> list[str]:
+            lines = (await centre.pbx.cli("queue show repair")).splitlines()
+            return [line.split("prio: ")[1].rstrip(")") for line in lines if "prio: " in line]
+
+        await eventually(in_queue, lambda seen: seen == ["100", "0"], within_s=15)
+        await other.locator("cti-status button.primary").click()
+        await other.get_by_role("button", name="Answer").click()
+        await _hears_and_is_heard(other, caller)
+        await other.keyboard.press("Alt+H")
+    await centre.pbx.cli("dialplan set global CTI_LOST_S 20")

@@ -33,7 +33,8 @@ class RegisteredAnswer(Answer):
     """What is waiting for a phone that has just registered."""
 
     resume: str | None
-    """Not null: a caller who was lost with an earlier page rings in a moment; the INVITE's X-CTI-Answer says this."""
+    """Not null: a caller waits who was lost with an earlier page. POST /api/v1/phone/resume makes the phone ring for
+    him, and the INVITE's X-CTI-Answer says this."""
 
 
 class ColleagueAnswer(Answer):
@@ -58,3 +59,9 @@ class BookAnswer(Answer):
 
     agents: list[ColleagueAnswer]
     queues: list[QueueAnswer]
+
+
+class CallAnswer(Answer):
+    """A call that was asked for; how it ends comes as the call's events."""
+
+    call_id: str

@@ -8,10 +8,19 @@ from typing import Annotated, Literal
 from aiohttp import web
 from pydantic import Field
 
-from ctiserver.features.telephony.answers import BookAnswer, LineAnswer, PhoneAnswer, RegisteredAnswer
+from ctiserver.features.telephony.answers import (
+    BookAnswer,
+    CallAnswer,
+    LineAnswer,
+    PhoneAnswer,
+    RegisteredAnswer,
+)
 from ctiserver.features.telephony.lines import Lines
+from ctiserver.features.telephony.lost import LostTalks
+from ctiserver.features.telephony.outgoing import Outgoing, Wish
+from ctiserver.features.telephony.phones import Phones
 from ctiserver.features.telephony.service import Target, Telephony
-from ctiserver.model.ids import AgentId
+from ctiserver.model.ids import AgentId, ContactId, RecordId, WorkOrderId
 from ctiserver.model.person import Agent
 from ctiserver.site import Site
 from ctiserver.web.access import DESK, agent_of, person_of
@@ -26,23 +35,41 @@ class TargetBody(Body):
     key: Annotated[str, Field(min_length=1, max_length=80)]
 
 
+Id = Annotated[str, Field(pattern=r"^[0-9A-Z]{26}$")]
+
+
+class CallBody(Body):
+    """POST /api/v1/phone/calls"""
+
+    id: Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{16,64}$")]
+    to: TargetBody
+    queue: Annotated[str, Field(max_length=80)] | None = None
+    contact_id: Id | None = None
+    record_id: Id | None = None
+    order_id: Id | None = None
+
+
 class TelephonyHttp:
     """Routes over the asking agent's phone; nobody reaches another one's."""
 
     def __init__(
         self,
+        site: Site,
+        phones: Phones,
+        *,
         telephony: Telephony,
         lines: Lines,
-        site: Site,
-        *,
-        ice_servers: tuple[str, ...],
+        lost: LostTalks,
+        outgoing: Outgoing,
         colleagues: Callable[[], list[tuple[Agent, str]]],
     ) -> None:
         """``colleagues``: every agent, and their presence in a word."""
         self._telephony = telephony
+        self._phones = phones
         self._lines = lines
+        self._lost = lost
+        self._outgoing = outgoing
         self._site = site
-        self._ice_servers = ice_servers
         self._colleagues = colleagues
 
     def routes(self) -> list[Route]:
@@ -58,6 +85,16 @@ class TelephonyHttp:
             Route(method="POST", path=f"{base}/line", handler=self._line, roles=DESK, answer=LineAnswer, status=(201,)),
             Route(
                 method="POST", path=f"{base}/registered", handler=self._registered, roles=DESK, answer=RegisteredAnswer
+            ),
+            act("resume", self._plain(self._lost.resume), None),
+            Route(
+                method="POST",
+                path=f"{base}/calls",
+                handler=self._call,
+                roles=DESK,
+                body=CallBody,
+                answer=CallAnswer,
+                status=(202,),
             ),
             act("hangup", self._plain(self._telephony.hang_up), None),
             act("transfer", self._aimed(self._telephony.transfer), TargetBody),
@@ -85,13 +122,13 @@ class TelephonyHttp:
         return handler
 
     async def _phone(self, request: web.Request) -> web.Response:
-        agent_id = agent_of(request)
-        user = self._lines.phone_of(agent_id)
+        agent = self._phones.agent(agent_of(request))
+        phone = self._phones.browser_phone(agent)
         return json_answer(
             {
-                "kind": "desk" if user is None else "browser",
-                "user": user or "",
-                "extension": self._telephony.agent(agent_id).extension,
+                "kind": "desk" if phone is None else "browser",
+                "user": "" if phone is None else phone[0],
+                "extension": agent.extension,
                 "outbound": self._telephony.outbound,
             }
         )
@@ -116,11 +153,23 @@ class TelephonyHttp:
                 "line": line.ticket,
                 "user": line.account.user,
                 "secret": line.account.session_secret,
-                "ice_servers": list(self._ice_servers),
+                "ice_servers": list(line.settings.ice_servers),
             },
             status=201,
         )
 
     async def _registered(self, request: web.Request) -> web.Response:
-        agent_of(request)
-        return json_answer({"resume": None})
+        return json_answer({"resume": self._lost.waiting_for(agent_of(request))})
+
+    async def _call(self, request: web.Request) -> web.Response:
+        body = await read_body(request, CallBody)
+        wish = Wish(
+            id=body.id,
+            to=Target(body.to.kind, body.to.key),
+            queue=body.queue,
+            contact_id=None if body.contact_id is None else ContactId(body.contact_id),
+            record_id=None if body.record_id is None else RecordId(body.record_id),
+            order_id=None if body.order_id is None else WorkOrderId(body.order_id),
+        )
+        call = await self._outgoing.call(agent_of(request), wish, person_of(request).actor)
+        return json_answer({"call_id": call}, status=202)

@@ -15,8 +15,9 @@ from aiohttp import ClientWebSocketResponse, WSMsgType, web
 from ctiserver import net
 from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
+from ctiserver.features.telephony.phones import Phones
 from ctiserver.features.telephony.sip import Account, NotYours, to_pbx
-from ctiserver.model.ids import AgentId, Interface, UserId
+from ctiserver.model.ids import AgentId, UserId
 from ctiserver.settings import BrowserPhoneSettings
 from ctiserver.web.access import agent_of
 from ctiserver.web.problems import Away, NotFound
@@ -42,6 +43,7 @@ class Line:
     user_id: UserId
     agent_id: AgentId
     account: Account
+    settings: BrowserPhoneSettings
     ends_at: datetime
     good_until: float  #: monotonic seconds
     over: asyncio.Event = field(default_factory=asyncio.Event)  #: the account was logged out
@@ -50,23 +52,14 @@ class Line:
 class Lines:
     """Every browser's line to the PBX."""
 
-    def __init__(
-        self, settings: BrowserPhoneSettings, clock: Clock, *, interface_of: Callable[[AgentId], Interface | None]
-    ) -> None:
-        self._settings = settings
+    def __init__(self, phones: Phones, clock: Clock, *, lost: Callable[[AgentId], None]) -> None:
+        """``lost`` is told when an agent's last line is gone without the server having ended it; it must not wait."""
+        self._phones = phones
         self._clock = clock
-        self._interface_of = interface_of
+        self._lost = lost
         self._given: dict[str, Line] = {}  #: by their ticket, until they are opened
         self._open: dict[web.WebSocketResponse, Line] = {}
         self._closing = False
-        self.lost: Callable[[AgentId], None] = lambda _: None
-        """Told when an agent's last line is gone without the server having ended it; must not wait."""
-
-    def phone_of(self, agent_id: AgentId) -> str | None:
-        """The name of the agent's phone, if it is one for browsers."""
-        technology, _, name = (self._interface_of(agent_id) or "").partition("/")
-        known = bool(self._settings.url) and technology == "PJSIP" and name in self._settings.secrets
-        return name if known else None
 
     def connected(self, agent_id: AgentId) -> bool:
         """Whether a browser of this agent has a line open."""
@@ -74,20 +67,22 @@ class Lines:
 
     def give(self, user_id: UserId, agent_id: AgentId, ends_at: datetime) -> Line:
         """A new line, good until ``ends_at``. Raises UserFault if the agent's phone is none for browsers."""
-        name = self.phone_of(agent_id)
-        if name is None:
+        phone = self._phones.browser_phone(self._phones.agent(agent_id))
+        if phone is None:
             raise UserFault(
                 f"the phone of {agent_id} is none for browsers",
                 where="setting browser_phones",
                 fix="Name the PBX's WebSocket there, and the phone's password in its secrets_file",
             )
+        name, settings = phone
         now = self._clock.monotonic()
         self._given = {ticket: line for ticket, line in self._given.items() if line.good_until > now}
         line = Line(
             ticket=secrets.token_urlsafe(32),
             user_id=user_id,
             agent_id=agent_id,
-            account=Account(name, secrets.token_urlsafe(24), self._settings.secrets[name].get_secret_value()),
+            account=Account(name, secrets.token_urlsafe(24), settings.secrets[name].get_secret_value()),
+            settings=settings,
             ends_at=ends_at,
             good_until=now + _OPENED_WITHIN_S,
         )
@@ -125,7 +120,7 @@ class Lines:
         )
         try:
             async with net.websocket(
-                self._settings.url, PROTOCOL, timeout_s=self._settings.connect_timeout_s
+                line.settings.url, PROTOCOL, timeout_s=line.settings.connect_timeout_s
             ) as upstream:
                 await socket.prepare(request)
                 self._open[socket] = line
@@ -134,7 +129,7 @@ class Lines:
                 finally:
                     del self._open[socket]
                     if not self._closing and not self.connected(agent_id):
-                        self.lost(agent_id)
+                        self._lost(agent_id)
         except net.RequestFailed as error:
             log.warning("phone_line_refused", agent=agent_id, reason=str(error))
             if not socket.prepared:

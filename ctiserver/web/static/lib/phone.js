@@ -103,9 +103,11 @@ export class BrowserPhone extends EventTarget {
     if (!fresh) return;
     try {
       const { resume } = await api("POST", "phone/registered");
-      if (resume) this.#expected.add(resume);
+      if (!resume) return;
+      this.#expected.add(resume);
+      await api("POST", "phone/resume");
     } catch {
-      // The hub says at the top of the page when the server is away; the phone itself is fine.
+      // The caller is gone, or the server is: the line at the top of the page says so. The phone itself is fine.
     }
   }
 

@@ -289,7 +289,7 @@ class Phone extends Worded(LitElement) {
   #dial = (event) => {
     event.preventDefault();
     const number = new FormData(event.target).get("number").trim();
-    if (number) this.#do(() => this.#callOut({ number }));
+    if (number) this.#do(() => this.#callOut({ to: { kind: "number", key: number } }));
   };
 
   #inCall(it) {

@@ -1,0 +1,112 @@
+"""Talks whose page is lost: the caller hears music at once, and is the same agent's again if the page is soon back.
+
+The dialplan keeps the time (``[cti-lost]``): a caller whose agent does not come back goes to the head of the queue,
+whether this server is there or not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+
+from ctiserver.bus import Bus, Lagged
+from ctiserver.clock import Clock
+from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost
+from ctiserver.features.telephony.phones import Phones
+from ctiserver.model.events import CallEnded, CallerEnteredQueue
+from ctiserver.model.ids import AgentId, CallId, new_ulid
+from ctiserver.web.problems import Conflict
+
+log = structlog.get_logger(__name__)
+
+CONTEXT = "cti-lost"
+_PBX_FAULTS = (PeerLost, DeadlineExceeded, PbxRefused)
+#: More agents than this can't lose their pages in one moment and be waited for.
+_LONGEST_LIST = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class LostTalk:
+    """A caller who waits for an agent's page."""
+
+    call_id: CallId
+    channel: str
+    token: str  #: by which the page knows the call that brings him back
+
+
+class LostTalks:
+    """Who waits for whose page."""
+
+    def __init__(self, bus: Bus, clock: Clock, phones: Phones) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._phones = phones
+        self._lost: dict[AgentId, LostTalk] = {}
+        self._gone: asyncio.Queue[AgentId] = asyncio.Queue(maxsize=_LONGEST_LIST)
+
+    def page_lost(self, agent_id: AgentId) -> None:
+        """An agent's last line is gone. Never waits."""
+        try:
+            self._gone.put_nowait(agent_id)
+        except asyncio.QueueFull:
+            log.error("lost_page_dropped", agent=agent_id)
+
+    async def watch(self) -> None:
+        """Take care of those whose agent is lost, one after another, until cancelled."""
+        while True:
+            agent_id = await self._gone.get()
+            try:
+                await self._hold(agent_id)
+            except _PBX_FAULTS as error:
+                log.error("lost_talk_not_held", agent=agent_id, reason=str(error))
+
+    async def run(self) -> None:
+        """Forget those who went on: into a queue, or home. Until the bus closes."""
+        with self._bus.subscribe(CallEnded, CallerEnteredQueue) as events:
+            while True:
+                try:
+                    async for event in events:
+                        if isinstance(event, CallEnded | CallerEnteredQueue):
+                            self._lost = {
+                                key: talk for key, talk in self._lost.items() if talk.call_id != event.call_id
+                            }
+                    return
+                except Lagged:
+                    self._lost.clear()  # better to lose one's place than to be torn from another agent's ear
+
+    def waiting_for(self, agent_id: AgentId) -> str | None:
+        """The token of the talk that waits for this agent's page, if one does."""
+        talk = self._lost.get(agent_id)
+        return None if talk is None else talk.token
+
+    async def resume(self, agent_id: AgentId) -> None:
+        """Ring the agent for the one who waits. Raises Conflict if nobody does; PeerLost, DeadlineExceeded."""
+        talk = self._lost.pop(agent_id, None)
+        if talk is None:
+            raise Conflict("nobody waits for your page any more")
+        pbx = self._phones.pbx(self._phones.agent(agent_id))
+        try:
+            await pbx.redirect(talk.channel, context=CONTEXT, exten="back")
+        except PbxRefused:
+            raise Conflict("the caller has hung up meanwhile") from None
+        log.info("lost_talk_resumed", agent=agent_id, call_id=talk.call_id)
+
+    async def _hold(self, agent_id: AgentId) -> None:
+        agent = self._phones.agent(agent_id)
+        pbx, standing = self._phones.pbx(agent), self._phones.standing(agent)
+        if standing is None:
+            return
+        if len(standing.others) != 1 or standing.waiting:
+            # It rings, and another phone shall; or others are in the room, or one waits for the one who is asked:
+            # without this agent they are with each other.
+            await pbx.hangup(standing.channel)
+            return
+        (caller,) = standing.others
+        token = new_ulid(self._clock.now())
+        await pbx.set_variable(caller, "CTI_BACK", agent.interface)
+        await pbx.set_variable(caller, "__CTI_ANSWER", token)
+        self._lost[agent_id] = LostTalk(standing.call_id, caller, token)
+        await pbx.redirect(caller, context=CONTEXT, exten="s")
+        log.info("lost_talk_held", agent=agent_id, call_id=standing.call_id)
