@@ -17,12 +17,13 @@ from ctiserver.errors import CtiError
 _DIGEST = re.compile(r"^((?:proxy-)?authorization)[ \t]*:[ \t]*digest[ \t]+(.*)$", re.IGNORECASE)
 _FIELD = re.compile(r'([A-Za-z]+)=(?:"((?:[^"\\]|\\.)*)"|([^",\s]+))')
 _FROM = re.compile(r"^(?:from|f)[ \t]*:[^<]*<?sips?:([^@>;]*)@", re.IGNORECASE)
-_TO = re.compile(r"^(?:to|t)[ \t]*:.*;[ \t]*tag=", re.IGNORECASE)
+_TO = re.compile(r"^(?:to|t)[ \t]*:(?:[^<>]*<[^<>]*>[^<>]*|[^<>]*);[ \t]*tag=[^<>]*$", re.IGNORECASE)
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _REQUEST = re.compile(r"^([A-Z]+) \S+ SIP/2\.0$")
 
 
 class NotYours(CtiError):
-    """The browser speaks for a phone that is not its own."""
+    """The browser speaks for a phone that is not its own, or says something that could be read in two ways."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +39,19 @@ def to_pbx(message: str, account: Account) -> str:
     """A browser's message as the PBX shall have it.
 
     Raises NotYours for a request outside any dialog that comes from another user: a PBX that knows its trunks by
-    address must not take a browser, whose address is ctiserver's, for one of them.
+    address must not take a browser, whose address is ctiserver's, for one of them. Likewise for line ends that a PBX
+    may or may not take for such, and for folded lines: browsers send neither.
     """
     head, gap, body = message.partition("\r\n\r\n")
     lines = head.split("\r\n")
     request = _REQUEST.match(lines[0])
     if request is None:
         return message
-    if not any(_TO.match(line) for line in lines):
-        users = [found[1] for line in lines if (found := _FROM.match(line))]
+    if any(re.search(r"[\r\n\0]|^[ \t]", line) for line in lines):
+        raise NotYours(f"a {request[1]} with odd line ends on the line of {account.user}")
+    plain = [_QUOTED.sub("", line) for line in lines]
+    if not any(_TO.match(line) for line in plain):
+        users = [found[1] for line in plain if (found := _FROM.match(line))]
         if users != [account.user]:
             raise NotYours(f"a {request[1]} from {users or 'nobody'} on the line of {account.user}")
     return "\r\n".join(_digested(line, request[1], account) for line in lines) + gap + body
