@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 import structlog
 
@@ -22,10 +23,12 @@ from ctiserver.model.events import (
     CallStarted,
     CallSummary,
     Direction,
+    PbxEvent,
     PbxUp,
 )
 from ctiserver.model.ids import AgentId, CallId, Interface, PbxName
 from ctiserver.store.database import Database
+from ctiserver.store.patience import until_stored
 from ctiserver.store.unit_of_work import UnitOfWork
 
 log = structlog.get_logger(__name__)
@@ -63,14 +66,17 @@ class CallLogService:
             while True:
                 try:
                     async for event in events:
-                        if isinstance(event, PbxUp):
-                            await self.settle(event.pbx, epoch=event.epoch)
-                        elif isinstance(event, CallEvent):
-                            await self.record(event)
+                        await until_stored(partial(self._heard, event), "call log")
                     return
                 except Lagged as lagged:
                     # What was missed is found again by the snapshot that follows each connect, and by reconcile.
                     log.error("call_log_lagged", missed=str(lagged))
+
+    async def _heard(self, event: PbxEvent) -> None:
+        if isinstance(event, PbxUp):
+            await self.settle(event.pbx, epoch=event.epoch)
+        elif isinstance(event, CallEvent):
+            await self.record(event)
 
     async def settle(self, pbx: PbxName, *, epoch: datetime | None = None) -> None:
         """Close the entries of calls that ended while nobody looked: before a restart of ours, or of the link.
