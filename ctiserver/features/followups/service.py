@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Literal
 
 import structlog
@@ -34,6 +35,7 @@ from ctiserver.pbx.port import Pbx
 from ctiserver.site import Automatic, Site
 from ctiserver.store.database import Database
 from ctiserver.store.faults import NotFound, StoreUnavailable
+from ctiserver.store.patience import until_stored
 from ctiserver.store.unit_of_work import UnitOfWork
 
 log = structlog.get_logger(__name__)
@@ -125,7 +127,7 @@ class FollowUps:
             while True:
                 try:
                     async for event in events:
-                        await self._ended(event.call_id)
+                        await until_stored(partial(self._ended, event.call_id), "follow-up call")
                     return
                 except Lagged as lagged:
                     log.error("follow_ups_lagged", missed=str(lagged))  # tend finds them

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -21,6 +22,7 @@ from ctiserver.model.recording import LATE, Recording
 from ctiserver.pbx.port import Pbx
 from ctiserver.store.database import Database
 from ctiserver.store.faults import NotFound
+from ctiserver.store.patience import until_stored
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +65,7 @@ class Recordings:
             while True:
                 try:
                     async for event in events:
-                        await self.heard(event)
+                        await until_stored(partial(self.heard, event), "recording")
                     return
                 except Lagged as lagged:
                     log.error("recordings_lagged", missed=str(lagged))  # files that were not told of are found later

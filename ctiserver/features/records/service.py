@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -19,6 +20,7 @@ from ctiserver.model.record import Record, TimelineEntry
 from ctiserver.site import Disposition, RecordType, Site
 from ctiserver.store.database import Database
 from ctiserver.store.faults import Conflict
+from ctiserver.store.patience import until_stored
 from ctiserver.store.unit_of_work import UnitOfWork
 
 log = structlog.get_logger(__name__)
@@ -80,7 +82,7 @@ class Records:
             while True:
                 try:
                     async for event in events:
-                        await self.answered(event)
+                        await until_stored(partial(self.answered, event), "owner of a record")
                     return
                 except Lagged as lagged:
                     log.error("records_lagged", missed=str(lagged))
