@@ -31,7 +31,7 @@ class Size:
 
     calls: int = 8
     per_s: float = 1.5
-    hold_s: float = 14.0
+    hold_s: float = 18.0
     fault_s: float = 4.0
 
 
@@ -168,8 +168,8 @@ async def host_gone(rig: Rig, size: Size) -> Finding:
     await rig.server.kill()
     with gone(rig.agi_port):
         began = time.time()
-        async with rig.calling(3, per_s=size.per_s, hold_s=6.0) as callers:
-            await callers.done(6.0 + _TO_THE_END_S)
+        async with rig.calling(3, per_s=size.per_s, hold_s=8.0) as callers:
+            await callers.done(8.0 + _TO_THE_END_S)
         await rig.quiet()
     stories = rig.ear.stories.of(callers.load.numbers)
     waits = [story.fallbacks[0][0] - story.rang_at if story.fallbacks else None for story in stories]
