@@ -15,6 +15,9 @@ from ctiserver.errors import UnsafeValue
 
 GREETING = b"Asterisk Call Manager/"
 _END = b"\r\n\r\n"
+_EVENT = b"Event: "
+#: Asterisk has some two hundred events; whoever sends more kinds than this is not remembered.
+_MOST_NAMES = 1000
 _UNSAFE = ("\r", "\n", "\0")
 
 #: Which events to parse: name → bytes that the event must hold (none: ``b""``).
@@ -105,6 +108,8 @@ class AmiDecoder:
         self.greeting: str | None = None
         self.unparsable = 0
         self.unwanted: Counter[bytes] = Counter()
+        #: First lines seen: what else the message must hold, or None for one that nobody wants.
+        self._needles: dict[bytes, bytes | None] = {_EVENT + name: needle for name, needle in (wanted or {}).items()}
         self._rest = bytearray()
         self._skipping = False
         self._greeted = False
@@ -112,36 +117,40 @@ class AmiDecoder:
     def feed(self, data: bytes) -> list[Message]:
         """The messages that ``data`` completes."""
         rest = self._rest
-        searched = max(0, len(rest) - len(_END) + 1)
-        rest += data
-        if not self._greeted and not self._take_greeting():
-            return []
-        if rest.find(_END, min(searched, len(rest))) < 0:
-            if len(rest) > self.longest:
-                # Keep the tail: it may hold the first bytes of the empty line that ends this message.
-                del rest[: -len(_END) + 1]
-                self._skip()
-            return []
-        blocks = bytes(rest).split(_END)
+        if not self._greeted:
+            rest += data
+            if not self._take_greeting():
+                return []
+            data = bytes(rest)
+            rest.clear()
+        if rest:
+            # The empty line may be begun already. Found only then, so that a long message in small parts is cheap.
+            if _END not in bytes(rest[-len(_END) + 1 :]) + data:
+                rest += data
+                self._drop_too_long()
+                return []
+            data = bytes(rest) + data
+        blocks = data.split(_END)
         rest[:] = blocks.pop()
-        if self._skipping:
+        if self._skipping and blocks:
             self._skipping = False
             del blocks[0]
-        if len(rest) > self.longest:
-            del rest[: -len(_END) + 1]
-            self._skip()
+        self._drop_too_long()
         return self._read(blocks)
+
+    def _drop_too_long(self) -> None:
+        if len(self._rest) > self.longest:
+            # Keep the tail: it may hold the first bytes of the empty line that ends this message.
+            del self._rest[: -len(_END) + 1]
+            if not self._skipping:
+                self._skipping = True
+                self.unparsable += 1
 
     def close(self) -> None:
         """The stream ended: a message that began and did not end is counted as unparsable."""
         if self._rest.strip() and not self._skipping:
             self.unparsable += 1
         self._rest.clear()
-
-    def _skip(self) -> None:
-        if not self._skipping:
-            self._skipping = True
-            self.unparsable += 1
 
     def _take_greeting(self) -> bool:
         """Cut the greeting off, if this stream has one; False while that can't be told yet."""
@@ -160,22 +169,39 @@ class AmiDecoder:
         return True
 
     def _read(self, blocks: Iterable[bytes]) -> list[Message]:
+        """One turn of this loop is what an event costs that nobody wants: most of a busy PBX's are such."""
         messages: list[Message] = []
-        wanted, unwanted, parse = self.wanted, self.unwanted, self._parse
+        passed: list[bytes] = []
+        needles, parse = self._needles, self._parse
         for block in blocks:
-            if block.startswith(b"\r\n"):  # TestEvent ends in two empty lines
-                block = block.lstrip(b"\r\n")
-            if wanted is not None and block.startswith(b"Event: "):
-                end = block.find(b"\r", 7)
-                name = block[7:end] if end > 0 else block[7:]
-                needle = wanted.get(name)
-                if needle is None or needle not in block:
-                    unwanted[name] += 1
-                    continue
-            message = parse(block)
-            if message is not None:
-                messages.append(message)
+            first = block.partition(b"\r")[0]
+            try:
+                needle = needles[first]
+            except KeyError:
+                if block.startswith(b"\r\n"):  # TestEvent ends in two empty lines
+                    block = block.lstrip(b"\r\n")
+                    first = block.partition(b"\r")[0]
+                needle = self._learn(first)
+            if needle is None or needle not in block:
+                passed.append(first)
+            else:
+                message = parse(block)
+                if message is not None:
+                    messages.append(message)
+        for first, count in Counter(passed).items():
+            self.unwanted[first[len(_EVENT) :]] += count
         return messages
+
+    def _learn(self, first: bytes) -> bytes | None:
+        """What a message must hold that begins with this line; None: it is not wanted."""
+        known = self._needles
+        if first in known:
+            return known[first]
+        if self.wanted is None or not first.startswith(_EVENT):
+            return b""
+        if len(known) < _MOST_NAMES:
+            known[first] = None
+        return None
 
     def _parse(self, block: bytes) -> Message | None:
         try:
@@ -192,7 +218,7 @@ class AmiDecoder:
                 self.unparsable += bool(text.strip())
                 return None
         # Every line has its colon; fewer than lines means that something else is among them.
-        if text.count(": ") <= text.count("\r\n"):
+        if text.count(": ") <= text.count("\n"):
             self.unparsable += sum(":" not in line for line in text.split("\r\n") if line.strip())
         return message
 

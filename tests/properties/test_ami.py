@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ctiserver.model.ids import PbxName
-from ctiserver.pbx.codec import AmiDecoder
+from ctiserver.pbx.codec import AmiDecoder, Wanted
 from ctiserver.pbx.recording import Replay
 from ctiserver.pbx.translate import WANTED
 
@@ -38,14 +40,33 @@ def chunked(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in zip([0, *points], [*points, len(data)], strict=True)]
 
 
-@given(stream, st.lists(st.integers(0, 10_000), max_size=20))
-def test_chunks_do_not_matter(data: bytes, cuts: list[int]) -> None:
-    whole, parts = AmiDecoder(), AmiDecoder()
+@given(stream, st.lists(st.integers(0, 10_000), max_size=20), st.sampled_from((None, WANTED)))
+def test_chunks_do_not_matter(data: bytes, cuts: list[int], wanted: Wanted | None) -> None:
+    whole, parts = AmiDecoder(wanted), AmiDecoder(wanted)
     expected = [repr(message) for message in whole.feed(data)]
     found = [repr(message) for chunk in chunked(data, cuts) for message in parts.feed(chunk)]
     assert found == expected
     assert parts.unparsable == whole.unparsable
     assert parts.greeting == whole.greeting
+    assert parts.unwanted == whole.unwanted
+
+
+@given(stream)
+def test_what_is_wanted_is_what_everything_holds_of_it(data: bytes) -> None:
+    everything, some = AmiDecoder(), AmiDecoder(WANTED)
+    all_messages, messages = everything.feed(data), some.feed(data)
+    unwanted = Counter(dict(some.unwanted))
+    kept = []
+    for message in all_messages:
+        raw = message._text.removeprefix("\r\n").encode()
+        first = raw.partition(b"\r")[0]
+        needle = WANTED.get(first.removeprefix(b"Event: "))
+        if first.startswith(b"Event: ") and (needle is None or needle not in raw.removesuffix(b"\r\n")):
+            unwanted[first.removeprefix(b"Event: ")] -= 1
+        else:
+            kept.append(repr(message))
+    assert [repr(message) for message in messages] == kept
+    assert not any(unwanted.values())
 
 
 @given(stream)
