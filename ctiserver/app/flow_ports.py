@@ -27,7 +27,7 @@ from ctiserver.model.contact import Contact, Device
 from ctiserver.model.expression import Money, Value
 from ctiserver.model.ids import AgentId, CallId, ContactId, DeviceId, PbxName, QueueName, RecordId, new_ulid
 from ctiserver.model.json_value import Json
-from ctiserver.model.record import Record, TimelineEntry
+from ctiserver.model.record import CALLBACK_ASKED, Record, TimelineEntry
 from ctiserver.net import HttpClient, RequestFailed
 from ctiserver.site import Site
 from ctiserver.store.database import Database
@@ -169,10 +169,11 @@ class StoreFlowPorts:
         with _told_as_failure():
             record = await self._record_of(call_id)
             async with self._database.unit_of_work() as uow:
-                await self._note(uow, record, call_id, "callback_requested", {"number": number, "queue": queue})
+                wish: dict[str, Json] = {"number": number, "queue": queue, "reason": "promised", "call_id": call_id}
+                await self._note(uow, record, call_id, CALLBACK_ASKED, wish)
                 await uow.outbox.add(
                     "process_start",
-                    f"process_start/{record.id}/callback",
+                    f"process_start/{record.id}/callback/{call_id}",
                     {"record_id": record.id, "process": "callback"},
                     self._clock.now(),
                 )

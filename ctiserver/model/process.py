@@ -19,7 +19,7 @@ from ctiserver.model import expression
 from ctiserver.model.expression import Context, ExpressionError
 from ctiserver.model.ids import UserId
 from ctiserver.model.json_value import Json, JsonObject
-from ctiserver.model.process_definition import AnyTime, Choice, Move, Order, ProcessFile
+from ctiserver.model.process_definition import ANY, AnyTime, Choice, Move, Order, ProcessFile
 from ctiserver.model.process_messages import (
     Begin,
     Cancelled,
@@ -265,7 +265,7 @@ class _Turn:
     def close(self, resolution: str, reason: str) -> None:
         if self.state.step:
             self.leave(reason)
-        self.commands.append(CloseRecord(resolution=resolution))
+        self.commands.append(CloseRecord(resolution=resolution, beside=self.definition.for_.type == ANY))
         self.state = replace(self.state, closed=resolution)
 
     # Opening an order

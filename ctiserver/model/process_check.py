@@ -6,17 +6,16 @@ PF-001 … PF-006 are disagreements with the schema (``strict_yaml.parse``); the
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import get_args
 
 from ctiserver.errors import FileFault, Problem
 from ctiserver.model import expression
 from ctiserver.model.expression import ANYTHING, DATE, INTEGER, TEXT, TIME, ExpressionError, Object, Scope
 from ctiserver.model.json_value import JsonObject
-from ctiserver.model.person import Role
-from ctiserver.model.process_definition import CALLED, MUST, Move, Order, ProcessFile, Step, outcomes_of
+from ctiserver.model.person import PEOPLES_ROLES
+from ctiserver.model.process_definition import ANY, CALLED, MUST, Move, Order, ProcessFile, Step, outcomes_of
 from ctiserver.strict_yaml import Document, parse, suggest
 
-ROLES: tuple[str, ...] = get_args(Role)
+ROLES: tuple[str, ...] = PEOPLES_ROLES
 #: Whom ``notify`` and ``then`` may name besides roles.
 PEOPLE = ("owner", "customer")
 
@@ -76,7 +75,7 @@ def check(
         yield Problem(
             place, "PF-010", f"no step is named {definition.start!r}", suggest(definition.start, definition.steps)
         )
-    if definition.for_.type not in record_types:
+    if definition.for_.type not in (ANY, *record_types):
         place = document.place(("for", "type"))
         yield Problem(
             place,

@@ -205,8 +205,12 @@ class Step(Written):
         return {name: Order.model_construct(**shared)}
 
 
+#: ``for: {type: any}``: beside whatever else is done about a record; its end leaves the record as it is.
+ANY = "any"
+
+
 class ForWhat(Written):
-    """Which records a process is for."""
+    """Which records a process is for: those of a type, or ``any``."""
 
     type: Name
 

@@ -144,9 +144,10 @@ class RaisePriority:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloseRecord:
-    """The record is done with."""
+    """The process is over, and with it the record; ``beside``: the record goes on."""
 
     resolution: str
+    beside: bool = False
 
 
 Command = (

@@ -39,6 +39,10 @@ class Record:
     revision: int = 1
 
 
+#: The kind of a timeline's entry: somebody was promised a call back. Its data: number, reason, queue, call_id.
+CALLBACK_ASKED = "callback_requested"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineEntry:
     """One thing that a person, a caller or a timer did to a record."""

@@ -19,6 +19,7 @@ from ctiserver.features.dispatch.execution import Execution
 from ctiserver.model.ids import RecordId, UserId, new_ulid
 from ctiserver.model.json_value import JsonObject
 from ctiserver.model.process import Stale, decide
+from ctiserver.model.process_definition import ANY
 from ctiserver.model.process_messages import Begin, Cancelled, Event, Happened, OrderDueAnew, OrderEnded, TimerFired
 from ctiserver.model.process_state import ProcessState
 from ctiserver.model.record import Record, TimelineEntry
@@ -83,6 +84,8 @@ class Advance:
                 log.error("process_not_started", process=name, record=record.number, reason=reason)
                 await _note(uow, record, now, "process_not_started", {"process": name, "reason": reason})
                 return
+            if definition.file.for_.type == ANY and await _runs(uow, record_id, name):
+                return  # once is enough
             process = ProcessRow(
                 id=row_id,
                 record_id=record_id,
@@ -163,6 +166,10 @@ class Advance:
 
     def _tell(self, execution: Execution) -> None:
         self._changed(execution.record, list(execution.orders.values()))
+
+
+async def _runs(uow: UnitOfWork, record: RecordId, name: str) -> bool:
+    return any(row.name == name and row.status == "running" for row in await uow.processes.of_record(record))
 
 
 def _what(payload: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ from ctiserver.model.process_messages import (
     WithdrawOrder,
 )
 from ctiserver.model.process_state import ProcessState
-from ctiserver.model.record import Record, TimelineEntry
+from ctiserver.model.record import CALLBACK_ASKED, Record, TimelineEntry
 from ctiserver.model.work_order import WorkOrder
 from ctiserver.store.outbox import OutboxRow
 from ctiserver.store.processes import TimerRow
@@ -98,6 +98,7 @@ class Execution:
         names = await names_of(self._uow, self.record, state) if command.formulas else {}
         values = {name: self._value(text, names) for name, text in command.formulas.items()}
         payload: dict[str, Json] = {
+            **(await self._callback() if command.kind == "callback" else {}),
             "slot": command.slot,
             "outcomes": list(command.outcomes),
             "attempt": command.attempt,
@@ -132,6 +133,13 @@ class Execution:
         self.orders[order.id] = order
         await self._plan_call(order)
         await self._note_order("order_planned" if order.state == "draft" else "order_offered", order)
+
+    async def _callback(self) -> dict[str, Json]:
+        """Whom to call back, why, for which queue: as the caller was promised last, else the record's own number."""
+        asked = [entry for entry in await self._uow.records.timeline(self.record.id) if entry.kind == CALLBACK_ASKED]
+        promised = asked[-1].data if asked else {}
+        number = promised.get("number") or self.record.caller_number
+        return {"number": number, **{key: promised.get(key, "") for key in ("reason", "queue", "call_id")}}
 
     async def _offer(self, command: OfferOrder) -> None:
         order = await self._lock(command.key)
@@ -219,7 +227,9 @@ class Execution:
         self._timers.clear()
 
     async def _close(self, command: CloseRecord) -> None:
-        if self.record.status == "open":
+        if command.beside:
+            self.note("process_ended", {"resolution": command.resolution})
+        elif self.record.status == "open":
             self.record = replace(
                 self.record, status="closed", resolution=command.resolution, closed_at=self._now, updated_at=self._now
             )

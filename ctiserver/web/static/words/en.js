@@ -7,6 +7,7 @@ export default {
   "app.log_out": "Log out",
   "app.online": "Connected",
   "app.offline": "No connection to the server; trying again. Calls go on.",
+  "app.restarting": "The server is being restarted; one moment. Calls go on.",
   "app.nav": "Pages",
   "nav.desk": "Desk",
   "nav.tasks": "My tasks",
@@ -348,4 +349,6 @@ export default {
   "role.admin": "Admins",
   "phone.fault.not_diallable": "The number may not be called: dialling.yaml does not allow it.",
   "phone.fault.do_not_call": "This contact does not want to be called.",
+  "timeline.reported_again": "Reported again: {subject}",
+  "role.machine": "Machines",
 };

@@ -7,6 +7,7 @@ export default {
   "app.log_out": "退出登录",
   "app.online": "已连接",
   "app.offline": "与服务器的连接中断，正在重连。通话不受影响。",
+  "app.restarting": "服务器正在重启，请稍候。通话不受影响。",
   "app.nav": "页面",
   "nav.desk": "坐席台",
   "nav.tasks": "我的任务",
@@ -348,4 +349,6 @@ export default {
   "role.admin": "管理员",
   "phone.fault.not_diallable": "该号码不允许拨打（dialling.yaml 未放行）。",
   "phone.fault.do_not_call": "该联系人不接受来电。",
+  "timeline.reported_again": "再次上报：{subject}",
+  "role.machine": "外部系统",
 };
