@@ -193,6 +193,21 @@ class Calendar:
                     return instant
         return None
 
+    def period_began(self, moment: datetime) -> datetime:
+        """When the hours began that ``moment`` falls into, else when the next ones begin (aware UTC).
+
+        A calendar that never changes has one period a local day.
+        """
+        began = moment.astimezone(self.zone).replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
+        change = self.next_change(began)
+        while change is not None and change <= moment:
+            began, change = change, self.next_change(change)
+        if self.at(moment).state != "open":
+            while change is not None and self.at(change).state != "open":
+                change = self.next_change(change)
+            return change or began
+        return began
+
     def unpublished(self, year: int) -> bool:
         """Whether this country publishes swapped days year by year, and the library does not have ``year`` yet."""
         if self._file.holidays is None:

@@ -28,6 +28,8 @@ class Record:
     device_id: DeviceId | None = None
     owner: AgentId | None = None
     payer: str = ""  #: ``customer``, ``maker`` or ``company``; empty while open
+    complainant: str = ""  #: who complains or asks, where that is somebody else than the contact
+    complainant_number: str = ""
     priority: int = 0  #: raised by one with each repeat call
     disposition: str | None = None
     resolution: str | None = None  #: how its process closed it

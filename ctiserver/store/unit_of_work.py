@@ -9,6 +9,7 @@ from ctiserver.store.call_log import CallLog
 from ctiserver.store.catching_up import CatchingUp
 from ctiserver.store.contacts import Contacts
 from ctiserver.store.flow_states import FlowStates
+from ctiserver.store.missed import MissedCalls
 from ctiserver.store.outbound_calls import OutboundCalls, RaisedRecords
 from ctiserver.store.outbox import Outbox
 from ctiserver.store.people import Agents, Sessions, Users, WrapUps
@@ -16,6 +17,7 @@ from ctiserver.store.pops import Pops
 from ctiserver.store.processes import Executors, Processes, Timers
 from ctiserver.store.recordings import Recordings
 from ctiserver.store.records import Records
+from ctiserver.store.requests import Requests
 from ctiserver.store.work_orders import WorkOrders
 
 
@@ -39,6 +41,7 @@ class UnitOfWork:
         self.pops = Pops(connection)
         self.records = Records(connection)
         self.recordings = Recordings(connection)
+        self.requests = Requests(connection)
         self.processes = Processes(connection)
         self.work_orders = WorkOrders(connection)
         self.timers = Timers(connection)
@@ -47,3 +50,4 @@ class UnitOfWork:
         self.raised_records = RaisedRecords(connection)
         self.outbox = Outbox(connection)
         self.audit = AuditLog(connection)
+        self.missed_calls = MissedCalls(connection)

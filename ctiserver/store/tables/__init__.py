@@ -8,11 +8,13 @@ from ctiserver.store.tables.audit import audit
 from ctiserver.store.tables.calls import call_path, calls, flow_states, pops
 from ctiserver.store.tables.catching_up import journal_entries, watches
 from ctiserver.store.tables.contacts import contact_numbers, contact_search, contacts, devices, sites
+from ctiserver.store.tables.missed import missed_calls
 from ctiserver.store.tables.outbound import outbound_calls, raised_records
 from ctiserver.store.tables.outbox import outbox
 from ctiserver.store.tables.people import agents, sessions, users, wrap_ups
 from ctiserver.store.tables.recordings import recordings
 from ctiserver.store.tables.records import counters, record_calls, record_timeline, records
+from ctiserver.store.tables.requests import requests
 from ctiserver.store.tables.work import executors, process_events, processes, timers, work_orders
 from ctiserver.store.tables.written import metadata
 
@@ -30,6 +32,7 @@ __all__ = [
     "flow_states",
     "journal_entries",
     "metadata",
+    "missed_calls",
     "outbound_calls",
     "outbox",
     "pops",
@@ -40,6 +43,7 @@ __all__ = [
     "record_timeline",
     "recordings",
     "records",
+    "requests",
     "sessions",
     "sites",
     "timers",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, String, Table
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, String, Table, Text
 
 from ctiserver.store.tables.written import id_, instant, json_, long_text, metadata, ref, revision, word
 
@@ -27,6 +27,8 @@ records = Table(
     ref("device_id", "devices.id"),
     Column("owner", String(64), ForeignKey("agents.id"), index=True),
     word("payer"),
+    Column("complainant", Text, nullable=False, server_default=""),
+    word("complainant_number", server_default=""),
     Column("priority", Integer, nullable=False),
     word("disposition", nullable=True),
     word("resolution", nullable=True),
