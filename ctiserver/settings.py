@@ -85,6 +85,7 @@ class AgiSettings(Written):
     header_max_bytes: Annotated[int, Field(ge=512, le=65_536)] = 8192
     command_margin_s: Seconds = 1.0  #: how long past a command's longest time the dead-man waits
     max_sessions: Annotated[int, Field(ge=1, le=10_000)] = 500
+    drain_s: Seconds = 10.0  #: at the end: how long callers in a menu may go on before the dialplan takes them over
 
 
 class WebSettings(Written):

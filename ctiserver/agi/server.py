@@ -48,6 +48,8 @@ class AgiServer:
         self._unproven = 0
         self._open: set[Connection] = set()
         self._none_open = asyncio.Event()
+        self._fewer = asyncio.Event()  #: calls than a moment ago
+        self._ending = False
         self._port: int | None = None
         self._listening = asyncio.Event()
         self.counts = Counts()
@@ -111,6 +113,22 @@ class AgiServer:
             server.close()
             await self._close()
 
+    async def drain(self, within_s: float) -> None:
+        """Take no more calls, and let those under way finish; returns when they have, after ``within_s`` at the latest.
+
+        Who calls meanwhile is told so at once, and the dialplan serves them. Who still talks with us after that is
+        handed over in the same way by the end of :meth:`run`.
+        """
+        self._ending = True
+        log.info("agi_draining", calls=self._calls)
+        try:
+            async with asyncio.timeout(within_s):
+                while self._calls:
+                    self._fewer.clear()
+                    await self._fewer.wait()
+        except TimeoutError:
+            log.warning("agi_calls_handed_over", calls=self._calls)
+
     def _admitted(self, connection: Connection, peer: object) -> bool:
         if not self._allowed(peer) or self._unproven >= MAX_UNPROVEN:
             self.counts.refused_peer += 1
@@ -157,8 +175,14 @@ class AgiServer:
         handler = self._handlers.get(request.script)
         with structlog.contextvars.bound_contextvars(uniqueid=request["uniqueid"], script=request.script):
             try:
-                if self._calls >= self._settings.max_sessions or handler is None:
-                    await self._decline(session, handler is None)
+                if handler is None:
+                    self.counts.unknown_script += 1
+                    log.error("agi_script_unknown", known=sorted(self._handlers))
+                    await self._decline(session, "script")
+                elif self._ending or self._calls >= self._settings.max_sessions:
+                    self.counts.refused_busy += 1
+                    log.warning("agi_busy", calls=self._calls, ending=self._ending)
+                    await self._decline(session, "ending" if self._ending else "calls")
                 else:
                     await self._handled(handler, session)
             finally:
@@ -180,17 +204,12 @@ class AgiServer:
             log.exception("agi_call_crashed")
         finally:
             self._calls -= 1
+            self._fewer.set()
 
-    async def _decline(self, session: Session, unknown: bool) -> None:
+    async def _decline(self, session: Session, why: str) -> None:
         """End politely without the done mark: the dialplan falls back, and ``CTI_BUSY`` says why."""
-        if unknown:
-            self.counts.unknown_script += 1
-            log.error("agi_script_unknown", known=sorted(self._handlers))
-        else:
-            self.counts.refused_busy += 1
-            log.warning("agi_busy", calls=self._calls)
         try:
-            await session.set_variable("CTI_BUSY", "script" if unknown else "calls")
+            await session.set_variable("CTI_BUSY", why)
             await session.release()
         except CtiError as error:
             log.info("agi_decline_unheard", error=str(error))

@@ -210,6 +210,9 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
                     links=links,
                     reload=reload,
                 )
+                # A clean end: who is in a menu may finish, with everything there that the flow needs.
+                await agi.drain(settings.agi.drain_s)
+                await supervisor.stop("agi")
             finally:
                 await _wind_down(supervisor, bus, links, [name for part in parts for name in part.services])
 

@@ -37,6 +37,7 @@ log = structlog.get_logger(__name__)
 _SNAPSHOT_TRIES = 3
 CLOSE_GOING_AWAY = 1001
 CLOSE_BAD_MESSAGE = 1008
+CLOSE_RESTART = 1012  #: "service restart"
 CLOSE_TOO_SLOW = 1013
 CLOSE_LOGGED_OUT = 4401
 
@@ -206,9 +207,9 @@ class Hub:
             tell(user_id)
 
     def close(self) -> None:
-        """The server stops: tell every browser to come back later."""
+        """The server stops: tell every browser to come back soon."""
         for client in self._clients:
-            client.close(CLOSE_GOING_AWAY)
+            client.close(CLOSE_RESTART)
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """One browser's connection, from ticket to close. The server has checked the Origin."""

@@ -132,6 +132,49 @@ async def test_a_call_too_many_is_told_so_and_falls_back() -> None:
     assert server.counts.refused_busy == 1
 
 
+async def test_an_ending_server_refuses_new_calls_and_lets_those_under_way_finish() -> None:
+    inside, leave = asyncio.Event(), asyncio.Event()
+
+    async def talks(session: Session) -> None:
+        inside.set()
+        await leave.wait()
+        await session.hand_back({"CTI_DO": "queue"})
+
+    async with serving(talks) as (server, port), asyncio.TaskGroup() as group:
+        under_way = FakeAsterisk()
+        call = group.create_task(under_way.call(port))
+        await inside.wait()
+        draining = group.create_task(server.drain(20.0))
+        await asyncio.sleep(0)
+        late = FakeAsterisk()
+        await late.call(port)
+        assert late.variables == {"CTI_BUSY": "ending"}
+        assert not draining.done()
+        leave.set()
+        await draining
+        await call
+    assert under_way.variables["CTI_DONE"] == "1"
+
+
+async def test_an_ending_server_waits_no_longer_than_it_was_told_to() -> None:
+    inside = asyncio.Event()
+
+    async def talks_on(_: Session) -> None:
+        inside.set()
+        await asyncio.Event().wait()
+
+    async with asyncio.TaskGroup() as group:
+        async with serving(talks_on) as (server, port):
+            asterisk = FakeAsterisk()
+            call = group.create_task(asterisk.call(port))
+            await inside.wait()
+            async with asyncio.timeout(10):
+                await server.drain(0.05)
+            assert server.active == 1
+        await call  # by the server's end: Asterisk sees the session closed, and no mark
+    assert "CTI_DONE" not in asterisk.variables
+
+
 async def test_an_unknown_script_falls_back() -> None:
     async with serving() as (server, port):
         asterisk = FakeAsterisk()

@@ -16,7 +16,7 @@ import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 
 from ctiserver.web.access import EVERYBODY
-from ctiserver.web.hub import CLOSE_BAD_MESSAGE, CLOSE_GOING_AWAY, CLOSE_TOO_SLOW, Topic
+from ctiserver.web.hub import CLOSE_BAD_MESSAGE, CLOSE_RESTART, CLOSE_TOO_SLOW, Topic
 from tests.support.desk import Browser, Desk, desk
 from tests.support.eventually import eventually
 
@@ -202,7 +202,7 @@ async def test_the_server_says_that_it_goes_away(tmp_path: Path) -> None:
             browser = await browsers.enter_async_context(Browser(it.url))
             await browser.log_in("agent1")
             socket = await browsers.enter_async_context(browser.socket())
-        assert await _closed(socket) == CLOSE_GOING_AWAY
+        assert await _closed(socket) == CLOSE_RESTART
 
 
 @asynccontextmanager

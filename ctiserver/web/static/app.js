@@ -251,11 +251,17 @@ class App extends Worded(LitElement) {
         </div>
       </header>
       <div role="status">
-        ${this._me && this._link === "waiting" ? html`<p class="offline">${t("app.offline")}</p>` : nothing}
+        ${this.#offline()}
       </div>
       ${this._me?.agent_id ? html`<cti-phone .me=${this._me} .socket=${this.socket}></cti-phone>` : nothing}
       <main id="main" tabindex="-1">${this._me ? this.#content() : html`<cti-login @entered=${(e) => this.#enter(e.detail)}></cti-login>`}</main>
     `;
+  }
+
+  #offline() {
+    if (!this._me || this._link === "open") return nothing;
+    if (this.socket.restarting) return html`<p class="offline">${t("app.restarting")}</p>`;
+    return this._link === "waiting" ? html`<p class="offline">${t("app.offline")}</p>` : nothing;
   }
 
   #skip(event) {

@@ -4,6 +4,7 @@ import { api } from "./api.js";
 const PING_EVERY_MS = 15_000;
 const SILENT_AFTER_MS = 25_000;
 const LONGEST_DELAY_MS = 10_000;
+const SERVICE_RESTART = 1012;
 
 /** One connection for the page. Emits "state" when `state` changes: "connecting", "open", "waiting", "stopped". */
 export class Socket extends EventTarget {
@@ -14,6 +15,7 @@ export class Socket extends EventTarget {
   #delay = 500;
   #heardAt = 0;
   state = "stopped";
+  restarting = false; // the server said that it would be back
 
   start() {
     if (this.state !== "stopped") return;
@@ -64,13 +66,15 @@ export class Socket extends EventTarget {
     this.#socket = socket;
     socket.onopen = () => {
       this.#heardAt = performance.now();
+      this.restarting = false;
       this.#become("open");
       for (const topic of this.#handlers.keys()) this.#say({ op: "subscribe", topic });
       this.#ping = setInterval(() => this.#check(socket), PING_EVERY_MS);
     };
     socket.onmessage = (message) => this.#heard(JSON.parse(message.data));
-    socket.onclose = () => {
+    socket.onclose = (event) => {
       if (this.#socket !== socket) return;
+      this.restarting = event.code === SERVICE_RESTART;
       this.#socket = null;
       clearInterval(this.#ping);
       if (this.state !== "stopped") this.#retry();
