@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from ctiserver.bus import Bus
 from ctiserver.clock import Clock
@@ -23,6 +24,9 @@ from ctiserver.features.dispatch import push as dispatch_push
 from ctiserver.features.dispatch.http import DispatchHttp
 from ctiserver.features.dispatch.service import Dispatch
 from ctiserver.features.followups.service import FollowUps
+from ctiserver.features.missed import push as missed_push
+from ctiserver.features.missed.http import routes as missed_routes
+from ctiserver.features.missed.service import Missed
 from ctiserver.features.queues import push as queues_push
 from ctiserver.features.queues.http import QueuesHttp
 from ctiserver.features.queues.service import Queues
@@ -30,6 +34,7 @@ from ctiserver.features.recordings.http import RecordingsHttp
 from ctiserver.features.recordings.service import Recordings, folders
 from ctiserver.features.records import push as records_push
 from ctiserver.features.records.http import RecordsHttp
+from ctiserver.features.records.reports import Reports
 from ctiserver.features.records.service import Records
 from ctiserver.features.screenpop import push as pop_push
 from ctiserver.features.screenpop.http import ScreenPopHttp
@@ -77,7 +82,7 @@ class Ground:
     bus: Bus
     database: Database
     hub: Hub
-    pbxs: Mapping[PbxName, Pbx]  #: in the order of ctiserver.yaml; the first one's phones are the agents'
+    pbxs: Mapping[PbxName, Pbx]  #: in the order of ctiserver.yaml; the first is that of agents who name none
     going_on: Callable[[PbxName], Collection[CallId]]  #: the calls that a PBX, whose link is up, has now
     closed: Callable[[str, datetime], bool]  #: whether the calendar of this name is closed then
     hours: Callable[[], WorkingTime]  #: the calendars as they are now
@@ -115,6 +120,7 @@ class Features:
     recordings: Recordings
     queues: Queues
     board: Board
+    missed: Missed
     dispatch: Dispatch
     followups: FollowUps
     orders_changed: Callable[[Record, list[WorkOrder]], None]
@@ -131,7 +137,7 @@ def build(ground: Ground) -> Features:
         ground.database,
         ground.hub,
     )
-    users = Users(database, clock, ground.passwords)
+    users = Users(database, clock, ground.passwords, pbxs=tuple(ground.pbxs))
     sessions = Sessions(
         users.session_store(),
         clock,
@@ -143,7 +149,7 @@ def build(ground: Ground) -> Features:
         bus,
         clock,
         site,
-        pbx=ground.pbxs[ground.main],
+        pbxs=ground.pbxs,
         changed=lambda presence: agents_push.publish(hub, agents, presence),
     )
     contacts = Contacts(database, clock, region=settings.region)
@@ -156,7 +162,8 @@ def build(ground: Ground) -> Features:
         time_zone=settings.time_zone,
         changed=lambda record: records_push.publish(hub, record.id, record.revision),
     )
-    records_http = RecordsHttp(database, records, site)
+    reports = Reports(database, clock, site, records=records, contacts_of=contacts.find_or_create_within)
+    records_http = RecordsHttp(database, records, reports, site)
     pops = ScreenPops(
         database,
         bus,
@@ -188,14 +195,14 @@ def build(ground: Ground) -> Features:
         going_on=ground.going_on,
         open_record=open_message_record,
         changed=records.tell,
-        agents_on=ground.main,
+        first_pbx=ground.main,
     )
     calls = CallLogService(
         database,
         bus,
         clock,
         going_on=ground.going_on,
-        agents_on=ground.main,
+        first_pbx=ground.main,
         missed=catching_up.wake,
     )
     calls_http = CallsHttp(database, calls)
@@ -262,6 +269,27 @@ def build(ground: Ground) -> Features:
         ),
         colleagues=lambda: [(agent, presence.state) for agent, presence in agents.everybody()],
     )
+    zone = ZoneInfo(settings.time_zone)
+
+    def midnight(at: datetime) -> datetime:
+        return at.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+
+    def period_began(dnis: str, queue: str, at: datetime) -> datetime:
+        number, waited_in = site.number(dnis), site.queues.get(queue)
+        name = (number and number.calendar) or (waited_in and waited_in.calendar)
+        calendar = ground.hours().calendars.get(name) if name else None
+        return midnight(at) if calendar is None else calendar.period_began(at)
+
+    missed = Missed(
+        database,
+        bus,
+        clock,
+        region=settings.region,
+        period_began=period_began,
+        open_record=open_message_record,
+        record_changed=records.tell,
+        changed=lambda: missed_push.publish(hub),
+    )
     board = Board(
         database,
         bus,
@@ -291,6 +319,12 @@ def build(ground: Ground) -> Features:
             rules={"login": users_may_reach(users)},
         ),
         Part(routes=audit_routes(database)),
+        Part(
+            routes=missed_routes(missed, lambda: midnight(clock.now())),
+            topics=missed_push.topics(),
+            services={"missed-calls": missed.run},
+            clockwork={"missed-calls-settling": missed.settle},
+        ),
         Part(
             routes=wallboard_http.routes(),
             topics=board_push.topics(board),
@@ -359,6 +393,7 @@ def build(ground: Ground) -> Features:
         recordings=recordings,
         queues=queues,
         board=board,
+        missed=missed,
         dispatch=dispatch,
         followups=followups,
         orders_changed=orders_changed,

@@ -8,14 +8,14 @@ from contextlib import AsyncExitStack
 import pytest
 
 from ctiserver.model.ids import RecordId, WorkOrderId, new_ulid
-from ctiserver.model.person import ROLES
+from ctiserver.model.person import PEOPLES_ROLES, ROLES
 from ctiserver.model.work_order import WorkOrder
 from ctiserver.web.access import PUBLIC, Access
 from ctiserver.web.routes import Route, nothing
 from ctiserver.web.server import WebServer
 from tests.support.desk import Browser, Desk
 
-EVERYBODY = set(ROLES)
+EVERYBODY = set(PEOPLES_ROLES)
 DESK = {"agent", "supervisor", "admin"}
 LEAD = {"supervisor", "admin"}
 ANYBODY = {*ROLES, "nobody"}
@@ -54,6 +54,8 @@ ROUTES: dict[str, set[str]] = {
     "POST /api/v1/users/{login}/password": {"admin"},
     "GET /api/v1/audit": LEAD,
     "GET /api/v1/board": LEAD,
+    "GET /api/v1/missed-calls": LEAD,
+    "GET /api/v1/missed-calls/figures": LEAD,
     "GET /api/v1/queues/{queue}/counted": LEAD,
     "POST /api/v1/agents/{agent_id}/monitor": LEAD,
     "POST /api/v1/agents/{agent_id}/state": LEAD,
@@ -79,7 +81,7 @@ ROUTES: dict[str, set[str]] = {
     "GET /api/v1/contacts/{contact_id}": DESK,
     "PATCH /api/v1/contacts/{contact_id}": DESK,
     "GET /api/v1/records": DESK,
-    "POST /api/v1/records": DESK,
+    "POST /api/v1/records": {"machine", *DESK},
     "GET /api/v1/records/{record_id}": EVERYBODY,
     "GET /api/v1/records/{record_id}/chain": DESK,
     "GET /api/v1/late": LEAD,
@@ -109,6 +111,7 @@ ROUTES: dict[str, set[str]] = {
 TOPICS: dict[str, set[str]] = {
     "presence:agent1": {"agent1", "supervisor", "admin"},
     "team:all": {"supervisor", "admin"},
+    "missed:all": {"supervisor", "admin"},
     "board:all": {"supervisor", "admin"},
     "queues:all": {"agent1", "agent2", "supervisor", "admin"},
     "pop:agent1": {"agent1"},

@@ -1,0 +1,266 @@
+"""Who left unserved becomes one callback a number and open period, which ends by itself when they get through."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+
+from ctiserver.bus import Bus, Lagged
+from ctiserver.clock import Clock
+from ctiserver.model import numbers
+from ctiserver.model.call_entry import CallEntry
+from ctiserver.model.events import AgentConnected, CallEnded, CallSummary
+from ctiserver.model.ids import AgentId, CallId, new_ulid
+from ctiserver.model.missed import IN_VAIN, MissedCall, MissedFigures, MissedState, missed_figures
+from ctiserver.model.record import CALLBACK_ASKED, Record, TimelineEntry
+from ctiserver.store.database import Database
+from ctiserver.store.faults import StoreUnavailable
+from ctiserver.store.processes import ProcessRow
+from ctiserver.store.unit_of_work import UnitOfWork
+
+log = structlog.get_logger(__name__)
+
+#: The process that calls back, and what it is told when the caller was quicker.
+CALLBACK = "callback"
+GOT_THROUGH = "got_through"
+#: How a callback's process ends when it reached the caller.
+_REACHED = frozenset({"called_back", GOT_THROUGH})
+_SETTLE_EVERY_S = 30.0
+
+
+class OpenRecord(Protocol):
+    """Opens the record that messages become, for a call, or finds the one that is open; commits with ``uow``."""
+
+    async def __call__(self, uow: UnitOfWork, call: CallEntry, *, owner: AgentId | None) -> Record: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """Where the callback for a missed call stands."""
+
+    number: str  #: of the order
+    state: str
+    attempt: int
+
+
+class Missed:
+    """Every missed call."""
+
+    def __init__(
+        self,
+        database: Database,
+        bus: Bus,
+        clock: Clock,
+        *,
+        region: str,
+        period_began: Callable[[str, str, datetime], datetime],
+        open_record: OpenRecord,
+        record_changed: Callable[[Record], None],
+        changed: Callable[[], object],
+    ) -> None:
+        """``period_began`` says when the hours began in which a call to a number, for a queue, at a time falls.
+        ``changed`` is told that the missed calls are others now; it must not wait."""
+        self._database = database
+        self._bus = bus
+        self._clock = clock
+        self._region = region
+        self._period_began = period_began
+        self._open_record = open_record
+        self._record_changed = record_changed
+        self._changed = changed
+
+    async def run(self) -> None:
+        """Follow the calls until the bus closes."""
+        with self._bus.subscribe(CallEnded, AgentConnected) as events:
+            while True:
+                try:
+                    async for event in events:
+                        try:
+                            if isinstance(event, CallEnded):
+                                await self.ended(event.summary)
+                            elif isinstance(event, AgentConnected):
+                                await self.connected(event.call_id)
+                        except StoreUnavailable as error:
+                            log.error("missed_call_not_kept", call_id=event.call_id, error=str(error))
+                    return
+                except Lagged as lagged:
+                    log.error("missed_calls_lagged", missed=str(lagged))
+
+    async def ended(self, summary: CallSummary) -> MissedCall | None:
+        """A call is over; what it left behind if its caller went unserved."""
+        number = numbers.normal(summary.ani, self._region)
+        if summary.direction != "inbound" or summary.outcome not in IN_VAIN or number is None:
+            return None
+        at = summary.ended_at or self._clock.now()
+        async with self._database.unit_of_work() as uow:
+            entry = await uow.calls.find(summary.call_id) or _entry(summary, at)
+            queue = summary.queue_visits[-1].queue if summary.queue_visits else ""
+            began_at = self._period_began(entry.dnis, queue, at)
+            known = await uow.missed_calls.of_period(number, began_at)
+            if known is not None and known.call_id == summary.call_id:
+                return known
+            if known is not None and known.state == "open":
+                missed = replace(
+                    known, calls=known.calls + 1, last_at=at, call_id=summary.call_id, queue=queue or known.queue
+                )
+                await uow.records.link_call(known.record_id, summary.call_id)
+                record = await uow.records.get(known.record_id)
+            else:
+                record = await self._record(uow, entry, number)
+                missed = MissedCall(
+                    id=known.id if known is not None else new_ulid(self._clock.now()),
+                    number=number,
+                    period_began_at=began_at,
+                    queue=queue,
+                    record_id=record.id,
+                    call_id=summary.call_id,
+                    calls=1 if known is None else known.calls + 1,
+                    missed_at=at,
+                    last_at=at,
+                )
+                await self._owe(uow, missed)
+            await uow.missed_calls.save(missed)
+        self._record_changed(record)
+        self._changed()
+        log.info("call_missed", call_id=summary.call_id, queue=queue, calls=missed.calls)
+        return missed
+
+    async def connected(self, call_id: CallId) -> None:
+        """Somebody talks: if it is with one who is owed a call back, they have got through."""
+        async with self._database.reading() as uow:
+            entry = await uow.calls.find(call_id)
+            number = None if entry is None else numbers.normal(_party(entry), self._region)
+            owed = await uow.missed_calls.open_of(number) if number is not None else []
+        if not owed:
+            return
+        now = self._clock.now()
+        async with self._database.unit_of_work() as uow:
+            for missed in owed:
+                await uow.missed_calls.save(
+                    replace(missed, state="recovered", ended_at=now, ended_by=f"call:{call_id}")
+                )
+                running = [
+                    it for it in await uow.processes.of_record(missed.record_id) if _owes(it) and not it.closed_at
+                ]
+                # One whose start is still on its way comes before this, in the order of the outbox.
+                to = {"process_id": running[-1].id} if running else {"record_id": missed.record_id}
+                await uow.outbox.add(
+                    "process_signal",
+                    f"{GOT_THROUGH}/{missed.id}/{call_id}",
+                    {**to, "event": GOT_THROUGH, "event_id": f"{GOT_THROUGH}/{call_id}"},
+                    now,
+                )
+        self._changed()
+
+    async def settle(self) -> None:
+        """Close, until cancelled, what a callback has come to an end without or with the caller reached."""
+        while True:
+            await asyncio.sleep(_SETTLE_EVERY_S)
+            try:
+                await self.settle_now()
+            except StoreUnavailable as error:
+                log.error("missed_calls_not_settled", error=str(error))
+
+    async def settle_now(self) -> None:
+        """Those whose callback has ended are over."""
+        any_ended = False
+        async with self._database.unit_of_work() as uow:
+            for missed in await uow.missed_calls.still_open():
+                processes = [it for it in await uow.processes.of_record(missed.record_id) if _owes(it)]
+                ended = [it for it in processes if it.closed_at is not None and it.closed_at >= missed.missed_at]
+                if not ended or any(it.closed_at is None for it in processes):
+                    continue
+                how = str(ended[-1].state.get("closed") or "")
+                state: MissedState = "recovered" if how in _REACHED else "closed"
+                await uow.missed_calls.save(replace(missed, state=state, ended_at=ended[-1].closed_at, ended_by=how))
+                any_ended = True
+        if any_ended:
+            self._changed()
+
+    async def page(
+        self, *, before: str | None = None, state: MissedState | None = None, limit: int = 50
+    ) -> list[tuple[MissedCall, Callback | None]]:
+        """The newest first, each with its callback."""
+        async with self._database.reading() as uow:
+            return [
+                (missed, await _callback(uow, missed))
+                for missed in await uow.missed_calls.page(limit, before=before, state=state)
+            ]
+
+    async def figures(self, begin: datetime) -> MissedFigures:
+        """What was missed since then, and recovered."""
+        async with self._database.reading() as uow:
+            return missed_figures(await uow.missed_calls.since(begin))
+
+    async def _record(self, uow: UnitOfWork, entry: CallEntry, number: str) -> Record:
+        """What the callback runs on: the call's own record, one from an earlier missed call, or a new one."""
+        of_call = [record for record in await uow.records.of_call(entry.id) if record.status == "open"]
+        if of_call:
+            return of_call[-1]
+        for owed in await uow.missed_calls.open_of(number):
+            record = await uow.records.get(owed.record_id)
+            if record.status == "open":
+                await uow.records.link_call(record.id, entry.id)
+                return record
+        return await self._open_record(uow, entry, owner=None)
+
+    async def _owe(self, uow: UnitOfWork, missed: MissedCall) -> None:
+        """Promise a call back on the record, and start the process that keeps it."""
+        now = self._clock.now()
+        await uow.records.note(
+            TimelineEntry(
+                id=new_ulid(now),
+                record_id=missed.record_id,
+                at=now,
+                actor=f"call:{missed.call_id}",
+                kind=CALLBACK_ASKED,
+                data={
+                    "number": missed.number,
+                    "queue": missed.queue,
+                    "reason": "missed",
+                    "call_id": missed.call_id,
+                },
+            )
+        )
+        await uow.outbox.add(
+            "process_start",
+            f"process_start/{missed.record_id}/{CALLBACK}/{missed.call_id}",
+            {"record_id": missed.record_id, "process": CALLBACK},
+            now,
+        )
+
+
+async def _callback(uow: UnitOfWork, missed: MissedCall) -> Callback | None:
+    orders = [order for order in await uow.work_orders.of_record(missed.record_id) if order.kind == CALLBACK]
+    if not orders:
+        return None
+    attempt = orders[-1].payload.get("attempt")
+    return Callback(orders[-1].number, orders[-1].state, attempt if isinstance(attempt, int) else 1)
+
+
+def _owes(process: ProcessRow) -> bool:
+    """Is it a process that calls back?"""
+    return process.name == CALLBACK
+
+
+def _party(entry: CallEntry) -> str:
+    """The number of the one outside."""
+    return entry.dnis if entry.direction == "outbound" else entry.ani
+
+
+def _entry(summary: CallSummary, at: datetime) -> CallEntry:
+    """For a call that the log has not written down yet."""
+    return CallEntry(
+        id=summary.call_id,
+        pbx=summary.pbx,
+        direction=summary.direction,
+        ani=summary.ani,
+        caller_name=summary.caller_name,
+        dnis=summary.dnis,
+        started_at=summary.started_at or at,
+    )
