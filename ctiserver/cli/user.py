@@ -41,6 +41,7 @@ def command() -> None:
 @click.option("--region", "regions", multiple=True, help="Where field work is taken; may be repeated.")
 @click.option("--extension", help="Makes the account an agent: the digits that colleagues dial.")
 @click.option("--interface", help="The agent's phone as Asterisk names it; PJSIP/LOGIN if left out.")
+@click.option("--pbx", help="Which PBX of ctiserver.yaml the phone is on; the first if left out.")
 @password_option
 @config_option
 def add(
@@ -54,6 +55,7 @@ def add(
     regions: tuple[str, ...],
     extension: str | None,
     interface: str | None,
+    pbx: str | None,
     password_stdin: bool,
 ) -> None:
     """Add an account; with --extension it is an agent."""
@@ -70,6 +72,7 @@ def add(
             regions=regions,
             extension=extension,
             interface=interface,
+            pbx=pbx,
             by=_by(),
         ),
     )
@@ -88,7 +91,7 @@ def show(config: Path | None) -> None:
             user.role if user.active else f"{user.role} (shut)",
             " ".join(user.skills),
             agent.extension if agent else "",
-            agent.interface if agent else "",
+            f"{agent.interface} on {agent.pbx}" if agent and agent.pbx else agent.interface if agent else "",
         )
     console = Console()
     # Into a pipe goes every word whole: nobody folds the lines there.
@@ -104,6 +107,15 @@ def passwd(config: Path | None, login: str, password_stdin: bool) -> None:
     password = _password(password_stdin)
     _run(config, lambda users: users.set_password(login, password, by=_by()))
     click.echo(f"{login} has a new password, and must log in anew")
+
+
+@command.command("token")
+@click.argument("login")
+@click.option("--days", type=click.IntRange(1, 3650), default=365, show_default=True, help="How long it is good for.")
+@config_option
+def token(config: Path | None, login: str, days: int) -> None:
+    """A token for another system (role machine); it is printed once and can't be shown again."""
+    click.echo(_run(config, lambda users: users.issue_token(login, days=days, by=_by())))
 
 
 @command.command("change")
@@ -135,6 +147,6 @@ def _run(config: Path | None, use: Callable[[Users], Awaitable[T]]) -> T:
 
     async def go() -> T:
         async with Database.open(settings.database_url, upgrade=True) as database:
-            return await use(Users(database, SystemClock()))
+            return await use(Users(database, SystemClock(), pbxs=tuple(settings.pbxs)))
 
     return asyncio.run(go())

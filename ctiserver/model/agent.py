@@ -13,7 +13,7 @@ from typing import Literal, assert_never
 
 from ctiserver.model.ids import AgentId, CallId, QueueName
 
-AgentState = Literal["logged_out", "unreachable", "talking", "ringing", "wrap_up", "paused", "available"]
+AgentState = Literal["unknown", "logged_out", "unreachable", "talking", "ringing", "wrap_up", "paused", "available"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,7 @@ class Presence:
     agent_id: AgentId
     since: datetime
     logged_in: bool = False
+    heard: bool = True  #: False: the PBX has not been heard for a while, and all else is as it was then
     reachable: bool = True  #: the phone is registered
     pause_reason: str | None = None  #: None: takes calls
     ringing: frozenset[CallId] = frozenset()
@@ -46,8 +47,9 @@ class WrapUpKept:
     extended: bool = False
 
 
-#: What an agent is, most telling first. A call is a call, whether the person is logged in to a queue or not.
+#: What an agent is, most telling first: what nobody hears of, nobody knows. A call is a call, whether the person is logged in to a queue or not.
 PRECEDENCE: tuple[tuple[AgentState, Callable[[Presence], bool]], ...] = (
+    ("unknown", lambda it: not it.heard),
     ("talking", lambda it: bool(it.talking)),
     ("ringing", lambda it: bool(it.ringing)),
     ("logged_out", lambda it: not it.logged_in),
@@ -78,6 +80,13 @@ class Paused:
 @dataclass(frozen=True, slots=True)
 class Unpaused:
     """The agent is offered calls again."""
+
+
+@dataclass(frozen=True, slots=True)
+class PbxHeard:
+    """The agent's PBX is heard, or has not been for a while."""
+
+    heard: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +148,7 @@ PresenceEvent = (
     | LoggedOut
     | Paused
     | Unpaused
+    | PbxHeard
     | PhoneSeen
     | Ringing
     | RingEnded
@@ -166,6 +176,8 @@ def _change(it: Presence, event: PresenceEvent) -> Presence:
             return replace(it, pause_reason=reason)
         case Unpaused():
             return replace(it, pause_reason=None)
+        case PbxHeard(heard):
+            return replace(it, heard=heard)
         case PhoneSeen(reachable):
             return replace(it, reachable=reachable)
         case Ringing(call_id):

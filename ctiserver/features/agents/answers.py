@@ -20,6 +20,7 @@ class PresenceAnswer(Answer):
     wrap_up_until: datetime | None
     extension_s: float  #: what an extension of the after-call work would give now
     queues: list[str]
+    pbx: str  #: the one that the phone is on
     pbx_up: bool  #: False: all of this is as it was when the link to the PBX was lost
     calls: list[str]
 

@@ -107,7 +107,8 @@ def presence_json(presence: Presence, agents: Agents) -> dict[str, Json]:
         "wrap_up_until": None if until is None else until.isoformat(),
         "extension_s": agents.wrap_up_extension(presence.agent_id).total_seconds(),
         "queues": list(agents.queues(presence.agent_id)),
-        "pbx_up": agents.pbx_up,
+        "pbx": agents.pbx_of(presence.agent_id),
+        "pbx_up": agents.pbx_up(presence.agent_id),
         "calls": sorted(presence.talking | presence.ringing),
     }
 

@@ -22,7 +22,7 @@ from ctiserver.features.calls.reasons import reason_for_none, stated
 from ctiserver.model import call_detail, mending
 from ctiserver.model.ids import CallId, PbxName, Uniqueid, began_at, call_id
 from ctiserver.model.journal import FAMILY, read_entry
-from ctiserver.model.person import Agent
+from ctiserver.model.person import FIRST_PBX, Agent
 from ctiserver.model.queue_log import LoggedVisit, visits
 from ctiserver.model.record import Record
 from ctiserver.pbx.log_files import read_queue_log
@@ -52,12 +52,12 @@ class CatchingUp:
         going_on: Callable[[PbxName], Collection[CallId]],
         open_record: OpenRecord,
         changed: Callable[[Record], None],
-        agents_on: PbxName | None = None,
+        first_pbx: PbxName | None = None,
         every_s: float = EVERY_S,
         written_after_s: float = _WRITTEN_AFTER_S,
     ) -> None:
-        """``queue_logs``: where they can be read. ``agents_on`` is the PBX whose phones are the agents'; None: there is
-        but one. ``changed`` is told of each record after its commit."""
+        """``queue_logs``: where they can be read. ``first_pbx`` is the PBX of agents who name none; None: there is but
+        one. ``changed`` is told of each record after its commit."""
         self._database = database
         self._clock = clock
         self._pbxs = pbxs
@@ -65,7 +65,7 @@ class CatchingUp:
         self._going_on = going_on
         self._taking_over = TakingOver(open_record, clock)
         self._changed = changed
-        self._agents_on = agents_on
+        self._first_pbx = first_pbx
         self._every_s = every_s
         self._written_after_s = written_after_s
         self._missed_since: dict[PbxName, datetime] = {}
@@ -120,7 +120,8 @@ class CatchingUp:
             return
         async with self._database.reading() as uow:
             watched = await uow.catching_up.watched_until(pbx)
-            who = _who(await uow.agents.everybody() if self._agents_on in (None, pbx) else ())
+            place = FIRST_PBX if self._first_pbx in (None, pbx) else pbx
+            who = _who([agent for agent in await uow.agents.everybody() if agent.pbx == place])
         since = min(missed_since, watched or missed_since) - _OVERLAP
         try:
             logged = visits(await asyncio.to_thread(read_queue_log, path, since))

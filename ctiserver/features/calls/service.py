@@ -27,6 +27,7 @@ from ctiserver.model.events import (
     PbxUp,
 )
 from ctiserver.model.ids import AgentId, CallId, Interface, PbxName
+from ctiserver.model.person import FIRST_PBX
 from ctiserver.store.database import Database
 from ctiserver.store.patience import until_stored
 from ctiserver.store.unit_of_work import UnitOfWork
@@ -47,17 +48,17 @@ class CallLogService:
         clock: Clock,
         *,
         going_on: Callable[[PbxName], Collection[CallId]],
-        agents_on: PbxName | None = None,
+        first_pbx: PbxName | None = None,
         missed: Callable[[PbxName, datetime], None] = lambda pbx, since: None,
     ) -> None:
-        """``going_on`` gives the calls that a PBX, whose link is up, has now. ``agents_on`` is the PBX whose phones are
-        the agents'; None: there is but one. ``missed`` is told since when something of a PBX's calls may have been
+        """``going_on`` gives the calls that a PBX, whose link is up, has now. ``first_pbx`` is the PBX of agents who
+        name none; None: there is but one. ``missed`` is told since when something of a PBX's calls may have been
         missed, once what is known is written."""
         self._database = database
         self._bus = bus
         self._clock = clock
         self._going_on = going_on
-        self._agents_on = agents_on
+        self._first_pbx = first_pbx
         self._missed = missed
 
     async def run(self) -> None:
@@ -235,10 +236,9 @@ class CallLogService:
 
     async def _last_agent(self, uow: UnitOfWork, pbx: PbxName, interfaces: tuple[Interface, ...]) -> AgentId | None:
         """On another PBX a phone of the same name is somebody else's."""
-        if self._agents_on not in (None, pbx):
-            return None
+        place = FIRST_PBX if self._first_pbx in (None, pbx) else pbx
         for interface in reversed(interfaces):
-            agent = await uow.agents.by_interface(interface)
+            agent = await uow.agents.by_interface(interface, place)
             if agent is not None:
                 return agent.id
         return None

@@ -35,6 +35,7 @@ class UserAnswer(Answer):
     active: bool  #: False: shut, nobody can log in to it
     extension: str | None
     interface: str | None  #: the agent's phone as Asterisk names it
+    pbx: str | None  #: where the phone is; empty: the first in ctiserver.yaml
 
 
 class UsersAnswer(Answer):

@@ -51,6 +51,9 @@ class NewUser(Body):
     regions: tuple[Annotated[str, Field(min_length=1, max_length=40)], ...] = ()
     extension: Annotated[str, Field(pattern=r"^[0-9]{2,6}$")] | None = None
     interface: Annotated[str, Field(max_length=100)] | None = None
+    pbx: Annotated[str, Field(max_length=64)] | None = (
+        None  #: where the phone is; the first in ctiserver.yaml if left out
+    )
 
 
 class UserChange(Body):
@@ -195,6 +198,7 @@ def _user(user: User, agent: Agent | None) -> JsonObject:
         "active": user.active,
         "extension": None if agent is None else agent.extension,
         "interface": None if agent is None else agent.interface,
+        "pbx": None if agent is None else agent.pbx,
     }
 
 

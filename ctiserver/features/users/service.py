@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
 from ctiserver.features.users.passwords import Attempts, Passwords
 from ctiserver.model.audit import AuditAct
-from ctiserver.model.ids import AgentId, Interface, UserId, new_ulid
+from ctiserver.model.ids import AgentId, Interface, PbxName, UserId, new_ulid
 from ctiserver.model.json_value import Json
-from ctiserver.model.person import Agent, Role, Session, User
+from ctiserver.model.person import FIRST_PBX, Agent, Role, Session, User
 from ctiserver.store.database import Database
 from ctiserver.store.unit_of_work import UnitOfWork
 from ctiserver.web.access import Person
 from ctiserver.web.problems import WrongLogin
-from ctiserver.web.sessions import SessionStore
+from ctiserver.web.sessions import SessionStore, hash_of, new_token
 
 _LOGIN = re.compile(r"[a-z][a-z0-9._-]{0,39}")
 #: What may stand in an AMI value and in a dialplan without a second thought.
@@ -27,7 +29,11 @@ LANGUAGES = ("zh-CN", "en")
 class Users:
     """Accounts and log-ins."""
 
-    def __init__(self, database: Database, clock: Clock, passwords: Passwords | None = None) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, passwords: Passwords | None = None, *, pbxs: Sequence[str] = ()
+    ) -> None:
+        """``pbxs``: those of ctiserver.yaml, in its order, for agents' phones."""
+        self._pbxs = pbxs
         self._database = database
         self._clock = clock
         self._passwords = passwords or Passwords()
@@ -45,11 +51,12 @@ class Users:
         regions: tuple[str, ...] = (),
         extension: str | None = None,
         interface: str | None = None,
+        pbx: str | None = None,
         by: str = "system",
         peer: str = "",
     ) -> User:
         """Add an account; with an ``extension`` it is an agent, whose id is the log-in name and whose phone is
-        ``interface`` (``PJSIP/<login>`` unless said otherwise).
+        ``interface`` (``PJSIP/<login>`` unless said otherwise) on ``pbx`` (the first, unless said otherwise).
 
         Raises UserFault for a name that is taken or can't be used, and for a password that is too short.
         """
@@ -66,6 +73,7 @@ class Users:
                 f"extension {extension!r} with phone {phone!r} can't be used",
                 fix="Write two to six digits, and a phone as Asterisk names it, such as PJSIP/agent1",
             )
+        place = self._place(pbx)
         user = User(
             id=UserId(new_ulid(self._clock.now())),
             login=login,
@@ -82,14 +90,24 @@ class Users:
                 raise UserFault(f"there is an account {login} already", fix="Choose another name, or use user passwd")
             await uow.users.add(user)
             if extension is not None:
-                await self._add_agent(uow, user, extension, Interface(phone))
+                await self._add_agent(uow, user, extension, Interface(phone), place)
             await uow.audit.note(
                 self._clock.now(), by, "account_added", f"user:{login}", peer=peer, detail={"role": role}
             )
         return user
 
-    async def _add_agent(self, uow: UnitOfWork, user: User, extension: str, interface: Interface) -> None:
-        holder = await uow.agents.by_extension(extension) or await uow.agents.by_interface(interface)
+    def _place(self, pbx: str | None) -> PbxName:
+        """A PBX as agents have it. Raises UserFault for one that is not named in ctiserver.yaml."""
+        if pbx is not None and pbx not in self._pbxs:
+            raise UserFault(
+                f"there is no PBX {pbx}",
+                where="ctiserver.yaml: pbxs",
+                fix=f"Write {' or '.join(self._pbxs)}" if self._pbxs else "Name it there",
+            )
+        return FIRST_PBX if pbx is None or pbx == self._pbxs[0] else PbxName(pbx)
+
+    async def _add_agent(self, uow: UnitOfWork, user: User, extension: str, interface: Interface, pbx: PbxName) -> None:
+        holder = await uow.agents.by_extension(extension, pbx) or await uow.agents.by_interface(interface, pbx)
         if holder is not None:
             raise UserFault(
                 f"extension {holder.extension} on {holder.interface} belongs to {holder.id}", fix="Choose another"
@@ -100,6 +118,7 @@ class Users:
                 user_id=user.id,
                 name=user.name,
                 extension=extension,
+                pbx=pbx,
                 interface=interface,
                 skills=user.skills,
             )
@@ -143,6 +162,28 @@ class Users:
             await uow.sessions.remove_of(user.id)
             await uow.audit.note(self._clock.now(), by, "password_changed", f"user:{login}", peer=peer)
         return user.id
+
+    async def issue_token(self, login: str, *, days: int, by: str = "system") -> str:
+        """A token with which another system speaks for ``days``; it is shown once and kept as a hash.
+
+        A new password for the account, or shutting it, ends its tokens. Raises UserFault unless the account is a
+        machine's: people prove who they are by their password, shift by shift.
+        """
+        now = self._clock.now()
+        token = new_token()
+        async with self._database.unit_of_work() as uow:
+            user = await _known(uow, login)
+            if user.role != "machine":
+                raise UserFault(
+                    f"{login} is {user.role}; only machines have tokens",
+                    fix="Make an account for the other system: ctiserver user add NAME --role machine",
+                )
+            until = now + timedelta(days=days)
+            await uow.sessions.add(
+                Session(token_hash=hash_of(token), user_id=user.id, created_at=now, seen_at=now, expires_at=until)
+            )
+            await uow.audit.note(now, by, "token_issued", f"user:{login}", detail={"until": until.isoformat()})
+        return token
 
     async def change_password(self, person: Person, old: str, new: str) -> None:
         """A person's own new password; their sessions end. Raises WrongLogin if the old one is wrong, UserFault."""
