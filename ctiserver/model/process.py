@@ -329,11 +329,18 @@ class _Turn:
                 window_s=None if order.window is None else order.window.length.total_seconds(),
             )
         )
-        for kind, at in self.deadlines(order, planned_at, accept_by, due_at):
+        # A call says itself how it ended, maybe while the customer still talks; a person is given until the next try.
+        attempt_lasts = _ATTEMPT if call is not None else order.retry_after or _ATTEMPT
+        for kind, at in self.deadlines(order, attempt_lasts, planned_at, accept_by, due_at):
             self.commands.append(SetTimer(key=f"{slot.key}:{kind}", due_at=at))
 
     def deadlines(
-        self, order: Order, planned_at: datetime | None, accept_by: datetime | None, due_at: datetime | None
+        self,
+        order: Order,
+        attempt_lasts: Span,
+        planned_at: datetime | None,
+        accept_by: datetime | None,
+        due_at: datetime | None,
     ) -> Iterator[tuple[str, datetime]]:
         start = planned_at or self.now
         if planned_at is not None:
@@ -345,7 +352,7 @@ class _Turn:
                 yield f"remind{share[:-1]}", start + (due_at - start) * int(share[:-1]) / 100
             yield "late", due_at
         else:
-            yield "attempt", self.after(order.retry_after or _ATTEMPT, start)
+            yield "attempt", self.after(attempt_lasts, start)
 
     def planned(self, order: Order) -> datetime | None:
         """When an order is to be done by what was agreed (``at``), or by how long it is to wait (``after``)."""

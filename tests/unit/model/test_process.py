@@ -333,6 +333,12 @@ def test_a_call_that_reaches_nobody_is_made_again_and_then_given_to_a_person() -
     assert case.state.closed == "resolved"
 
 
+def test_a_call_is_not_taken_back_when_the_next_one_would_be_due() -> None:
+    case = Case(SURVEY)
+    lasts = {command.key: command.due_at for command in case.commands if isinstance(command, SetTimer)}
+    assert lasts == {"one/1:attempt": NOW + timedelta(days=1)}
+
+
 @pytest.mark.parametrize(("give_up", "then"), [("way", "owner"), ("all", None)])
 def test_a_way_that_is_of_no_use_is_not_tried_again(give_up: str, then: str | None) -> None:
     case = Case(SURVEY)
