@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -54,14 +55,15 @@ def command(day: datetime, pbxs: tuple[str, ...], as_object: bool, config: Path 
 
 
 def _show(compared: Sequence[Reconciliation]) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     for one in compared:
         said = [f"{one.calls} calls"]
         said += [f"{one.cdrs} CDRs"] if one.cdrs is not None else ["no cdr named"]
         said += [f"{one.queue_visits} queue visits"] if one.queue_visits is not None else ["no queue_log named"]
         if one.going_on:
             said.append(f"{one.going_on} still going on")
-        verdict = f"{len(one.differences)} differences" if one.differences else "no difference"
+        count = len(one.differences)
+        verdict = "no difference" if not count else f"{count} difference{'' if count == 1 else 's'}"
         console.print(f"{one.pbx}: {', '.join(said)}: {verdict}")
         if one.differences:
             console.print(_table(one))
