@@ -16,6 +16,7 @@ AuditAct = Literal[
     "account_added",
     "account_changed",  #: role, or shut and opened again; the detail says from what to what
     "password_changed",
+    "token_issued",  #: for another system to speak with; the detail says until when
     "agent_state_set",  #: by somebody else
     "member_moved",
     "call_monitored",  #: listened to, whispered into, barged in; the detail holds the reason

@@ -8,8 +8,11 @@ from typing import Literal, get_args
 
 from ctiserver.model.ids import AgentId, Interface, PbxName, UserId
 
-Role = Literal["agent", "supervisor", "technician", "dispatcher", "storekeeper", "cashier", "admin"]
+#: ``machine`` is another system, such as a CRM or a device's alarm centre; it comes with a token, not with a password.
+Role = Literal["agent", "supervisor", "technician", "dispatcher", "storekeeper", "cashier", "admin", "machine"]
 ROLES: tuple[Role, ...] = get_args(Role)
+#: What people may be, and work orders be for.
+PEOPLES_ROLES: tuple[Role, ...] = tuple(role for role in ROLES if role != "machine")
 
 
 #: How an agent's PBX is written that is the first in ctiserver.yaml, whatever its name there.

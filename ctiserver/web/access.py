@@ -14,7 +14,7 @@ from typing import Literal
 from aiohttp import web
 
 from ctiserver.model.ids import AgentId, UserId
-from ctiserver.model.person import ROLES, Role
+from ctiserver.model.person import PEOPLES_ROLES, Role
 from ctiserver.web.problems import NoAgent, NotAllowed, NotFound, NotLoggedIn
 
 Intent = Literal["read", "write"]
@@ -41,11 +41,12 @@ class Person:
 Rule = Callable[[Person, str, Intent], Awaitable[bool]]
 """May this person read or write the object with this id? Unknown ids are False, like those of others."""
 
-EVERYBODY: frozenset[Role] = frozenset(ROLES)
+EVERYBODY: frozenset[Role] = frozenset(PEOPLES_ROLES)
 SUPERVISORS: frozenset[Role] = frozenset[Role]({"supervisor", "admin"})
 ADMINS: frozenset[Role] = frozenset[Role]({"admin"})
 #: Those who sit at the desk: a supervisor takes calls too when it burns.
 DESK: frozenset[Role] = frozenset[Role]({"agent", "supervisor", "admin"})
+MACHINES: frozenset[Role] = frozenset[Role]({"machine"})
 #: A handler that also serves those who have not logged in.
 PUBLIC: frozenset[Role] = frozenset()
 

@@ -28,6 +28,17 @@ def hash_of(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
+def bearer(request: web.Request) -> str:
+    """The token that a request says; empty where it says none, as browsers do of themselves."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def new_token() -> str:
+    """A token that nobody guesses."""
+    return secrets.token_urlsafe(32)
+
+
 @dataclass(frozen=True, slots=True)
 class SessionTimes:
     """How long things last."""
@@ -68,8 +79,11 @@ class Sessions:
         return session
 
     async def identify(self, request: web.Request) -> tuple[Session, Person] | None:
-        """Whose request this is; None without a session that is good now."""
-        token = request.cookies.get(self._name, "")
+        """Whose request this is; None without a session that is good now.
+
+        Another system says its token itself (``Authorization: Bearer``); then no cookie counts.
+        """
+        token = bearer(request) or request.cookies.get(self._name, "")
         if len(token) != _TOKEN_LENGTH:
             return None
         found = await self._store.find(hash_of(token))
@@ -101,7 +115,7 @@ class Sessions:
         response.del_cookie(self._name, path="/", secure=self._secure, httponly=True, samesite="Strict")
 
     def _new(self, person: Person, *, created_at: datetime, expires_at: datetime, now: datetime) -> tuple[str, Session]:
-        token = secrets.token_urlsafe(32)
+        token = new_token()
         session = Session(
             token_hash=hash_of(token),
             user_id=person.user_id,

@@ -16,6 +16,7 @@ from ctiserver.features.records.answers import (
     RecordTypesAnswer,
     WholeRecordAnswer,
 )
+from ctiserver.features.records.reports import Report, Reports
 from ctiserver.features.records.service import Change, MissingFields, Records
 from ctiserver.model.contact import Contact
 from ctiserver.model.ids import AgentId, CallId, ContactId, RecordId
@@ -24,12 +25,15 @@ from ctiserver.model.record import Record, TimelineEntry
 from ctiserver.model.work_order import WorkOrder
 from ctiserver.site import Site
 from ctiserver.store.database import Database
-from ctiserver.web.access import DESK, EVERYBODY, Intent, Person, person_of
+from ctiserver.web.access import DESK, EVERYBODY, MACHINES, Intent, Person, person_of
 from ctiserver.web.problems import Invalid, NotFound
 from ctiserver.web.routes import Body, Route, json_answer, read_body
 
 NOTES_MAX = 20_000
 _PAGE = 50
+#: A report with the key of an earlier one is that report once more.
+IDEMPOTENCY_KEY = "Idempotency-Key"
+_KEY_MAX = 128
 
 
 class ChangeBody(Body):
@@ -65,14 +69,24 @@ class OpenBody(Body):
     call_id: CallId | None = None
     contact_id: ContactId | None = None
     caller_number: Annotated[str, Field(max_length=64)] = ""
+    caller_name: Annotated[str, Field(max_length=200)] = ""
+    """For a number that nobody has yet; from other systems only, like all that follows."""
+    subject: Annotated[str, Field(max_length=500)] = ""
+    notes: Annotated[str, Field(max_length=NOTES_MAX)] = ""
+    serial: Annotated[str, Field(max_length=64)] = ""
+    """The device's serial number, whole."""
+    fields: dict[str, Annotated[str, Field(max_length=NOTES_MAX)]] = {}  # noqa: RUF012
+    start: bool = True
+    """Start the type's process at once, if it has one."""
 
 
 class RecordsHttp:
     """Routes over service records."""
 
-    def __init__(self, database: Database, records: Records, site: Site) -> None:
+    def __init__(self, database: Database, records: Records, reports: Reports, site: Site) -> None:
         self._database = database
         self._records = records
+        self._reports = reports
         self._site = site
 
     def routes(self) -> list[Route]:
@@ -92,7 +106,7 @@ class RecordsHttp:
                 method="POST",
                 path="/api/v1/records",
                 handler=self._open,
-                roles=DESK,
+                roles=DESK | MACHINES,
                 body=OpenBody,
                 answer=OpenedAnswer,
                 status=(200, 201),
@@ -166,6 +180,8 @@ class RecordsHttp:
     async def _open(self, request: web.Request) -> web.Response:
         body = await read_body(request, OpenBody)
         person = person_of(request)
+        if person.role in MACHINES:
+            return await self._report(request, person, body)
         if body.call_id is not None:
             await self._check_call(person, body.call_id)
         opened = await self._records.open(
@@ -175,6 +191,26 @@ class RecordsHttp:
             contact_id=body.contact_id,
             caller_number=body.caller_number,
             owner=person.agent_id,
+        )
+        return json_answer({**record_json(opened.record), "new": opened.new}, status=201 if opened.new else 200)
+
+    async def _report(self, request: web.Request, person: Person, body: OpenBody) -> web.Response:
+        key = request.headers.get(IDEMPOTENCY_KEY, "")
+        if not 1 <= len(key) <= _KEY_MAX:
+            raise Invalid(f"send a header {IDEMPOTENCY_KEY} of 1 to {_KEY_MAX} characters, a new one for each report")
+        opened = await self._reports.report(
+            person,
+            key,
+            Report(
+                type=body.type,
+                subject=body.subject,
+                notes=body.notes,
+                number=body.caller_number,
+                name=body.caller_name,
+                serial=body.serial,
+                fields=body.fields,
+                start=body.start,
+            ),
         )
         return json_answer({**record_json(opened.record), "new": opened.new}, status=201 if opened.new else 200)
 
