@@ -132,7 +132,13 @@ async def records(app: App) -> dict[str, list[str]]:
     """What catching up put on the timelines of each caller's records; a caller has one record at the most."""
     async with app.database.reading() as uow:
         found = await uow.records.recent()
-        told = {record.caller_number: [line.kind for line in await uow.records.timeline(record.id)] for record in found}
+        told = {
+            # in the order of the alphabet: what happened within a second has none
+            record.caller_number: sorted(
+                line.kind for line in await uow.records.timeline(record.id) if line.kind in OF_CATCHING_UP
+            )
+            for record in found
+        }
     assert len(told) == len(found), "a record was opened twice"
     return told
 
