@@ -51,6 +51,9 @@ class MissedFigures:
 def missed_figures(calls: Iterable[MissedCall]) -> MissedFigures:
     """Count them; from first missed to reached."""
     seen = list(calls)
-    reached = [call.ended_at - call.missed_at for call in seen if call.state == "recovered" and call.ended_at]
-    minutes = median(reached) / timedelta(minutes=1) if reached else None
-    return MissedFigures(len(seen), len(reached), minutes)
+    reached = [
+        (call.ended_at - call.missed_at) / timedelta(minutes=1)
+        for call in seen
+        if call.state == "recovered" and call.ended_at
+    ]
+    return MissedFigures(len(seen), len(reached), median(reached) if reached else None)

@@ -32,6 +32,15 @@ class OrderRecordAnswer(Answer):
     fields: list[OrderFieldAnswer]
 
 
+class CallBackAnswer(Answer):
+    """Whom to call back, and why: ``missed``, ``promised`` … Empty where that is not known."""
+
+    number: str
+    reason: str
+    queue: str
+    call_id: str
+
+
 class WorkOrderAnswer(Answer):
     """A work order, and what it is for."""
 
@@ -49,6 +58,8 @@ class WorkOrderAnswer(Answer):
     late: bool
     outcomes: list[str]
     considered: list[JsonAnswer]
+    attempt: int  #: the how-manieth try; those who are called are tried more than once
+    call_back: CallBackAnswer | None  #: of an order to call somebody back
     result: JsonAnswer
     created_at: datetime
     revision: int

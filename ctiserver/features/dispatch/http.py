@@ -303,10 +303,19 @@ def order_json(order: WorkOrder) -> dict[str, Json]:
         "late": order.late,
         "outcomes": order.payload.get("outcomes", []),
         "considered": order.payload.get("considered", []),
+        "attempt": order.payload.get("attempt", 1),
+        "call_back": _call_back(order),
         "result": dict(order.result),
         "created_at": _time(order.created_at),
         "revision": order.revision,
     }
+
+
+def _call_back(order: WorkOrder) -> JsonObject | None:
+    """Whom a callback is to call, and why."""
+    if order.kind != "callback":
+        return None
+    return {name: str(order.payload.get(name) or "") for name in ("number", "reason", "queue", "call_id")}
 
 
 def _contact(contact: Contact) -> JsonObject:

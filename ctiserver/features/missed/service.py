@@ -14,7 +14,7 @@ from ctiserver.bus import Bus, Lagged
 from ctiserver.clock import Clock
 from ctiserver.model import numbers
 from ctiserver.model.call_entry import CallEntry
-from ctiserver.model.events import AgentConnected, CallEnded, CallSummary
+from ctiserver.model.events import AgentConnected, CallEnded, CallStarted, CallSummary
 from ctiserver.model.ids import AgentId, CallId, new_ulid
 from ctiserver.model.missed import IN_VAIN, MissedCall, MissedFigures, MissedState, missed_figures
 from ctiserver.model.record import CALLBACK_ASKED, Record, TimelineEntry
@@ -31,6 +31,8 @@ GOT_THROUGH = "got_through"
 #: How a callback's process ends when it reached the caller.
 _REACHED = frozenset({"called_back", GOT_THROUGH})
 _SETTLE_EVERY_S = 30.0
+#: Calls under way whose numbers are kept; those beyond are looked up.
+_RECENT_CALLS = 10_000
 
 
 class OpenRecord(Protocol):
@@ -73,23 +75,35 @@ class Missed:
         self._open_record = open_record
         self._record_changed = record_changed
         self._changed = changed
+        self._parties: dict[CallId, str] = {}  #: the numbers of those outside, of calls under way
 
     async def run(self) -> None:
         """Follow the calls until the bus closes."""
-        with self._bus.subscribe(CallEnded, AgentConnected) as events:
+        with self._bus.subscribe(CallStarted, CallEnded, AgentConnected) as events:
             while True:
                 try:
                     async for event in events:
                         try:
-                            if isinstance(event, CallEnded):
-                                await self.ended(event.summary)
-                            elif isinstance(event, AgentConnected):
-                                await self.connected(event.call_id)
+                            await self.heard(event)
                         except StoreUnavailable as error:
                             log.error("missed_call_not_kept", call_id=event.call_id, error=str(error))
                     return
                 except Lagged as lagged:
                     log.error("missed_calls_lagged", missed=str(lagged))
+
+    async def heard(self, event: CallStarted | CallEnded | AgentConnected) -> None:
+        """Take in one event of a call. Raises StoreUnavailable."""
+        match event:
+            case CallStarted():
+                party = event.dnis if event.direction == "outbound" else event.ani
+                self._parties[event.call_id] = party
+                if len(self._parties) > _RECENT_CALLS:
+                    del self._parties[next(iter(self._parties))]
+            case AgentConnected():
+                await self.connected(event.call_id)
+            case CallEnded():
+                self._parties.pop(event.call_id, None)
+                await self.ended(event.summary)
 
     async def ended(self, summary: CallSummary) -> MissedCall | None:
         """A call is over; what it left behind if its caller went unserved."""
@@ -133,8 +147,11 @@ class Missed:
     async def connected(self, call_id: CallId) -> None:
         """Somebody talks: if it is with one who is owed a call back, they have got through."""
         async with self._database.reading() as uow:
-            entry = await uow.calls.find(call_id)
-            number = None if entry is None else numbers.normal(_party(entry), self._region)
+            party = self._parties.get(call_id, "")
+            if not party:  # begun before we came, or a call outward whose number the log was told
+                entry = await uow.calls.find(call_id)
+                party = "" if entry is None else entry.dnis if entry.direction == "outbound" else entry.ani
+            number = numbers.normal(party, self._region)
             owed = await uow.missed_calls.open_of(number) if number is not None else []
         if not owed:
             return
@@ -246,11 +263,6 @@ async def _callback(uow: UnitOfWork, missed: MissedCall) -> Callback | None:
 def _owes(process: ProcessRow) -> bool:
     """Is it a process that calls back?"""
     return process.name == CALLBACK
-
-
-def _party(entry: CallEntry) -> str:
-    """The number of the one outside."""
-    return entry.dnis if entry.direction == "outbound" else entry.ani
 
 
 def _entry(summary: CallSummary, at: datetime) -> CallEntry:

@@ -143,3 +143,19 @@ def test_who_is_on_call() -> None:
     assert roster.on_call(at("2026-11-24T07:00")) == ("11", "22")  # Monday's night, and the special turn first
     assert roster.on_call(at("2026-11-28T07:59")) == ("22",)  # Friday's night ends on Saturday morning
     assert roster.on_call(at("2026-11-28T19:00")) == ()
+
+
+@pytest.mark.parametrize(
+    ("when", "began"),
+    [
+        ("2026-11-20T09:00", "2026-11-20T09:00"),  # a Friday
+        ("2026-11-20T11:59", "2026-11-20T09:00"),
+        ("2026-11-20T12:00", "2026-11-20T13:00"),
+        ("2026-11-20T17:00", "2026-11-20T13:00"),
+        ("2026-11-20T18:00", "2026-11-23T09:00"),
+        ("2026-11-21T10:00", "2026-11-23T09:00"),
+        ("2026-11-20T03:00", "2026-11-20T09:00"),
+    ],
+)
+def test_a_period_begins_with_its_hours_and_what_falls_outside_belongs_to_the_next(when: str, began: str) -> None:
+    assert calendar(WEEK).period_began(at(when)) == at(began)
