@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from ctiserver.privatepbx.lifecycle import PrivatePbx
@@ -20,7 +20,7 @@ from tests.support.eventually import eventually
 from tests.support.telephony import Exchange, exchange
 
 __all__ = ["pbx", "programs", "session_pbx"]
-pytestmark = [pytest.mark.browser, pytest.mark.pbx]
+pytestmark = [pytest.mark.browser, pytest.mark.pbx, pytest.mark.asyncio(loop_scope="module")]
 
 MEDIA_FLAGS = [
     "--use-fake-device-for-media-stream",
@@ -33,16 +33,16 @@ CALLER = "13800000001"
 OpenDesk = Callable[..., Awaitable[Page]]
 
 
-@pytest.fixture
-async def centre(pbx: PrivatePbx, tmp_path: Path) -> AsyncIterator[Exchange]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def serving(session_pbx: PrivatePbx, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Exchange]:
     """A server whose agents ``wang`` and ``lee`` have their phones in the browser."""
-    async with exchange(pbx, tmp_path) as it:
+    async with exchange(session_pbx, tmp_path_factory.mktemp("exchange")) as it:
         await it.add_agent("wang", phone="web1", extension="111", name="王芳", language="zh-CN")
         await it.add_agent("lee", phone="web2", extension="112", name="Ann Lee", language="en")
         yield it
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def chromium() -> AsyncIterator[Browser]:
     """A browser with a microphone that beeps."""
     names = ("chromium", "chromium-headless-shell", "google-chrome")
@@ -55,7 +55,15 @@ async def chromium() -> AsyncIterator[Browser]:
             await browser.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
+async def centre(serving: Exchange, chromium: Browser, pbx: PrivatePbx) -> AsyncIterator[Exchange]:
+    """The server, on a PBX without calls and members; every browser is closed before those are counted."""
+    yield serving
+    for context in chromium.contexts:
+        await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def open_desk(centre: Exchange, chromium: Browser) -> AsyncIterator[OpenDesk]:
     """Opens an agent's desk whose phone is ready; complaints of any page fail the test."""
     complaints: list[str] = []

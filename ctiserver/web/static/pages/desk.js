@@ -172,6 +172,11 @@ class Desk extends Worded(LitElement) {
     );
   }
 
+  // What an action answered may be older than what was pushed since: it counts only where nothing is pushed.
+  #answered = (event) => {
+    if (this.socket.state !== "open") this._presence = event.detail;
+  };
+
   #ready = () => {
     if (this._shown?.phase === "ended") api("POST", "pops/mine/dismiss").catch(() => {});
     this.#open(null);
@@ -193,7 +198,7 @@ class Desk extends Worded(LitElement) {
         .presence=${this._presence}
         .reasons=${this._words.reasons}
         .queues=${this._words.queues}
-        @presence=${(event) => (this._presence = event.detail)}
+        @presence=${this.#answered}
         @ready=${this.#ready}
       ></cti-status>
       <p class="unseen" role="alert">${this.#announcement()}</p>
