@@ -81,12 +81,10 @@ class StoreFlowPorts:
         self._recordings = recordings
         self._http = http
 
-    async def caller(self, call_id: CallId, ani: str, dnis: str) -> CallerFacts:
+    async def caller(self, call_id: CallId, ani: str, dnis: str, pbx: PbxName) -> CallerFacts:
         now = self._clock.now()
         with _told_as_failure():
-            await self._calls.begin(
-                call_id, pbx=self._pbx, at=now, direction="inbound", ani=ani, caller_name="", dnis=dnis
-            )
+            await self._calls.begin(call_id, pbx=pbx, at=now, direction="inbound", ani=ani, caller_name="", dnis=dnis)
             found = await self._contacts.find(ani)
             async with self._database.reading() as uow:
                 earlier = await uow.calls.count_from(ani, now - timedelta(hours=24)) - 1 if ani else 0

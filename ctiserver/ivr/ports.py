@@ -52,8 +52,8 @@ AudioAction = Literal["start", "stop", "pause", "resume", "mask", "hide", "show"
 class FlowPorts(Protocol):
     """Every method may raise PortFailed; each is called with a deadline."""
 
-    async def caller(self, call_id: CallId, ani: str, dnis: str) -> CallerFacts:
-        """Who calls. ``ani`` is empty where it is withheld."""
+    async def caller(self, call_id: CallId, ani: str, dnis: str, pbx: PbxName) -> CallerFacts:
+        """Who calls, on which PBX. ``ani`` is empty where it is withheld."""
         ...
 
     async def called(self, call_id: CallId, key: str) -> CalledFacts:
@@ -177,7 +177,7 @@ class MemoryPorts:
         if name in self.fails:
             raise PortFailed(f"{name} fails here on purpose")
 
-    async def caller(self, call_id: CallId, ani: str, dnis: str) -> CallerFacts:
+    async def caller(self, call_id: CallId, ani: str, dnis: str, pbx: PbxName) -> CallerFacts:
         self._may_fail("caller")
         return self.facts
 

@@ -200,7 +200,7 @@ class FlowService:
         ani = request["callerid"]
         withheld = ani.lower() in _WITHHELD or not ani.strip("+0")
         try:
-            work = self._ports.caller(call, "" if withheld else ani, dnis)
+            work = self._ports.caller(call, "" if withheld else ani, dnis, self._line(session).pbx)
             known = await self._while_on_line(session, PORT_TIMEOUT_S, work)
         except PortFailed as error:
             # Who calls is worth knowing, never worth losing the call for.

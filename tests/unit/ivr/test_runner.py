@@ -108,6 +108,22 @@ async def test_who_is_taken_out_of_a_queue_that_closed_goes_on_as_after_a_time_o
         assert server.path()[-1] == "repair timeout"
 
 
+async def test_a_call_is_of_the_pbx_that_its_dialplan_names(tmp_path: Path) -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    class Asked(MemoryPorts):
+        async def caller(self, *arguments: Any) -> CallerFacts:
+            asked.append(arguments)
+            return CallerFacts()
+
+    async with flow_server(tmp_path, ports=Asked()) as server:
+        for query in ("dnis=4008001234", "dnis=4008001234&pbx=branch"):
+            await FakeAsterisk(keys="2").call(server.port, query=query)
+    (one, _, dnis, first), (other, _, _, second) = asked
+    assert (dnis, first, second) == ("4008001234", "main", "branch")
+    assert one != other
+
+
 async def test_the_dead_man_never_strikes_while_a_store_is_slow(tmp_path: Path) -> None:
     """Whatever the server waits for between two commands, the time-out is put off meanwhile."""
 
