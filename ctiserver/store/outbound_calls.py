@@ -97,6 +97,15 @@ class OutboundCalls(Repository[OutboundCall, str]):
         )
         return found.one_or_none() is not None
 
+    async def going_on_with(self, contact: ContactId) -> bool:
+        """Whether a contact is being called just now."""
+        found = await self._connection.execute(
+            sa.select(self.table.c.id)
+            .where(self.table.c.contact_id == contact, self.table.c.state.in_(_UNDER_WAY))
+            .limit(1)
+        )
+        return found.one_or_none() is not None
+
     async def answered(self, flow: str, since: datetime) -> int:
         """How many have answered a flow's questions since then."""
         found = await self._connection.execute(

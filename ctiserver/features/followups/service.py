@@ -49,6 +49,8 @@ OUT, ANSWERED = "cti-automatic", "cti-called"
 _LOOK_EVERY_S = 1.0
 #: A call that was asked for so long ago and that the PBX, whose link is up, does not have, is over or never was.
 _UNSEEN_AFTER = timedelta(seconds=15)
+#: How long a contact's second call waits for their first, before it is looked at again.
+_ONE_AT_A_TIME = timedelta(minutes=5)
 #: What the flow tells: ``survey.answered`` …
 _EVENT = "survey."
 
@@ -216,6 +218,8 @@ class FollowUps:
             return GiveUp("not_sampled", "all")
         if contact is not None and await uow.outbound_calls.talked_to(contact.id, now - automatic.rest, but=record.id):
             return GiveUp("asked_lately", "all")
+        if contact is not None and await uow.outbound_calls.going_on_with(contact.id):
+            return Later(now + _ONE_AT_A_TIME)
         number = self._number(record, contact)
         if number is None:
             return GiveUp("no_number", "way")
