@@ -101,10 +101,11 @@ class Agents:
 
     async def run(self) -> None:
         """Keep presences from the bus' events, and end wrap-ups in time, until the bus closes."""
-        await self.load()
-        now = self._clock.now()
-        self._unheard_since |= {name: now for name, pbx in self._pbxs.items() if not pbx.up}
+        # Subscribed first: a link that is up before the database has answered tells of every seat, and only once.
         with self._bus.subscribe(PbxEvent) as events:
+            await self.load()
+            now = self._clock.now()
+            self._unheard_since |= {name: now for name, pbx in self._pbxs.items() if not pbx.up}
             async with asyncio.TaskGroup() as group:
                 keepers = [
                     group.create_task(keeper())
