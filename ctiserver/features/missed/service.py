@@ -14,7 +14,7 @@ from ctiserver.bus import Bus, Lagged
 from ctiserver.clock import Clock
 from ctiserver.model import numbers
 from ctiserver.model.call_entry import CallEntry
-from ctiserver.model.events import AgentConnected, CallEnded, CallStarted, CallSummary
+from ctiserver.model.events import AgentConnected, CallEnded, CallEvent, CallStarted, CallSummary
 from ctiserver.model.ids import AgentId, CallId, new_ulid
 from ctiserver.model.missed import IN_VAIN, MissedCall, MissedFigures, MissedState, missed_figures
 from ctiserver.model.record import CALLBACK_ASKED, Record, TimelineEntry
@@ -91,7 +91,7 @@ class Missed:
                 except Lagged as lagged:
                     log.error("missed_calls_lagged", missed=str(lagged))
 
-    async def heard(self, event: CallStarted | CallEnded | AgentConnected) -> None:
+    async def heard(self, event: CallEvent) -> None:
         """Take in one event of a call. Raises StoreUnavailable."""
         match event:
             case CallStarted():
@@ -104,6 +104,8 @@ class Missed:
             case CallEnded():
                 self._parties.pop(event.call_id, None)
                 await self.ended(event.summary)
+            case _:
+                pass
 
     async def ended(self, summary: CallSummary) -> MissedCall | None:
         """A call is over; what it left behind if its caller went unserved."""

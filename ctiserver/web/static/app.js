@@ -4,11 +4,14 @@ import { api } from "./lib/api.js";
 import { Socket } from "./lib/socket.js";
 import { shared } from "./lib/styles.js";
 import { LANGUAGES, Worded, currentLanguage, setLanguage, t } from "./lib/words.js";
+import "./pages/accounts.js";
+import "./pages/audit.js";
 import "./pages/calls.js";
 import "./pages/chain.js";
 import "./pages/desk.js";
 import "./pages/late.js";
 import "./pages/login.js";
+import "./pages/missed.js";
 import "./pages/tasks.js";
 import "./pages/team.js";
 import "./parts/phone.js";
@@ -20,8 +23,11 @@ const PAGES = {
   tasks: { roles: null, key: "Digit2" },
   calls: { roles: DESK_ROLES, key: "Digit3" },
   team: { roles: ["supervisor", "admin"], key: "Digit4" },
+  missed: { roles: ["supervisor", "admin"], key: "Digit5" },
   late: { roles: ["supervisor", "admin"], key: "Digit7" },
   chain: { roles: DESK_ROLES },
+  audit: { roles: ["supervisor", "admin"], key: "Digit8" },
+  accounts: { roles: ["admin"], key: "Digit9" },
 };
 
 class App extends Worded(LitElement) {
@@ -290,6 +296,12 @@ class App extends Worded(LitElement) {
         return html`<cti-calls></cti-calls>`;
       case "team":
         return html`<cti-team .socket=${this.socket}></cti-team>`;
+      case "missed":
+        return html`<cti-missed .socket=${this.socket}></cti-missed>`;
+      case "audit":
+        return html`<cti-audit></cti-audit>`;
+      case "accounts":
+        return html`<cti-accounts .me=${this._me}></cti-accounts>`;
       case "late":
         return html`<cti-late></cti-late>`;
       case "chain":

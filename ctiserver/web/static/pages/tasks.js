@@ -177,7 +177,13 @@ class Tasks extends Worded(LitElement) {
   #facts(order) {
     const { record } = order;
     if (!record) return nothing;
-    const rows = [[t("record.title"), `${record.number} ${record.subject}`]];
+    const rows = [];
+    if (order.call_back) {
+      rows.push([t("tasks.why"), word("callback_reason", order.call_back.reason || "promised")]);
+      rows.push([t("pop.queue"), order.call_back.queue]);
+      if (order.attempt > 1) rows.push([t("tasks.attempt"), String(order.attempt)]);
+    }
+    rows.push([t("record.title"), `${record.number} ${record.subject}`]);
     if (record.contact) rows.push([t("contact.name"), `${record.contact.name} ${record.contact.organisation}`]);
     for (const field of record.fields) rows.push([title(field.title, field.name), field.value]);
     if (record.notes) rows.push([t("record.notes"), record.notes]);
@@ -185,7 +191,7 @@ class Tasks extends Worded(LitElement) {
   }
 
   #actions(order) {
-    const number = order.record?.contact?.numbers[0] ?? order.record?.caller_number;
+    const number = order.call_back?.number || order.record?.contact?.numbers[0] || order.record?.caller_number;
     const busy = this._busy === order.id;
     return html`<div class="actions">
       ${order.state === "offered"

@@ -274,6 +274,23 @@ class RecordForm extends Worded(LitElement) {
           </select>
         </label>
       </div>
+      <details ?open=${Boolean(it.complainant || it.complainant_number)}>
+        <summary class="label">${t("record.third_party")}</summary>
+        <div class="fields">
+          ${["complainant", "complainant_number"].map(
+            (name) =>
+              html`<label>
+                <span class="label">${t(`record.${name}`)}</span>
+                <input
+                  type=${name === "complainant" ? "text" : "tel"}
+                  maxlength="64"
+                  .value=${live(this.#draft.get(name))}
+                  @input=${(event) => this.#draft.set(name, event.target.value)}
+                >
+              </label>`,
+          )}
+        </div>
+      </details>
       ${this.#result(it, closed)}
       <div role="alert" class="notice bad" ?hidden=${!this._error}>${this._error ? fault(this._error) : ""}</div>
       ${this.#orders(it)} ${this.#timeline(it)}
