@@ -31,6 +31,7 @@ from ctiserver.metrics import watch_loop
 from ctiserver.model.events import CallEnded
 from ctiserver.model.ids import PbxName
 from ctiserver.model.span import WorkingTime
+from ctiserver.model.stock import NotEnough
 from ctiserver.model.work_order import IllegalAct
 from ctiserver.net import HttpClient
 from ctiserver.pbx.link import PbxLink
@@ -56,6 +57,7 @@ REFUSALS: Mapping[type[CtiError], type[problems.Refusal]] = {
     faults.StoreUnavailable: problems.Away,
     PbxRefused: problems.Conflict,
     IllegalAct: problems.Conflict,
+    NotEnough: problems.Conflict,
 }
 _BUS_DRAIN_S = 5.0
 
@@ -154,7 +156,16 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             recordings=site.directory / "prompts",
             shipped=shipped("ivr_flows", "prompts"),
         )
-        flows = FlowService(site, world, library=library, shelf=shelf, ports=ports, clock=clock, pbx=main)
+        flows = FlowService(
+            site,
+            world,
+            library=library,
+            shelf=shelf,
+            ports=ports,
+            clock=clock,
+            pbx=main,
+            console=lambda: web.url,
+        )
         phones = AgentPhones(features.agents, shelf, site, language=settings.languages[0])
         agi = AgiServer(settings.agi, {"flow": flows.serve, **phones.handlers()}, clock)
         hours = FallbackHours(

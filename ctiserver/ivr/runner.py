@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar, assert_never
@@ -23,6 +23,7 @@ from ctiserver.ivr.engine import Turn, begin, step
 from ctiserver.ivr.library import Library
 from ctiserver.ivr.loader import Flow
 from ctiserver.ivr.nodes.listening import ListeningNode
+from ctiserver.ivr.pop import pop_header
 from ctiserver.ivr.ports import CallerFacts, FlowPorts, Line, PortFailed, ask
 from ctiserver.ivr.prompts import PromptFile, Shelf
 from ctiserver.ivr.requests import (
@@ -125,7 +126,10 @@ class FlowService:
         ports: FlowPorts,
         clock: Clock,
         pbx: PbxName,
+        console: Callable[[], str] | None = None,
     ) -> None:
+        """``console``: where browsers find it, for phones that open the caller's record; None: none are told."""
+        self._console = console
         self._site = site
         self._world = world
         self._library = library
@@ -477,6 +481,9 @@ class FlowService:
         if request.do == "queue":
             recorded = await self._records(call, session, request.target)
             variables["CTI_RECORD"] = "talk" if recorded else ""
+            if self._console is not None:
+                # inherited by each phone's channel, and by the halves of Local channels on the way to it
+                variables["__CTI_POP"] = pop_header(call.state.facts, call.id, self._console())
         # The variables first: if the state can't be stored, the fallback finds the queue that was meant.
         await session.set_variables({**self._notes(call), **variables, "CTI_DO": request.do})
         call.kept = True
