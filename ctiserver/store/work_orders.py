@@ -36,13 +36,25 @@ class WorkOrders(RevisedRepository[WorkOrder, WorkOrderId]):
             sa.select(self.table).where(self.table.c.process_id == process).order_by(self.table.c.id)
         )
 
-    async def inbox(self, user: UserId, role: str, *, open_only: bool = True, limit: int = 200) -> list[WorkOrder]:
-        """What a person has to do: what is assigned to them, and what anybody of their role may take; due first."""
+    async def inbox(
+        self, user: UserId, role: str, *, open_only: bool = True, limit: int = 200, after: WorkOrder | None = None
+    ) -> list[WorkOrder]:
+        """What a person has to do: what is assigned to them, and what anybody of their role may take; due first.
+
+        ``after``: only what follows this one in that order.
+        """
         table = self.table
         mine = (table.c.assignee == user) | (table.c.assignee.is_(None) & (table.c.role == role))
         statement = sa.select(table).where(mine)
         if open_only:
             statement = statement.where(table.c.state.in_(OPEN_STATES))
+        if after is not None:
+            later = table.c.id > after.id
+            if after.due_at is None:
+                statement = statement.where(table.c.due_at.is_(None) & later)
+            else:
+                same = (table.c.due_at == after.due_at) & later
+                statement = statement.where(table.c.due_at.is_(None) | (table.c.due_at > after.due_at) | same)
         return await self._all(statement.order_by(table.c.due_at.is_(None), table.c.due_at, table.c.id).limit(limit))
 
     async def due_before(self, moment: datetime, limit: int = 500) -> list[WorkOrder]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -63,6 +63,7 @@ class Route:
 
 
 B = TypeVar("B", bound=Body)
+T = TypeVar("T")
 #: Set by the server for each request: what its route declares.
 DECLARED_BODY = web.RequestKey("declared_body", type)
 
@@ -81,6 +82,31 @@ async def read_body(request: web.Request, model: type[B]) -> B:
         return model.model_validate_json(await request.read())
     except ValidationError as error:
         raise Invalid.of(error) from None
+
+
+#: How many items a page holds at the most, and unless asked for fewer.
+LONGEST_PAGE = 200
+#: What a route declares that pages its list; null for the answer's ``after`` says that this was the last page.
+PAGED = {
+    "after": "the answer's `after`: the page that follows",
+    "limit": f"1 to {LONGEST_PAGE}, which is also the default",
+}
+
+
+def page_wanted(request: web.Request) -> tuple[str | None, int]:
+    """After which item the page begins, and how many it holds. Raises Invalid."""
+    text = request.query.get("limit", str(LONGEST_PAGE))
+    limit = int(text) if text.isdecimal() and len(text) <= len(str(LONGEST_PAGE)) else 0
+    if not 1 <= limit <= LONGEST_PAGE:
+        raise Invalid(f"limit is 1 to {LONGEST_PAGE}", {"limit": text[:20]})
+    return request.query.get("after"), limit
+
+
+def page_of(items: Iterable[T], key: Callable[[T], str], request: web.Request) -> tuple[list[T], str | None]:
+    """The page that was asked for of a list that is sorted by ``key``, and what the next one comes after."""
+    after, limit = page_wanted(request)
+    rest = [item for item in items if after is None or key(item) > after]
+    return rest[:limit], key(rest[limit - 1]) if len(rest) > limit else None
 
 
 def json_answer(data: object, *, status: int = 200) -> web.Response:

@@ -33,9 +33,10 @@ class TeamMemberAnswer(PresenceAnswer):
 
 
 class TeamAnswer(Answer):
-    """All agents, by id; there are never so many that they come in pages."""
+    """Agents, by id."""
 
     agents: list[TeamMemberAnswer]
+    after: str | None  #: for the next page; None: this is the last
 
 
 class PauseReasonAnswer(Answer):

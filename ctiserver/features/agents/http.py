@@ -11,9 +11,10 @@ from ctiserver.features.agents.answers import PauseReasonsAnswer, PresenceAnswer
 from ctiserver.features.agents.service import Agents
 from ctiserver.model.agent import Presence
 from ctiserver.model.json_value import Json
+from ctiserver.model.person import Agent
 from ctiserver.site import Site
 from ctiserver.web.access import DESK, SUPERVISORS, agent_of
-from ctiserver.web.routes import Body, Route, json_answer, read_body
+from ctiserver.web.routes import PAGED, Body, Route, json_answer, page_of, read_body
 
 
 class PauseBody(Body):
@@ -32,7 +33,14 @@ class AgentsHttp:
     def routes(self) -> list[Route]:
         mine = "/api/v1/agents/me"
         return [
-            Route(method="GET", path="/api/v1/agents", handler=self._list, roles=SUPERVISORS, answer=TeamAnswer),
+            Route(
+                method="GET",
+                path="/api/v1/agents",
+                handler=self._list,
+                roles=SUPERVISORS,
+                answer=TeamAnswer,
+                query=PAGED,
+            ),
             Route(method="GET", path=mine, handler=self._me, roles=DESK, answer=PresenceAnswer),
             Route(method="POST", path=f"{mine}/login", handler=self._log_in, roles=DESK, answer=PresenceAnswer),
             Route(method="POST", path=f"{mine}/logout", handler=self._log_out, roles=DESK, answer=PresenceAnswer),
@@ -52,7 +60,8 @@ class AgentsHttp:
         ]
 
     async def _list(self, request: web.Request) -> web.Response:
-        return json_answer({"agents": team_json(self._agents)})
+        page, after = page_of(self._agents.everybody(), lambda member: member[0].id, request)
+        return json_answer({"agents": [_member(*member, self._agents) for member in page], "after": after})
 
     async def _me(self, request: web.Request) -> web.Response:
         agent_id = agent_of(request)
@@ -115,7 +124,8 @@ def presence_json(presence: Presence, agents: Agents) -> dict[str, Json]:
 
 def team_json(agents: Agents) -> list[Json]:
     """Everybody with name and presence, by id."""
-    return [
-        {"name": agent.name, "extension": agent.extension, **presence_json(presence, agents)}
-        for agent, presence in agents.everybody()
-    ]
+    return [_member(agent, presence, agents) for agent, presence in agents.everybody()]
+
+
+def _member(agent: Agent, presence: Presence, agents: Agents) -> dict[str, Json]:
+    return {"name": agent.name, "extension": agent.extension, **presence_json(presence, agents)}

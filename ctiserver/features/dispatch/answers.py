@@ -70,6 +70,7 @@ class WorkOrdersAnswer(Answer):
     """An inbox, due ones first."""
 
     work_orders: list[WorkOrderAnswer]
+    after: str | None  #: for the next page; None: this is the last
 
 
 class TakenAnswer(Answer):

@@ -22,7 +22,7 @@ from ctiserver.store.database import Database
 from ctiserver.store.unit_of_work import UnitOfWork
 from ctiserver.web.access import DESK, EVERYBODY, SUPERVISORS, Intent, Person, person_of
 from ctiserver.web.problems import Conflict, Invalid, NotFound
-from ctiserver.web.routes import Body, Route, json_answer, read_body
+from ctiserver.web.routes import PAGED, Body, Route, json_answer, page_wanted, read_body
 
 TEXT_MAX = 20_000
 #: Those who give orders out and may look at, and act on, all of them.
@@ -83,7 +83,7 @@ class DispatchHttp:
                 handler=self._list,
                 roles=EVERYBODY,
                 answer=WorkOrdersAnswer,
-                query={"assignee": "`me`, the only value", "open": "`false`: those that are over too"},
+                query={"assignee": "`me`, the only value", "open": "`false`: those that are over too", **PAGED},
             ),
             Route(method="GET", path=order, handler=self._show, roles=EVERYBODY, answer=WorkOrderAnswer),
             Route(
@@ -182,10 +182,15 @@ class DispatchHttp:
     async def _list(self, request: web.Request) -> web.Response:
         if request.query.get("assignee", "me") != "me":
             raise Invalid("say assignee=me", {"assignee": "me"})
+        after, limit = page_wanted(request)
         orders = await self._dispatch.inbox(
-            person_of(request).user_id, open_only=request.query.get("open", "true") != "false"
+            person_of(request).user_id,
+            open_only=request.query.get("open", "true") != "false",
+            after=None if after is None else WorkOrderId(after),
+            limit=limit + 1,
         )
-        return json_answer({"work_orders": await self._whole(orders)})
+        following = orders[limit - 1].id if len(orders) > limit else None
+        return json_answer({"work_orders": await self._whole(orders[:limit]), "after": following})
 
     async def _show(self, request: web.Request) -> web.Response:
         async with self._database.reading() as uow:

@@ -54,11 +54,17 @@ class Dispatch:
         self._clock = clock
         self._changed = changed
 
-    async def inbox(self, user: UserId, *, open_only: bool = True) -> list[WorkOrder]:
-        """What somebody has to do: what is theirs, and what anybody of their role may take; due first."""
+    async def inbox(
+        self, user: UserId, *, open_only: bool = True, after: WorkOrderId | None = None, limit: int = 200
+    ) -> list[WorkOrder]:
+        """What somebody has to do: what is theirs, and what anybody of their role may take; due first.
+
+        ``after``: only what follows this one. Raises NotFound if it is none.
+        """
         async with self._database.reading() as uow:
             account = await uow.users.get(user)
-            return await uow.work_orders.inbox(user, account.role, open_only=open_only)
+            last = None if after is None else await uow.work_orders.get(after)
+            return await uow.work_orders.inbox(user, account.role, open_only=open_only, limit=limit, after=last)
 
     async def accept(self, order_id: WorkOrderId, by: UserId) -> WorkOrder:
         """Take an order on. One that nobody has becomes theirs.

@@ -20,6 +20,7 @@ class QueueAnswer(Answer):
 
 
 class QueuesAnswer(Answer):
-    """All queues, by name."""
+    """Queues, by name."""
 
     queues: list[QueueAnswer]
+    after: str | None  #: for the next page; None: this is the last

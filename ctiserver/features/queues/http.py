@@ -9,7 +9,7 @@ from ctiserver.features.queues.push import state_json
 from ctiserver.features.queues.service import Queues
 from ctiserver.site import Site
 from ctiserver.web.access import DESK
-from ctiserver.web.routes import Route, json_answer
+from ctiserver.web.routes import PAGED, Route, json_answer, page_of
 
 
 class QueuesHttp:
@@ -20,9 +20,20 @@ class QueuesHttp:
         self._site = site
 
     def routes(self) -> list[Route]:
-        return [Route(method="GET", path="/api/v1/queues", handler=self._list, roles=DESK, answer=QueuesAnswer)]
+        return [
+            Route(
+                method="GET",
+                path="/api/v1/queues",
+                handler=self._list,
+                roles=DESK,
+                answer=QueuesAnswer,
+                query=PAGED,
+            )
+        ]
 
-    async def _list(self, _: web.Request) -> web.Response:
+    async def _list(self, request: web.Request) -> web.Response:
         titles = {name: dict(queue.title) for name, queue in self._site.queues.items()}
-        queues = [{"title": titles.get(state.queue, {}), **state_json(state)} for state in self._queues.states()]
-        return json_answer({"queues": queues})
+        states = self._queues.states()
+        page, after = page_of(states, lambda state: state.queue, request)
+        queues = [{"title": titles.get(state.queue, {}), **state_json(state)} for state in page]
+        return json_answer({"queues": queues, "after": after})
