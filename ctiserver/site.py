@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field
 
 from ctiserver.errors import FileFault, Problem, UserFault
 from ctiserver.model.emergency import emergency_numbers
+from ctiserver.price_list import Goods
 from ctiserver.resources import shipped
 from ctiserver.strict_yaml import Document, Duration, Written, load, parse, suggest
 
@@ -316,6 +317,7 @@ class Site:
     emergency: EmergencyFile = field(default_factory=EmergencyFile)
     outbound: Outbound = field(default_factory=Outbound)
     automatic: Automatic = field(default_factory=Automatic)
+    goods: Goods = field(default_factory=Goods)
 
     def number(self, dnis: str) -> NumberConfig | None:
         """What a dialled number leads to: its own entry, else ``*``."""
@@ -349,7 +351,10 @@ def load_site(directory: Path) -> Site:
     trunks = read("trunks.yaml", TrunksFile)
     emergency = read("emergency.yaml", EmergencyFile)
     dialling = read("dialling.yaml", DiallingFile)
-    if not (numbers and queues and types and dispositions and pauses and phones and trunks and emergency and dialling):
+    goods = read("goods.yaml", Goods)
+    if not (numbers and queues and types and dispositions and pauses and phones and trunks):
+        raise FileFault(problems)
+    if not (emergency and dialling and goods):
         raise FileFault(problems)
     problems.extend(_unknown_overflows(*queues))
     problems.extend(_unknown_types(*dispositions, types[1]))
@@ -371,6 +376,7 @@ def load_site(directory: Path) -> Site:
         emergency=emergency[1],
         outbound=dialling[1].outbound,
         automatic=dialling[1].automatic,
+        goods=goods[1],
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from ctiserver.bus import Bus
@@ -23,6 +24,8 @@ from ctiserver.features.contacts.service import Contacts
 from ctiserver.features.dispatch import push as dispatch_push
 from ctiserver.features.dispatch.http import DispatchHttp
 from ctiserver.features.dispatch.service import Dispatch
+from ctiserver.features.expenses.http import ExpensesHttp
+from ctiserver.features.expenses.service import Money
 from ctiserver.features.followups.service import FollowUps
 from ctiserver.features.missed import push as missed_push
 from ctiserver.features.missed.http import routes as missed_routes
@@ -39,6 +42,8 @@ from ctiserver.features.records.service import Records
 from ctiserver.features.screenpop import push as pop_push
 from ctiserver.features.screenpop.http import ScreenPopHttp
 from ctiserver.features.screenpop.service import ScreenPops
+from ctiserver.features.stock.http import StockHttp
+from ctiserver.features.stock.service import StockKeeping
 from ctiserver.features.telephony import push as telephony_push
 from ctiserver.features.telephony.http import TelephonyHttp
 from ctiserver.features.telephony.lines import Lines
@@ -313,6 +318,11 @@ def build(ground: Ground) -> Features:
         ),
     )
     wallboard_http = WallboardHttp(database, board, steering)
+    stock = StockKeeping(database, clock, site.goods)
+    money = Money(
+        database, clock, site.goods, time_zone=settings.time_zone, issue=partial(stock.move_within, kind="issue")
+    )
+    expenses_http = ExpensesHttp(database, money, site.goods)
     parts = [
         Part(
             routes=user_routes(users, sessions, hub, agents.load),
@@ -374,6 +384,8 @@ def build(ground: Ground) -> Features:
             rules={"pop_id": pops_http.may_reach},
             services={"screen-pops": pops.run},
         ),
+        Part(routes=StockHttp(stock, site.goods).routes(), clockwork={"stock": stock.run}),
+        Part(routes=expenses_http.routes(), rules={"expense_id": expenses_http.may_reach}),
         Part(routes=ChainHttp(Chains(database, clock)).routes()),
         Part(
             routes=dispatch_http.routes(),

@@ -215,6 +215,7 @@ def _sqlite_engines(url: sa.URL, readers: int) -> tuple[AsyncEngine, AsyncEngine
             max_overflow=0,
             pool_timeout=_BUSY_S,
             connect_args={"timeout": _BUSY_S},
+            pool_reset_on_return=None,  # a unit of work ends its transaction itself
         )
 
         @event.listens_for(made.sync_engine, "connect")
@@ -236,7 +237,8 @@ def _sqlite_engines(url: sa.URL, readers: int) -> tuple[AsyncEngine, AsyncEngine
         def begun(connection: sa.Connection) -> None:
             # A deferred transaction that reads and then writes can't be made safe by waiting: SQLite must refuse
             # its write when another wrote in between. So a writer takes the lock first.
-            connection.exec_driver_sql(begin)
+            adapted: Any = connection.connection.dbapi_connection
+            adapted.begin_with = begin
 
         return made
 

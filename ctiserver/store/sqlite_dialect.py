@@ -2,7 +2,8 @@
 
 The adapter asks the connection's thread for a cursor, for the execution, for the rows and for the cursor's end, one
 after the other; each is a hand-over between threads that costs more than the statement. An advance of a process is
-two dozen statements. Nothing else is changed; server-side cursors are SQLAlchemy's.
+two dozen statements. A transaction's BEGIN goes along with its first statement, and one without statements never
+begins. Nothing else is changed; server-side cursors are SQLAlchemy's.
 """
 
 from __future__ import annotations
@@ -35,10 +36,14 @@ class _Outcome:
         """It was closed on its trip."""
 
 
-def _execute(connection: sqlite3.Connection, operation: str, parameters: Any, many: bool) -> tuple[_Outcome, list[Any]]:
+def _execute(
+    connection: sqlite3.Connection, begin: str, operation: str, parameters: Any, many: bool
+) -> tuple[_Outcome, list[Any]]:
     """On the connection's thread: all that a statement needs."""
     cursor = connection.cursor()
     try:
+        if begin:
+            cursor.execute(begin)
         if many:
             cursor.executemany(operation, parameters)
         else:
@@ -55,6 +60,7 @@ class OneTripCursor(AsyncAdapt_aiosqlite_cursor):
     __slots__ = ()
 
     _cursor: Any
+    _adapt_connection: OneTripConnection
 
     def _make_new_cursor(self, connection: Any) -> Any:
         return _Outcome()
@@ -70,17 +76,42 @@ class OneTripCursor(AsyncAdapt_aiosqlite_cursor):
 
     async def _trip(self, operation: Any, parameters: Any, *, many: bool) -> None:
         connection: Any = self._connection
-        async with self._adapt_connection._execute_mutex:
-            self._cursor, rows = await connection._execute(_execute, connection._conn, operation, parameters, many)
+        adapted = self._adapt_connection
+        async with adapted._execute_mutex:
+            begin, adapted.begin_with = adapted.begin_with, ""
+            try:
+                self._cursor, rows = await connection._execute(
+                    _execute, connection._conn, begin, operation, parameters, many
+                )
+            except sqlite3.Error:
+                if not connection.in_transaction:
+                    adapted.begin_with = begin  # another writer did not let it begin
+                raise
             self._rows = collections.deque(rows)
 
 
 class OneTripConnection(AsyncAdapt_aiosqlite_connection):
     """A connection whose cursors make one trip."""
 
-    __slots__ = ()
+    __slots__ = ("begin_with",)
 
     _cursor_cls = OneTripCursor
+
+    def __init__(self, dbapi: Any, connection: Any) -> None:
+        super().__init__(dbapi, connection)
+        self.begin_with = ""  #: the statement that begins the transaction, until the first statement in it has run
+
+    def commit(self) -> None:
+        if self.begin_with:
+            self.begin_with = ""
+        else:
+            super().commit()
+
+    def rollback(self) -> None:
+        if self.begin_with:
+            self.begin_with = ""
+        else:
+            super().rollback()
 
 
 class _Dbapi(AsyncAdapt_aiosqlite_dbapi):

@@ -9,6 +9,7 @@ from ctiserver.store.call_log import CallLog
 from ctiserver.store.catching_up import CatchingUp
 from ctiserver.store.contacts import Contacts
 from ctiserver.store.flow_states import FlowStates
+from ctiserver.store.goods import Expenses, Settlements, Stock
 from ctiserver.store.missed import MissedCalls
 from ctiserver.store.outbound_calls import OutboundCalls, RaisedRecords
 from ctiserver.store.outbox import Outbox
@@ -48,6 +49,9 @@ class UnitOfWork:
         self.executors = Executors(connection)
         self.outbound_calls = OutboundCalls(connection)
         self.raised_records = RaisedRecords(connection)
+        self.stock = Stock(connection)
+        self.expenses = Expenses(connection)
+        self.settlements = Settlements(connection)
         self.outbox = Outbox(connection)
         self.audit = AuditLog(connection)
         self.missed_calls = MissedCalls(connection)

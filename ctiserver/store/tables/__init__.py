@@ -8,6 +8,13 @@ from ctiserver.store.tables.audit import audit
 from ctiserver.store.tables.calls import call_path, calls, flow_states, pops
 from ctiserver.store.tables.catching_up import journal_entries, watches
 from ctiserver.store.tables.contacts import contact_numbers, contact_search, contacts, devices, sites
+from ctiserver.store.tables.goods import (
+    expense_lines,
+    settlements,
+    stock_levels,
+    stock_moves,
+    stock_reservations,
+)
 from ctiserver.store.tables.missed import missed_calls
 from ctiserver.store.tables.outbound import outbound_calls, raised_records
 from ctiserver.store.tables.outbox import outbox
@@ -29,6 +36,7 @@ __all__ = [
     "counters",
     "devices",
     "executors",
+    "expense_lines",
     "flow_states",
     "journal_entries",
     "metadata",
@@ -45,7 +53,11 @@ __all__ = [
     "records",
     "requests",
     "sessions",
+    "settlements",
     "sites",
+    "stock_levels",
+    "stock_moves",
+    "stock_reservations",
     "timers",
     "users",
     "watches",

@@ -1,0 +1,1 @@
+"""What records cost: expense lines, approval, monthly settlement of outlets."""

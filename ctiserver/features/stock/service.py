@@ -1,0 +1,171 @@
+"""Use cases of stock. Each is one unit of work: the level, the promise to an order, and the line that says who did it.
+
+Every move carries a key that its asker chose; the same move asked for twice is made once, so that a phone without a
+connection may ask again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from ctiserver.clock import Clock
+from ctiserver.errors import UserFault
+from ctiserver.model.ids import RecordId, WorkOrderId, new_ulid
+from ctiserver.model.record import TimelineEntry
+from ctiserver.model.stock import Level, Move, MoveKind, moved
+from ctiserver.price_list import Goods
+from ctiserver.store.database import Database
+from ctiserver.store.faults import Conflict
+from ctiserver.store.unit_of_work import UnitOfWork
+from ctiserver.strict_yaml import suggest
+
+_TIDY_EVERY_S = 30.0
+
+
+class StockKeeping:
+    """Spare parts."""
+
+    def __init__(self, database: Database, clock: Clock, goods: Goods) -> None:
+        self._database = database
+        self._clock = clock
+        self._goods = goods
+
+    async def levels(self, place: str | None = None) -> list[Level]:
+        """What lies where. Raises UserFault for a place that the site lacks."""
+        if place is not None:
+            self._known(place, None)
+        async with self._database.reading() as uow:
+            return await uow.stock.levels(place)
+
+    async def move(
+        self,
+        kind: MoveKind,
+        *,
+        key: str,
+        place: str,
+        part: str,
+        quantity: int,
+        actor: str,
+        order_id: WorkOrderId | None = None,
+    ) -> Level:
+        """Do one thing to one part at one place; the level afterwards.
+
+        Raises NotEnough; UserFault for an unknown part or place, or a move that needs an order and has none; NotFound
+        for an unknown order; Conflict for a key that stands for another move.
+        """
+        async with self._database.unit_of_work() as uow:
+            return await self.move_within(
+                uow, kind, key=key, place=place, part=part, quantity=quantity, actor=actor, order_id=order_id
+            )
+
+    async def move_within(
+        self,
+        uow: UnitOfWork,
+        kind: MoveKind,
+        *,
+        key: str,
+        place: str,
+        part: str,
+        quantity: int,
+        actor: str,
+        order_id: WorkOrderId | None = None,
+    ) -> Level:
+        """As :meth:`move`, but to commit with what else ``uow`` does."""
+        self._known(place, part)
+        if kind in ("reserve", "release") and order_id is None:
+            raise UserFault(f"{kind} is for a work order", where="order_id", fix="Say which one")
+        record_id = None if order_id is None else (await uow.work_orders.get(order_id)).record_id
+        level = await uow.stock.lock(place, part)
+        now = self._clock.now()
+        move = Move(
+            id=new_ulid(now),
+            key=key,
+            kind=kind,
+            place=place,
+            part=part,
+            quantity=quantity,
+            order_id=order_id,
+            record_id=record_id,
+            actor=actor,
+            at=now,
+        )
+        known = await uow.stock.by_key(key)
+        if known is not None:
+            if _what(known) != _what(move):
+                raise Conflict(f"the key {key} stands for another move; choose a new one for each")
+            return level
+        promised = 0 if order_id is None else await uow.stock.promised(order_id, place, part)
+        after = moved(level, move, promised=promised, old_back=self._goods.parts[part].old_back)
+        await uow.stock.save(after)
+        if order_id is not None and after.reserved != level.reserved:
+            await uow.stock.promise(order_id, place, part, promised + after.reserved - level.reserved)
+        await uow.stock.add(move)
+        if record_id is not None and kind in ("reserve", "issue", "return_old"):
+            await uow.records.note(self._line(record_id, move))
+        return after
+
+    async def send(self, *, key: str, place: str, to: str, part: str, quantity: int, actor: str) -> tuple[Level, Level]:
+        """Send parts from one place to another; both levels afterwards. Raises as :meth:`move`."""
+        if place == to:
+            raise UserFault("parts are sent to another place", where="to", fix="Choose another one")
+        async with self._database.unit_of_work() as uow:
+            # always in the same order, so that two who send to each other don't wait for each other
+            for name in sorted((place, to)):
+                self._known(name, part)
+                await uow.stock.lock(name, part)
+            sent = await self.move_within(
+                uow, "send", key=f"{key}/send", place=place, part=part, quantity=quantity, actor=actor
+            )
+            arrived = await self.move_within(
+                uow, "arrive", key=f"{key}/arrive", place=to, part=part, quantity=quantity, actor=actor
+            )
+        return sent, arrived
+
+    async def tidy(self) -> int:
+        """What was reserved for orders that are over and was not used is free again; for how many promises."""
+        freed = 0
+        async with self._database.unit_of_work() as uow:
+            for order_id, place, part, quantity in await uow.stock.stale_promises():
+                # a promise may be made and freed again and again, so its key must not stand for all times
+                key = f"{order_id}/released/{new_ulid(self._clock.now())}"
+                await self.move_within(
+                    uow, "release", key=key, place=place, part=part, quantity=quantity, actor="stock", order_id=order_id
+                )
+                freed += 1
+        return freed
+
+    async def run(self) -> None:
+        """Tidy up now and then, until cancelled."""
+        while True:
+            await self.tidy()
+            await asyncio.sleep(_TIDY_EVERY_S)
+
+    async def moves(self, place: str | None, part: str | None, before: str | None, limit: int) -> list[Move]:
+        """What was done, the newest first."""
+        async with self._database.reading() as uow:
+            return await uow.stock.moves(place=place, part=part, before=before, limit=limit)
+
+    def _line(self, record_id: RecordId, move: Move) -> TimelineEntry:
+        return TimelineEntry(
+            id=new_ulid(move.at),
+            record_id=record_id,
+            at=move.at,
+            actor=move.actor,
+            kind=f"part_{move.kind}",
+            data={"part": move.part, "place": move.place, "quantity": move.quantity},
+        )
+
+    def _known(self, place: str, part: str | None) -> None:
+        if place not in self._goods.places:
+            raise UserFault(
+                f"there is no place {place!r}", where="goods.yaml: places", fix=suggest(place, self._goods.places)
+            )
+        if part is not None and part not in self._goods.parts:
+            raise UserFault(
+                f"there is no part {part!r}", where="goods.yaml: parts", fix=suggest(part, self._goods.parts)
+            )
+
+
+def _what(move: Move) -> tuple[object, ...]:
+    """A move without what differs each time it is asked for."""
+    return move.kind, move.place, move.part, move.quantity, move.order_id
