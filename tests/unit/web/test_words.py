@@ -10,8 +10,10 @@ import pytest
 
 from ctiserver.features.users.service import LANGUAGES
 from ctiserver.model.agent import AgentState
+from ctiserver.model.audit import ACTS
 from ctiserver.model.chain import BreakKind, LinkKind
-from ctiserver.model.events import CallOutcome
+from ctiserver.model.events import CallOutcome, QueueOutcome
+from ctiserver.model.missed import MISSED_STATES
 from ctiserver.model.person import ROLES
 from ctiserver.model.work_order import ORDER_KINDS, OrderState
 from ctiserver.resources import package_file
@@ -82,6 +84,11 @@ SAID_BY_SERVER = {
     "chain_break",
     "resolution",
     "role",
+    "visit_outcome",
+    "pause_reason",
+    "missed_state",
+    "audit_act",
+    "callback_reason",
 }
 
 
@@ -106,6 +113,9 @@ def test_every_word_is_used() -> None:
         ("chain", get_args(LinkKind)),
         ("chain_break", get_args(BreakKind)),
         ("role", ROLES),
+        ("visit_outcome", get_args(QueueOutcome)),
+        ("audit_act", ACTS),
+        ("missed_state", MISSED_STATES),
     ],
 )
 def test_every_word_that_the_server_says_has_a_text(prefix: str, values: tuple[str, ...]) -> None:

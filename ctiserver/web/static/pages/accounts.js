@@ -4,7 +4,7 @@ import { api } from "../lib/api.js";
 import { shared } from "../lib/styles.js";
 import { LANGUAGES, Worded, fault, t } from "../lib/words.js";
 
-const ROLES = ["agent", "supervisor", "technician", "dispatcher", "storekeeper", "cashier", "admin"];
+const ROLES = ["agent", "supervisor", "technician", "dispatcher", "storekeeper", "cashier", "admin", "machine"];
 
 /** Words of a list as people type them: by commas or blanks. */
 const listed = (text) => text.split(/[\s,，、]+/).filter(Boolean);

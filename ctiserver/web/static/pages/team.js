@@ -7,11 +7,11 @@ import { Ticking, since } from "../lib/ticking.js";
 import { Worded, clockTime, dayTime, duration, fault, percent, t, title, word } from "../lib/words.js";
 import "../parts/steering.js";
 
-const ORDER = ["ringing", "talking", "wrap_up", "available", "paused", "unreachable", "logged_out"];
-const TONES = { available: "good", ringing: "accent", talking: "accent", wrap_up: "warn", paused: "warn", unreachable: "bad" };
+const ORDER = ["ringing", "talking", "wrap_up", "available", "paused", "unreachable", "unknown", "logged_out"];
+const TONES = { available: "good", ringing: "accent", talking: "accent", wrap_up: "warn", paused: "warn", unreachable: "bad", unknown: "bad" };
 // Older than this, a figure is shown as what it is: a memory.
 const STALE_AFTER_S = 15;
-const COUNTS = ["offered", "answered", "answered_in_time", "abandoned", "left_otherwise"];
+const COUNTS = ["offered", "answered", "answered_in_time", "abandoned", "abandoned_short", "left_otherwise"];
 
 /** The map after a snapshot (all of it) or a delta (one whole item). */
 function merged(map, key, data, event) {
@@ -330,7 +330,7 @@ class Team extends Worded(LitElement) {
         ? html`<div class="scroll" tabindex="0" role="region" aria-labelledby="counted">
             <table>
               <thead>
-                <tr>${["caller", "entered", "wait", "left", "agent"].map((key) => html`<th scope="col">${t(`board.col_${key}`)}</th>`)}</tr>
+                <tr>${["caller", "entered", "wait", "left", "agent"].map((key) => html`<th scope="col">${t(`board_col.${key}`)}</th>`)}</tr>
               </thead>
               <tbody>
                 ${counted.visits.map(
