@@ -166,7 +166,7 @@ async def host_gone(rig: Rig, size: Size) -> Finding:
     """The server's host is gone: packets to its FastAGI port vanish."""
     finding = Finding("host-gone", "The server's host is gone: what is sent to it vanishes")
     await rig.server.kill()
-    with gone(rig.agi_port):
+    async with gone(rig.agi_port):
         began = time.time()
         async with rig.calling(3, per_s=size.per_s, hold_s=8.0) as callers:
             await callers.done(8.0 + _TO_THE_END_S)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+
+_FREED_WITHIN_S, _LOOK_EVERY_S = 5.0, 0.02
 
 
 @dataclass
@@ -80,8 +83,8 @@ async def line(host: str, port: int) -> AsyncIterator[Line]:
         await server.wait_closed()
 
 
-@contextlib.contextmanager
-def gone(port: int) -> Iterator[None]:
+@contextlib.asynccontextmanager
+async def gone(port: int) -> AsyncIterator[None]:
     """Make ``port`` on 127.0.0.1 that of a host which is gone: what is sent there vanishes, without an answer.
 
     The queue of a listener that accepts nobody is filled, whereupon Linux drops what else would connect.
@@ -89,7 +92,10 @@ def gone(port: int) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
+        async with asyncio.timeout(_FREED_WITHIN_S):
+            # A process of many threads that was killed holds its port until the last of them has ended.
+            while not _bound(listener, port):
+                await asyncio.sleep(_LOOK_EVERY_S)
         listener.listen(0)
         for _ in range(3):
             filler = stack.enter_context(socket.socket())
@@ -97,3 +103,13 @@ def gone(port: int) -> Iterator[None]:
             with contextlib.suppress(BlockingIOError):
                 filler.connect(("127.0.0.1", port))
         yield
+
+
+def _bound(listener: socket.socket, port: int) -> bool:
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        return False
+    return True
