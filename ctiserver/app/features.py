@@ -128,6 +128,7 @@ class Features:
     missed: Missed
     dispatch: Dispatch
     followups: FollowUps
+    telephony: Telephony
     orders_changed: Callable[[Record, list[WorkOrder]], None]
     parts: Sequence[Part]
 
@@ -408,6 +409,7 @@ def build(ground: Ground) -> Features:
         missed=missed,
         dispatch=dispatch,
         followups=followups,
+        telephony=telephony,
         orders_changed=orders_changed,
         parts=parts,
     )
