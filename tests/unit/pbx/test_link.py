@@ -25,9 +25,13 @@ from ctiserver.model.events import (
     PbxUp,
 )
 from ctiserver.model.ids import Interface, PbxName, QueueName, Uniqueid
+from ctiserver.pbx import link as link_module
+from ctiserver.pbx import translate
+from ctiserver.pbx.codec import Message
 from ctiserver.pbx.link import PbxLink
 from ctiserver.settings import PbxSettings
 from tests.support.ami import FakeAmi, channel, event, fake_ami
+from tests.support.eventually import eventually
 
 REPAIR = QueueName("repair")
 AGENT1 = Interface("PJSIP/agent1")
@@ -251,6 +255,90 @@ async def test_a_pending_action_fails_with_the_link_and_is_not_sent_again() -> N
         await listening.first(PbxUp)
         await link.set_variable("PJSIP/x-1", "A", "1")
         assert len(pbx.actions("Originate")) == 1
+
+
+@pytest.mark.parametrize("pending", ["Login", "CoreSettings", "CoreStatus", "CoreShowChannels", "QueueStatus"])
+async def test_a_drop_with_an_answer_pending_is_noticed_at_once(pending: str) -> None:
+    """panoramisk would wait for ever for each of these. The deadline of an action is far away here."""
+    async with fake_ami(silent={pending}) as pbx:
+        link = PbxLink(PbxName("main"), settings(pbx, action_timeout_s=60.0), Bus(), SystemClock())
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(link.run())
+            await pbx.arrived(pending)
+            pbx.silent.clear()
+            pbx.drop()
+            async with asyncio.timeout(5):
+                await link.ready()
+            task.cancel()
+        assert len(pbx.actions(pending)) == 2
+
+
+async def test_a_list_that_is_pending_at_a_drop_is_an_error() -> None:
+    async with fake_ami(silent={"DBGetTree"}) as pbx, linked(pbx, action_timeout_s=60.0) as (link, _):
+        reading = asyncio.ensure_future(link.read_tree("cti_journal"))
+        await pbx.arrived("DBGetTree")
+        pbx.drop()
+        async with asyncio.timeout(5):
+            with pytest.raises(PeerLost):
+                await reading
+
+
+async def test_an_event_that_breaks_our_code_ends_neither_the_link_nor_the_rest_of_its_packet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(message: Message, at: float | None) -> None:
+        raise ZeroDivisionError(message.name)
+
+    monkeypatch.setitem(translate._READERS, "Rename", broken)
+    async with fake_ami() as pbx, linked(pbx) as (link, listening):
+        began = event("Newchannel", **channel("1795288453.7"))
+        await pbx.say(event("Rename", Newname="x") + began + event("Rename", Newname="y"))
+        await listening.first(CallStarted)
+
+        async def broken_count() -> int:
+            return link.counters()["broken"]
+
+        await eventually(broken_count, lambda count: count == 2)
+        assert pbx.connections == 1
+
+
+async def test_more_events_than_can_wait_for_a_snapshot_begin_the_link_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_module, "_LONGEST_BUFFER", 10)
+    storm = b"".join(event("Newchannel", **channel(f"1795288453.{n}")) for n in range(11))
+    async with fake_ami(said_before_channels=storm) as pbx:
+        link = PbxLink(PbxName("main"), settings(pbx), Bus(), SystemClock())
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(link.run())
+            await pbx.arrived("Login", 2)
+            pbx.said_before_channels = b""
+            async with asyncio.timeout(5):
+                await link.ready()
+            task.cancel()
+
+
+async def test_a_link_that_is_ended_while_it_waits_to_reconnect_does_not_connect_again() -> None:
+    async with fake_ami() as pbx:
+        async with linked(pbx, reconnect_first_s=0.05, reconnect_longest_s=0.05) as (_, listening):
+            await listening.first(PbxUp)
+            pbx.drop()
+            await listening.first(PbxDown)
+        before = pbx.connections
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.15):
+                await pbx.arrived("Login", before + 1)
+
+
+async def test_an_answer_that_comes_after_its_deadline_is_nobodys() -> None:
+    late = b"Response: Success\r\nActionID: %b\r\nMessage: late\r\n\r\n"
+    async with fake_ami(silent={"QueuePause"}) as pbx, linked(pbx, action_timeout_s=0.05) as (link, listening):
+        with pytest.raises(DeadlineExceeded):
+            await link.queue_pause(AGENT1, paused=True, reason="lunch")
+        await pbx.say(late % pbx.actions("QueuePause")[0]["ActionID"][0].encode())
+        await pbx.say(event("Newchannel", **channel("1795288453.7")))
+        await listening.first(CallStarted)
+        assert link._protocol is not None
+        assert link._protocol._answers == {}
+        assert link.counters() == {"unparsable": 0, "broken": 0, "ignored": 0}
 
 
 async def test_no_action_without_a_link() -> None:
