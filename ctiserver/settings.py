@@ -198,7 +198,8 @@ def load_settings(path: Path, environment: dict[str, str] | None = None) -> Sett
 def _refuse_secret_in_file(document: Document) -> None:
     pbxs = document.data.get("pbxs") if isinstance(document.data, dict) else None
     for name, pbx in pbxs.items() if isinstance(pbxs, dict) else ():
-        if isinstance(pbx, dict) and isinstance(pbx.get("browser_phones"), dict) and "secrets" in pbx["browser_phones"]:
+        phones = pbx.get("browser_phones") if isinstance(pbx, dict) else None
+        if isinstance(phones, dict) and "secrets" in phones:
             raise UserFault(
                 f"the phones' passwords of PBX {name!r} do not belong in this file",
                 where=str(document.key_place(("pbxs", name, "browser_phones", "secrets"))),

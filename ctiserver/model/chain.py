@@ -12,11 +12,12 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from ctiserver.model.call_entry import CallEntry, PathStep
+from ctiserver.model.expense import ExpenseLine
 from ctiserver.model.record import Record, TimelineEntry
 from ctiserver.model.recording import Recording
 from ctiserver.model.work_order import WorkOrder
 
-LinkKind = Literal["ring", "menu", "queue", "talk", "recording", "opened", "disposition", "order", "closed"]
+LinkKind = Literal["ring", "menu", "queue", "talk", "recording", "opened", "disposition", "order", "expense", "closed"]
 BreakKind = Literal[
     "recording_lost",
     "not_disposed",
@@ -24,6 +25,7 @@ BreakKind = Literal[
     "order_unassigned",
     "order_late",
     "closed_with_open_orders",
+    "closed_with_open_expenses",
     "no_follow_up",
 ]
 #: So long after its last call a record may be without a result before somebody forgot it.
@@ -76,6 +78,7 @@ class Known:
     paths: Mapping[str, Sequence[PathStep]]  #: by call
     recordings: Sequence[Recording]
     orders: Sequence[WorkOrder]
+    expenses: Sequence[ExpenseLine]
     timeline: Sequence[TimelineEntry]
     follows_up: bool  #: whether its process asks the customer afterwards
     in_process: bool  #: whether a process carries it on now
@@ -88,6 +91,7 @@ def chain(known: Known, now: datetime) -> Chain:
         *(_of_recording(recording, now) for recording in known.recordings),
         *_of_record(known.record, known.timeline),
         *(_of_order(order, known.timeline) for order in known.orders),
+        *(_of_expense(line) for line in known.expenses),
     ]
     links.sort(key=lambda link: (link.at, _RANK[link.kind]))
     return Chain(links=tuple(_waited(links)), breaks=tuple(_breaks(known, now)))
@@ -95,7 +99,8 @@ def chain(known: Known, now: datetime) -> Chain:
 
 #: Of what began at the same moment, what comes first.
 _RANK: Mapping[LinkKind, int] = {
-    "ring": 0, "menu": 1, "opened": 2, "queue": 3, "talk": 4, "recording": 5, "disposition": 6, "order": 7, "closed": 8,
+    "ring": 0, "menu": 1, "opened": 2, "queue": 3, "talk": 4, "recording": 5, "disposition": 6, "order": 7,
+    "expense": 8, "closed": 9,
 }  # fmt: skip
 
 
@@ -168,6 +173,19 @@ def _of_order(order: WorkOrder, timeline: Sequence[TimelineEntry]) -> Link:
     )
 
 
+def _of_expense(line: ExpenseLine) -> Link:
+    return Link(
+        kind="expense",
+        at=line.at,
+        until=line.decided_at or line.at,
+        what=line.what,
+        who=line.payer,
+        number=str(line.amount),
+        id=line.id,
+        state=line.state,
+    )
+
+
 def _waited(links: Sequence[Link]) -> Iterable[Link]:
     """Time that passed while no link lasted is waiting; a recording lasts beside the call that it is of."""
     busy_until: datetime | None = None
@@ -189,6 +207,9 @@ def _breaks(known: Known, now: datetime) -> Iterable[Break]:
         closed_at = record.closed_at or record.updated_at
         for order in open_orders:
             yield Break(kind="closed_with_open_orders", since=closed_at, number=order.number, id=order.id)
+        for line in known.expenses:
+            if line.state == "waiting":
+                yield Break(kind="closed_with_open_expenses", since=closed_at, number=str(line.amount), id=line.id)
         asked = any(order.kind in ("follow_up", "survey") and order.state == "done" for order in known.orders)
         if known.follows_up and record.resolution == "resolved" and not asked:
             yield Break(kind="no_follow_up", since=closed_at)

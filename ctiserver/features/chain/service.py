@@ -37,6 +37,7 @@ class Chains:
                 paths={call.id: await uow.calls.path(call.id) for call in calls},
                 recordings=[recording for call in calls for recording in await uow.recordings.of_call(call.id)],
                 orders=await uow.work_orders.of_record(record_id),
+                expenses=await uow.expenses.of_record(record_id),
                 timeline=await uow.records.timeline(record_id),
                 follows_up=any(_follows_up(process) for process in processes),
                 in_process=any(process.status == "running" for process in processes),

@@ -9,9 +9,11 @@ import "./pages/audit.js";
 import "./pages/calls.js";
 import "./pages/chain.js";
 import "./pages/desk.js";
+import "./pages/goods.js";
 import "./pages/late.js";
 import "./pages/login.js";
 import "./pages/missed.js";
+import "./pages/money.js";
 import "./pages/tasks.js";
 import "./pages/team.js";
 import "./parts/phone.js";
@@ -26,6 +28,8 @@ const PAGES = {
   missed: { roles: ["supervisor", "admin"], key: "Digit5" },
   late: { roles: ["supervisor", "admin"], key: "Digit7" },
   chain: { roles: DESK_ROLES },
+  goods: { roles: ["technician", "storekeeper", "supervisor", "admin"], key: "Digit6" },
+  money: { roles: ["cashier", "supervisor", "admin"], key: "Digit0" },
   audit: { roles: ["supervisor", "admin"], key: "Digit8" },
   accounts: { roles: ["admin"], key: "Digit9" },
 };
@@ -304,6 +308,10 @@ class App extends Worded(LitElement) {
         return html`<cti-accounts .me=${this._me}></cti-accounts>`;
       case "late":
         return html`<cti-late></cti-late>`;
+      case "goods":
+        return html`<cti-goods .me=${this._me}></cti-goods>`;
+      case "money":
+        return html`<cti-money .me=${this._me}></cti-money>`;
       case "chain":
         return html`<cti-chain></cti-chain>`;
       default:

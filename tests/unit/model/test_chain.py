@@ -65,6 +65,7 @@ def known() -> Known:
             order("dispatch", "D1", 66),
             order("follow_up", "F1", 96, planned_at=at(days), updated_at=at(days + 10), outcome="satisfied"),
         ],
+        expenses=[],
         timeline=[
             entry(0.3, "opened", "call:01CALL"),
             entry(6, "disposed", "user:wang.fang", disposition="send"),

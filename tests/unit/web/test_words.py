@@ -15,6 +15,8 @@ from ctiserver.model.chain import BreakKind, LinkKind
 from ctiserver.model.events import CallOutcome, QueueOutcome
 from ctiserver.model.missed import MISSED_STATES
 from ctiserver.model.person import ROLES
+from ctiserver.model.recording import RecordingState
+from ctiserver.model.stock import MOVE_KINDS
 from ctiserver.model.work_order import ORDER_KINDS, OrderState
 from ctiserver.resources import package_file
 from ctiserver.web import problems
@@ -82,6 +84,8 @@ SAID_BY_SERVER = {
     "save",
     "chain",
     "chain_break",
+    "goods",
+    "recording_state",
     "resolution",
     "role",
     "visit_outcome",
@@ -113,6 +117,8 @@ def test_every_word_is_used() -> None:
         ("chain", get_args(LinkKind)),
         ("chain_break", get_args(BreakKind)),
         ("role", ROLES),
+        ("goods", MOVE_KINDS),
+        ("recording_state", get_args(RecordingState)),
         ("visit_outcome", get_args(QueueOutcome)),
         ("audit_act", ACTS),
         ("missed_state", MISSED_STATES),

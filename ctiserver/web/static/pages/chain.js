@@ -132,7 +132,7 @@ class Chain extends Worded(LitElement) {
 
   #about(link) {
     return html`${this.#what(link)} ${link.number ? html`<span class="number">${link.number}</span>` : nothing}
-    <span class="soft">${link.who.replace(/^user:/, "")}</span>
+    <span class="soft">${link.kind === "expense" ? t(`payer.${link.who}`) : link.who.replace(/^user:/, "")}</span>
     ${this.#state(link)}`;
   }
 
@@ -144,6 +144,7 @@ class Chain extends Worded(LitElement) {
   #state(link) {
     if (!link.state || link.kind === "menu") return nothing;
     if (link.kind === "recording") return html`<span class="chip ${link.state === "lost" ? "bad" : ""}">${word("recording_state", link.state)}</span>`;
+    if (link.kind === "expense") return link.state === "approved" ? nothing : html`<span class="chip warn">${t(`expense.${link.state}`)}</span>`;
     if (link.kind === "queue") return html`<span class="chip">${word("call_outcome", link.state)}</span>`;
     const outcome = word("outcome", link.state);
     return html`<span class="chip">${outcome === link.state ? word("order_state", link.state) : outcome}</span>`;

@@ -2,7 +2,7 @@
 import { LitElement, css, html, nothing, repeat } from "lit";
 import { api } from "../lib/api.js";
 import { shared } from "../lib/styles.js";
-import { Worded, ago, dayTime, fault, t, word } from "../lib/words.js";
+import { Worded, ago, dayTime, fault, t, title, word } from "../lib/words.js";
 
 const TONES = { open: "warn", recovered: "good", closed: "bad" };
 
@@ -12,6 +12,7 @@ class Missed extends Worded(LitElement) {
     _calls: { state: true },
     _before: { state: true },
     _figures: { state: true },
+    _titles: { state: true }, // of queues
     _state: { state: true }, // only these; empty: all
     _error: { state: true },
   };
@@ -93,6 +94,7 @@ class Missed extends Worded(LitElement) {
       this._calls = [...(before ? this._calls : []), ...page.missed_calls];
       this._before = page.before;
       this._figures = figures;
+      this._titles ??= new Map((await api("GET", "queues")).queues.map((queue) => [queue.name, queue.title]));
       this._error = null;
     } catch (error) {
       this._error = error;
@@ -152,7 +154,7 @@ class Missed extends Worded(LitElement) {
       <td><a class="number" href="#/desk/${call.record_id}">${call.number}</a></td>
       <td class="number">${dayTime(call.missed_at)} <span class="soft">(${ago(call.missed_at)})</span></td>
       <td class="number"><a href="#/calls/${call.call_id}">${call.calls}</a></td>
-      <td>${call.queue}</td>
+      <td>${title(this._titles?.get(call.queue), call.queue)}</td>
       <td><span class="chip ${TONES[call.state]}">${t(`missed_state.${call.state}`)}</span> <span class="small">${how}</span></td>
       <td class="small">
         ${call.callback

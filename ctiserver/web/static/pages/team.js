@@ -108,8 +108,14 @@ class Team extends Worded(LitElement) {
         text-align: right;
         padding-right: 0;
       }
-      tr:last-child td {
+      tbody tr:last-child td {
         border: 0;
+      }
+      .counted td:last-child {
+        text-align: left;
+      }
+      .counted:focus {
+        outline: none;
       }
       th {
         font-size: 0.82rem;
@@ -339,7 +345,7 @@ class Team extends Worded(LitElement) {
                       <td><a class="number" href="#/calls/${visit.call_id}">${visit.caller_name || visit.ani || t("pop.withheld")}</a></td>
                       <td class="number" title=${dayTime(visit.entered_at)}>${clockTime(visit.entered_at)}</td>
                       <td class="number">${duration(visit.wait_ms === null ? since(visit.entered_at) : visit.wait_ms / 1000)}</td>
-                      <td>${visit.outcome ? word("visit_outcome", visit.outcome) : t("board.waiting")}</td>
+                      <td>${visit.outcome ? word("visit_outcome", visit.outcome) : t("board.still_waiting")}</td>
                       <td>${visit.agent ?? ""}</td>
                     </tr>`,
                 )}
