@@ -34,6 +34,7 @@ class PbxUp(PbxEvent):
 
     version: str
     epoch: datetime  #: when this Asterisk started; calls of an older epoch are over
+    restarted: bool = False  #: it is not the process that was known before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +167,14 @@ class RecordingStopped(CallEvent):
     """A recording ended before its call did."""
 
     file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackTried(CallEvent):
+    """An agent answered what waited in a caller's stead, and the caller was called. ``call_id`` is this new call's."""
+
+    wished_in: CallId  #: the call in which the caller wished it
+    reached: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

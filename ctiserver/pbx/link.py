@@ -328,7 +328,7 @@ class PbxLink(Actions):
         self.since = now
         PBX_UP.labels(self._name).set(1)
         epoch = epoch_of(now, self._uptime or "")
-        self._bus.publish(PbxUp(pbx=self._name, at=now, version=self.version, epoch=epoch))
+        self._bus.publish(PbxUp(pbx=self._name, at=now, version=self.version, epoch=epoch, restarted=restarted))
 
     def _heard(self, message: Message) -> None:
         self._consumed[message.name] += 1

@@ -51,8 +51,6 @@ AFTER_WRAP_UP = "after_wrap_up"
 NO_ANSWER = "no_answer"
 #: How long a PBX may be unheard before nobody can say any more what its agents do: a restart takes less.
 UNKNOWN_AFTER = timedelta(seconds=1)
-#: Two start times of one Asterisk differ by less, since it tells them in whole seconds.
-_SAME_START = timedelta(seconds=2)
 _NO_WRAP_UP = WrapUp(limit=timedelta(0))
 
 
@@ -94,7 +92,6 @@ class Agents:
         self._wrap_up_seen: set[AgentId] = set()  #: whose pause for after-call work the PBX has confirmed
         self._orders = Orders(pbx_of=self._pbx_for, due=self._due, pause=self._pause_seats)
         self._unheard_since: dict[PbxName, datetime] = {}
-        self._epochs: dict[PbxName, datetime] = {}
         self._before: dict[PbxName, dict[AgentId, _Before]] = {}
         self._deadline_moved = asyncio.Event()
         self._wrap_up_moved = asyncio.Event()
@@ -285,15 +282,12 @@ class Agents:
     def _pbx_back(self, event: PbxUp) -> None:
         """Seats and calls were reconciled before this event; what a restart lost of them is asked for again."""
         self._unheard_since.pop(event.pbx, None)
-        started = self._epochs.get(event.pbx)
-        self._epochs[event.pbx] = event.epoch
         before = self._before.pop(event.pbx, {})
-        restarted = started is not None and abs(event.epoch - started) > _SAME_START
         for agent_id in self._seating.on(event.pbx):
             presence = self._presences[agent_id]
             if self._step(agent_id, presence_of.PbxHeard(True)) == presence:
                 self._changed(presence)
-            if restarted and agent_id in before:
+            if event.restarted and agent_id in before:
                 self._restore(agent_id, before[agent_id])
             self._orders.heard_again(agent_id)
 
