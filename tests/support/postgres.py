@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -20,12 +21,33 @@ class NoPostgres(Exception):
     """This machine has no PostgreSQL server binaries; install the package postgresql."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Cluster:
-    """A running server that trusts everybody on loopback."""
+    """A server that trusts everybody on loopback."""
 
     port: int
     binaries: Path
+    _command: list[str | Path]
+    _folder: Path
+    _server: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Run it, on the port and the data that it had before. Raises RuntimeError."""
+        with (self._folder / "log").open("ab") as log:
+            self._server = subprocess.Popen(self._command, cwd=self._folder, stdout=log, stderr=log)
+        _await_ready(self._server, self.port, self._folder / "log")
+
+    def stop(self) -> None:
+        """End it; clients lose their connections, and nobody answers on its port."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        server.send_signal(signal.SIGINT)  # its "fast": SIGTERM would wait for clients to leave
+        try:
+            server.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
 
     def url(self, database: str) -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
@@ -85,7 +107,6 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         timeout=60,
     )
     port = _free_port()
-    log = (folder / "log").open("wb")
     options = {
         "listen_addresses": "127.0.0.1",
         "unix_socket_directories": "",
@@ -94,23 +115,13 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         "max_connections": "100",
         "shared_buffers": "32MB",
     }
-    server = subprocess.Popen(
-        [*prefix, found / "postgres", "-D", data, *(f"--{key}={value}" for key, value in options.items())],
-        cwd=folder,
-        stdout=log,
-        stderr=log,
-    )
+    command = [*prefix, found / "postgres", "-D", data, *(f"--{key}={value}" for key, value in options.items())]
+    made = Cluster(port, found, command, folder)
     try:
-        _await_ready(server, port, folder / "log")
-        yield Cluster(port, found)
+        made.start()
+        yield made
     finally:
-        server.terminate()
-        try:
-            server.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-        log.close()
+        made.stop()
 
 
 def _as_unprivileged(folder: Path) -> list[str]:

@@ -1,0 +1,73 @@
+"""PostgreSQL is stopped under calls: they go on, and what happened is written once it is back."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ctiserver.drill.finding import Finding
+from ctiserver.drill.rig import rig
+from ctiserver.privatepbx.lifecycle import silent
+from ctiserver.privatepbx.tree import Programs
+from tests.chaos import results
+from tests.support.asterisk import programs
+from tests.support.eventually import eventually
+from tests.support.postgres import Cluster, cluster
+
+__all__ = ["programs"]
+
+pytestmark = [pytest.mark.pbx, pytest.mark.postgres]
+
+
+@pytest.fixture
+def own_cluster() -> Iterator[Cluster]:
+    """A server of this test's own, since it is stopped."""
+    with tempfile.TemporaryDirectory(prefix="ctiserver-pg-") as folder, cluster(Path(folder)) as made:
+        yield made
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("away_s", [pytest.param(4, id="short"), pytest.param(300, id="long", marks=pytest.mark.chaos)])
+async def test_calls_outlast_a_stopped_postgres(
+    programs: Programs, own_cluster: Cluster, tmp_path: Path, away_s: int
+) -> None:
+    url = own_cluster.create("centre")
+    async with rig(programs, tmp_path, agents=2, progress=silent, database_url=url) as here:
+        process = here.server.running
+        async with here.calling(6, per_s=2.0, hold_s=10.0) as callers:
+            await here.everywhere(callers)
+            await asyncio.to_thread(own_cluster.stop)
+            await asyncio.sleep(away_s)
+            fates = await callers.done(60.0 + away_s) if away_s > 60 else {}
+            await asyncio.to_thread(own_cluster.start)
+            fates = fates or await callers.done(60.0)
+        await here.quiet()
+        stories = here.ear.stories.of(fates)
+        dropped = [story.number for story in stories if story.ended_by != "caller"]
+        unserved = [story.number for story in stories if not story.served_after(story.rang_at)]
+
+        async def wrong() -> list[str]:
+            found = await here.entries(list(fates))
+            return [number for number, entries in found.items() if [entry.complete for entry in entries] != [True]]
+
+        finding = Finding("postgres-stopped", f"PostgreSQL is stopped for {away_s} s under calls")
+        finding.figures["callers"] = len(fates)
+        finding.none("callers_dropped", dropped)
+        finding.none("callers_never_served", unserved)
+        finding.none("calls_not_logged_once", await eventually(wrong, lambda found: not found, within_s=30.0))
+        finding.must("the server lives on", process.alive)
+        results.keep(
+            finding.fault,
+            finding.what,
+            long=away_s > 60,
+            figures=finding.figures,
+            held=finding.held,
+            broken=finding.broken,
+        )
+        assert finding.broken == [], here.server.last_words()
+        assert len(fates) == 6
+        assert await here.right() < 10.0
