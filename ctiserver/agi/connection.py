@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 from ctiserver.agi.codec import AgiGarbage, HangupLine, Reply, ReplyReader, Request, RequestReader
 from ctiserver.errors import CtiError, DeadlineExceeded
@@ -89,8 +90,7 @@ class Connection(asyncio.Protocol):
             self.on_hangup()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = transport = cast(asyncio.Transport, transport)  # another loop's need not be a subclass
         self.peer = transport.get_extra_info("peername")
         if self._admitted(self, self.peer):
             self._deadline = asyncio.get_running_loop().call_later(

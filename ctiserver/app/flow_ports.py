@@ -85,8 +85,9 @@ class StoreFlowPorts:
         now = self._clock.now()
         with _told_as_failure():
             await self._calls.begin(call_id, pbx=pbx, at=now, direction="inbound", ani=ani, caller_name="", dnis=dnis)
-            found = await self._contacts.find(ani)
+            number = self._contacts.key(ani)
             async with self._database.reading() as uow:
+                found = [] if number is None else await uow.contacts.by_number(number)
                 earlier = await uow.calls.count_from(ani, now - timedelta(hours=24)) - 1 if ani else 0
                 contact = found[0] if len(found) == 1 else None
                 open_records = [] if contact is None else await uow.records.open_of_contact(contact.id)
@@ -210,12 +211,12 @@ class StoreFlowPorts:
     async def add_path(self, call_id: CallId, steps: Sequence[PathStep]) -> None:
         with _told_as_failure():
             async with self._database.unit_of_work() as uow:
-                await _add_path(uow, call_id, steps)
+                await uow.calls.add_steps(_path(call_id, steps))
 
     async def save_state(self, call_id: CallId, state: str, steps: Sequence[PathStep]) -> None:
         with _told_as_failure():
             async with self._database.unit_of_work() as uow:
-                await _add_path(uow, call_id, steps)
+                await uow.calls.add_steps(_path(call_id, steps))
                 await uow.flow_states.save(call_id, {"state": state}, self._clock.now())
 
     async def load_state(self, call_id: CallId) -> str | None:
@@ -227,7 +228,7 @@ class StoreFlowPorts:
     async def delete_state(self, call_id: CallId, steps: Sequence[PathStep]) -> None:
         with _told_as_failure():
             async with self._database.unit_of_work() as uow:
-                await _add_path(uow, call_id, steps)
+                await uow.calls.add_steps(_path(call_id, steps))
                 await uow.flow_states.remove(call_id)
 
     async def _record_of(self, call_id: CallId) -> Record:
@@ -278,21 +279,20 @@ class StoreFlowPorts:
         return [] if number is None else await uow.contacts.by_number(number)
 
 
-async def _add_path(uow: UnitOfWork, call_id: CallId, steps: Sequence[PathStep]) -> None:
-    seq = len(await uow.calls.path(call_id)) if steps else 0
-    for number, step in enumerate(steps, seq + 1):
-        await uow.calls.add_step(
-            call_entry.PathStep(
-                call_id=call_id,
-                seq=number,
-                at=step.at,
-                flow=step.flow,
-                version=step.version,
-                node=step.node,
-                outcome=step.outcome,
-                data={"kind": step.kind},
-            )
+def _path(call_id: CallId, steps: Sequence[PathStep]) -> list[call_entry.PathStep]:
+    return [
+        call_entry.PathStep(
+            call_id=call_id,
+            seq=step.seq,
+            at=step.at,
+            flow=step.flow,
+            version=step.version,
+            node=step.node,
+            outcome=step.outcome,
+            data={"kind": step.kind},
         )
+        for step in steps
+    ]
 
 
 async def _devices(uow: UnitOfWork, by: Mapping[str, Value]) -> list[Device]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -10,6 +11,13 @@ from ctiserver.model.call_entry import CallEntry, PathStep
 from ctiserver.model.ids import AgentId, CallId, ContactId, PbxName
 from ctiserver.store import rows, tables
 from ctiserver.store.repository import Repository
+
+#: Made once, as every call asks it.
+_CALLS_FROM = (
+    sa.select(sa.func.count())
+    .select_from(tables.calls)
+    .where(tables.calls.c.ani == sa.bindparam("ani_"), tables.calls.c.started_at >= sa.bindparam("since_"))
+)
 
 
 class CallLog(Repository[CallEntry, CallId]):
@@ -76,16 +84,22 @@ class CallLog(Repository[CallEntry, CallId]):
 
     async def count_from(self, ani: str, since: datetime) -> int:
         """How many calls came from this number since then."""
-        counted = await self._connection.execute(
-            sa.select(sa.func.count())
-            .select_from(self.table)
-            .where(self.table.c.ani == ani, self.table.c.started_at >= since)
-        )
+        counted = await self._connection.execute(_CALLS_FROM, {"ani_": ani, "since_": since})
         return counted.scalar_one()
+
+    async def begin(self, entry: CallEntry) -> None:
+        """Keep the entry of a new call; one that stands there already stays as it is."""
+        await rows.insert_or_leave(self._connection, self.table, rows.values(self.table, entry))
 
     async def add_step(self, step: PathStep) -> None:
         """Keep one step of a call's path; the same ``seq`` again replaces it."""
-        await rows.insert_or_replace(self._connection, tables.call_path, rows.values(tables.call_path, step))
+        await self.add_steps([step])
+
+    async def add_steps(self, steps: Sequence[PathStep]) -> None:
+        """Keep steps of paths, as :meth:`add_step` does."""
+        await rows.insert_or_replace(
+            self._connection, tables.call_path, *(rows.values(tables.call_path, step) for step in steps)
+        )
 
     async def path(self, call: CallId) -> list[PathStep]:
         found = await self._connection.execute(

@@ -17,6 +17,14 @@ from ctiserver.store.faults import NotFound
 
 T = TypeVar("T")
 
+#: Made once, as every call asks it.
+_BY_NUMBER = (
+    sa.select(tables.contacts)
+    .join(tables.contact_numbers, tables.contact_numbers.c.contact_id == tables.contacts.c.id)
+    .where(tables.contact_numbers.c.number == sa.bindparam("number_"))
+    .order_by(tables.contacts.c.updated_at.desc(), tables.contacts.c.id)
+)
+
 #: Of those that a search finds, how many are read to put the best first.
 _LOOKED_AT = 100
 _PUNCTUATION = re.compile(r"[\s().\-/]")
@@ -64,13 +72,7 @@ class Contacts:
 
     async def by_number(self, number: str) -> list[Contact]:
         """Every contact that has this very number, the one changed last first."""
-        numbers = tables.contact_numbers
-        return await self._contacts(
-            sa.select(tables.contacts)
-            .join(numbers, numbers.c.contact_id == tables.contacts.c.id)
-            .where(numbers.c.number == number)
-            .order_by(tables.contacts.c.updated_at.desc(), tables.contacts.c.id)
-        )
+        return await self._contacts(_BY_NUMBER, {"number_": number})
 
     async def search(self, words: str, limit: int = 20) -> list[Contact]:
         """Contacts of whom something holds all ``words``: name, firm, a number, an address, a device.
@@ -132,8 +134,10 @@ class Contacts:
         """Devices whose serial number ends so, whosever they are."""
         return await self._devices(tables.devices.c.serial.endswith(ending, autoescape=True), limit)
 
-    async def _contacts(self, statement: sa.Select[Any]) -> list[Contact]:
-        found = (await self._connection.execute(statement)).all()
+    async def _contacts(self, statement: sa.Select[Any], values: dict[str, str] | None = None) -> list[Contact]:
+        found = (await self._connection.execute(statement, values)).all()
+        if not found:
+            return []
         numbers: dict[str, list[str]] = {row.id: [] for row in found}
         table = tables.contact_numbers
         for row in await self._connection.execute(

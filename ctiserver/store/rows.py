@@ -55,9 +55,11 @@ async def insert_all_or_leave(connection: AsyncConnection, table: sa.Table, many
         await connection.execute(_insert_or_leave(table, connection.dialect.name), many)
 
 
-async def insert_or_replace(connection: AsyncConnection, table: sa.Table, columns: dict[str, Any]) -> None:
-    """INSERT, or UPDATE of the row with the same primary key."""
-    await connection.execute(_insert_or_replace(table, connection.dialect.name, tuple(columns)), columns)
+async def insert_or_replace(connection: AsyncConnection, table: sa.Table, *many: dict[str, Any]) -> None:
+    """INSERT, or UPDATE of the row with the same primary key; several in one go, if they name the same columns."""
+    if many:
+        statement = _insert_or_replace(table, connection.dialect.name, tuple(many[0]))
+        await connection.execute(statement, many[0] if len(many) == 1 else list(many))
 
 
 async def count_up(connection: AsyncConnection, table: sa.Table, key: str) -> int:

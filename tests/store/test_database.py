@@ -1,6 +1,7 @@
 """Units of work keep everything or nothing, lose no update, and say plainly what is wrong with a database."""
 
 import asyncio
+import contextlib
 import shutil
 import sqlite3
 from contextlib import AbstractAsyncContextManager
@@ -368,3 +369,26 @@ async def test_a_database_that_is_not_there(postgres_cluster: object) -> None:
 def test_no_database_address(url: str) -> None:
     with pytest.raises(UserFault, match="Write sqlite:///"):
         parse_url(url)
+
+
+async def test_a_unit_cancelled_at_its_first_statement_leaves_no_transaction_behind(tmp_path: Path) -> None:
+    """BEGIN goes along with the first statement, so a cancellation there must still roll it back."""
+    async with Database.open(f"sqlite:///{tmp_path}/one.sqlite", upgrade=True) as database:
+        for pauses in range(6):
+
+            async def work() -> None:
+                async with database.unit_of_work() as uow:
+                    await uow.contacts.add(a_contact())
+
+            task = asyncio.create_task(work())
+            for _ in range(pauses):
+                await asyncio.sleep(0)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            async with (
+                asyncio.timeout(10.0),
+                Database.open(f"sqlite:///{tmp_path}/one.sqlite") as other,
+                other.unit_of_work() as uow,  # the lock is free
+            ):
+                await uow.contacts.add(a_contact())

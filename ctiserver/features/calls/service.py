@@ -160,20 +160,17 @@ class CallLogService:
         dnis: str,
     ) -> None:
         """Make the entry, unless it is there: AGI and AMI both tell of a new call, in either order."""
+        entry = CallEntry(
+            id=call,
+            pbx=pbx,
+            direction=direction,
+            ani=ani,
+            caller_name=caller_name,
+            dnis=dnis,
+            started_at=at,
+        )
         async with self._database.unit_of_work() as uow:
-            known = await uow.calls.find(call)
-            if known is None:
-                await uow.calls.save(
-                    CallEntry(
-                        id=call,
-                        pbx=pbx,
-                        direction=direction,
-                        ani=ani,
-                        caller_name=caller_name,
-                        dnis=dnis,
-                        started_at=at,
-                    )
-                )
+            await uow.calls.begin(entry)
 
     async def add_step(self, step: PathStep) -> None:
         """Keep one step of the call's way through its flow."""

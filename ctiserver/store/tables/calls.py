@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, ForeignKey, Integer, String, Table
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table
 
 from ctiserver.store.tables.written import id_, instant, json_, long_text, metadata, ref, word
 
@@ -29,6 +29,7 @@ calls = Table(
     word("no_record_reason", nullable=True),
     Column("complete", Boolean, nullable=False),
     json_("detail"),
+    Index("ix_calls_ani_started_at", "ani", "started_at"),  # every caller's earlier calls are counted
 )
 
 call_path = Table(
