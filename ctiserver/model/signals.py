@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ctiserver.model.events import MemberStatus
-from ctiserver.model.ids import Interface, Linkedid, QueueName, Uniqueid
+from ctiserver.model.ids import CallId, Interface, Linkedid, QueueName, Uniqueid
 
 
 class Who(NamedTuple):
@@ -237,6 +237,15 @@ class RecordingSwitched(NamedTuple):
     talk_only: bool
 
 
+class CallbackDialled(NamedTuple):
+    """Our dialplan says that it has called back whoever wished so in the call ``wished_in``."""
+
+    at: float | None
+    who: Who
+    wished_in: CallId
+    reached: bool
+
+
 class MemberSeen(NamedTuple):
     """A queue member as any event or list shows it. ``present`` is False once it was removed."""
 
@@ -308,5 +317,6 @@ CallSignal = (
     | VoicemailBegan
     | VoicemailEnded
     | RecordingSwitched
+    | CallbackDialled
 )
 Signal = CallSignal | MemberSeen

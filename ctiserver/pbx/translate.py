@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ctiserver.model import signals as s
 from ctiserver.model.events import MemberStatus
-from ctiserver.model.ids import Interface, Linkedid, QueueName, Uniqueid
+from ctiserver.model.ids import CallId, Interface, Linkedid, QueueName, Uniqueid
 from ctiserver.pbx.codec import Message, needles
 
 #: Asterisk's device states as app_queue gives them in ``Status``.
@@ -235,6 +235,8 @@ def _user_event(message: Message, at: float | None) -> s.Signal | None:
             return s.VoicemailBegan(at, who)
         case "CtiVoicemail":
             return s.VoicemailEnded(at, who)
+        case "CtiCallback" if message.get("Call"):
+            return s.CallbackDialled(at, who, CallId(message.get("Call")), message.get("Status") == "ANSWER")
         case "CtiRecording" if message.get("File"):
             on, talk = message.get("State") == "on", message.get("Mode") == "talk"
             return s.RecordingSwitched(at, who, on, message.get("File"), talk)

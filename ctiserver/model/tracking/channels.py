@@ -6,7 +6,7 @@ from typing import Literal
 
 from ctiserver.model import signals as s
 from ctiserver.model.call import Call, interface_of, is_local
-from ctiserver.model.events import CallEnded, RecordingBegan, RecordingStopped
+from ctiserver.model.events import CallbackTried, CallEnded, RecordingBegan, RecordingStopped
 from ctiserver.model.tracking.book import Book
 from ctiserver.model.tracking.bridging import disconnect, leave_bridge
 from ctiserver.model.tracking.dialling import CAUSE_OUTCOMES, ring_ended
@@ -109,6 +109,12 @@ def voicemail_ended(book: Book, signal: s.VoicemailEnded) -> None:
         leg.call.served_by = "voicemail"
     if leg.current is not None and leg.current.kind == "voicemail":
         leg.turn(None if leg.ending else "ivr", signal.at, passing=True)
+
+
+def callback_dialled(book: Book, signal: s.CallbackDialled) -> None:
+    leg = book.leg(signal.who, signal.at)
+    if leg is not None:
+        book.emit(CallbackTried, leg.call, signal.at, wished_in=signal.wished_in, reached=signal.reached)
 
 
 def recording_switched(book: Book, signal: s.RecordingSwitched) -> None:

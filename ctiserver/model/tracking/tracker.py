@@ -25,6 +25,7 @@ _TABLE: dict[type, Callable[[Book, Any], None]] = {
     s.VoicemailBegan: channels.voicemail_began,
     s.VoicemailEnded: channels.voicemail_ended,
     s.RecordingSwitched: channels.recording_switched,
+    s.CallbackDialled: channels.callback_dialled,
     s.DialBegan: dialling.dial_began,
     s.DialEnded: dialling.dial_ended,
     s.OriginateAnswered: dialling.originate_answered,
