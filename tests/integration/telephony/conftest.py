@@ -14,6 +14,11 @@ from tests.support.telephony import Exchange, exchange
 
 __all__ = ["pbx", "programs", "session_pbx"]
 
+QUEUES = """\
+queues:
+  repair: {members: {skills: [repair]}, wrap_up: {limit: 60s}, presented: "4008001234"}
+  operators: {members: {skills: [general]}}
+"""
 #: Numbers outside that may be called in these tests: the trunk's caller answers for them.
 DIALLING = "outbound: {allow: ['+86'], refuse: ['+86400']}\n"
 
@@ -23,6 +28,7 @@ async def serving(session_pbx: PrivatePbx, tmp_path_factory: pytest.TempPathFact
     """A server with agents at desk phones."""
     config: Path = tmp_path_factory.mktemp("config")
     (config / "dialling.yaml").write_text(DIALLING)
+    (config / "queues.yaml").write_text(QUEUES)
     (config / "calendars").mkdir()
     (config / "calendars" / "service_desk.yaml").write_text(
         'schema: calendar/1\ncalendar: service_desk\nweekly:\n  mon-sun: ["00:00-24:00"]\n'
