@@ -12,7 +12,9 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, Field
 
 from ctiserver.errors import FileFault, Problem, UserFault
+from ctiserver.model import record_fields
 from ctiserver.model.emergency import emergency_numbers
+from ctiserver.model.record_fields import FieldKind
 from ctiserver.price_list import Goods
 from ctiserver.resources import shipped
 from ctiserver.strict_yaml import Document, Duration, Written, load, parse, suggest
@@ -158,9 +160,11 @@ class FieldConfig(Written):
     """One field of a service record."""
 
     title: Texts
-    kind: Literal["text", "long_text", "number", "date", "choice", "phone", "amount", "device"] = "text"
+    kind: FieldKind = "text"
     choices: dict[str, Texts] = {}  # noqa: RUF012
     required: Literal["never", "at_disposition", "always"] = "never"
+    required_when: Annotated[str, AfterValidator(record_fields.condition)] | None = None
+    """An expression over ``payer``, ``disposition``, ``fields.NAME``: to be filled in at disposition if it holds."""
 
 
 class RecordType(Written):
@@ -359,6 +363,7 @@ def load_site(directory: Path) -> Site:
     problems.extend(_unknown_overflows(*queues))
     problems.extend(_unknown_types(*dispositions, types[1]))
     problems.extend(_unknown_message_type(*types))
+    problems.extend(_unknown_names(*types))
     problems.extend(_no_help(*emergency))
     problems.extend(_in_the_way(*phones, emergency[1]))
     if problems:
@@ -441,6 +446,18 @@ def _in_the_way(document: Document, file: PhonesFile, emergency: EmergencyFile) 
                 f"{phone.extension} calls for help in an emergency, and can't be the extension of {phone.name}",
                 "choose another; emergency.yaml names these numbers",
             )
+
+
+def _unknown_names(document: Document, file: RecordTypesFile) -> Iterator[Problem]:
+    """Conditions of fields that read what a record of the type does not have."""
+    for type_name, type_ in file.record_types.items():
+        known = ["payer", "disposition", *(f"fields.{name}" for name in type_.fields)]
+        for name, config in type_.fields.items():
+            for path in record_fields.condition_reads(config.required_when) if config.required_when else ():
+                read = ".".join(path[:2]) if path[0] == "fields" else path[0]
+                if read not in known:
+                    place = document.place(("record_types", type_name, "fields", name, "required_when"))
+                    yield Problem(place, "CT-012", f"a record of this type has no {read!r}", suggest(read, known))
 
 
 def _unknown_message_type(document: Document, file: RecordTypesFile) -> Iterator[Problem]:

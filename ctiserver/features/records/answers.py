@@ -19,6 +19,8 @@ class RecordAnswer(Answer):
     caller_number: str
     owner: str | None
     payer: str
+    complainant: str  #: who complains or asks, where that is somebody else than the contact
+    complainant_number: str
     priority: int
     disposition: str | None
     resolution: str | None

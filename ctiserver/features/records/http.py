@@ -17,7 +17,7 @@ from ctiserver.features.records.answers import (
     WholeRecordAnswer,
 )
 from ctiserver.features.records.reports import Report, Reports
-from ctiserver.features.records.service import Change, MissingFields, Records
+from ctiserver.features.records.service import WRITABLE, Change, MissingFields, Records, WrongFields
 from ctiserver.model.contact import Contact
 from ctiserver.model.ids import AgentId, CallId, ContactId, RecordId
 from ctiserver.model.json_value import Json, JsonObject
@@ -53,6 +53,8 @@ class WriteBody(Body):
     subject: ChangeBody | None = None
     payer: ChangeBody | None = None
     contact_id: ChangeBody | None = None
+    complainant: ChangeBody | None = None
+    complainant_number: ChangeBody | None = None
     fields: dict[str, ChangeBody] = {}  # noqa: RUF012 - pydantic copies defaults
 
 
@@ -229,13 +231,17 @@ class RecordsHttp:
 
     async def _write(self, request: web.Request) -> web.Response:
         body = await read_body(request, WriteBody)
-        given = {"notes": body.notes, "subject": body.subject, "payer": body.payer, "contact_id": body.contact_id}
-        record = await self._records.write(
-            RecordId(request.match_info["record_id"]),
-            {name: value.change() for name, value in given.items() if value is not None},
-            {name: value.change() for name, value in body.fields.items()},
-            actor=person_of(request).actor,
-        )
+        person = person_of(request)
+        try:
+            record = await self._records.write(
+                RecordId(request.match_info["record_id"]),
+                {name: value.change() for name in WRITABLE if (value := getattr(body, name)) is not None},
+                {name: value.change() for name, value in body.fields.items()},
+                actor=person.actor,
+                peer=person.peer,
+            )
+        except WrongFields as wrong:
+            raise Invalid(str(wrong), wrong.faults) from None
         return json_answer(record_json(record))
 
     async def _dispose(self, request: web.Request) -> web.Response:
@@ -317,6 +323,8 @@ def record_json(record: Record) -> dict[str, Json]:
         "caller_number": record.caller_number,
         "owner": record.owner,
         "payer": record.payer,
+        "complainant": record.complainant,
+        "complainant_number": record.complainant_number,
         "priority": record.priority,
         "disposition": record.disposition,
         "resolution": record.resolution,

@@ -13,6 +13,7 @@ import structlog
 from ctiserver.bus import Bus, Lagged
 from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
+from ctiserver.model import record_fields
 from ctiserver.model.events import AgentConnected
 from ctiserver.model.ids import AgentId, CallId, ContactId, RecordId, new_ulid
 from ctiserver.model.json_value import Json
@@ -27,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 HIGHEST_PRIORITY = 9
 #: What a desk may write of a record besides its type's own fields.
-WRITABLE = frozenset({"notes", "subject", "payer", "contact_id"})
+WRITABLE = frozenset({"notes", "subject", "payer", "contact_id", "complainant", "complainant_number"})
 PAYERS = frozenset({"", "customer", "maker", "company"})
 
 
@@ -37,6 +38,14 @@ class MissingFields(UserFault):
     def __init__(self, names: tuple[str, ...]) -> None:
         super().__init__(f"to be filled in first: {', '.join(names)}")
         self.names = names
+
+
+class WrongFields(UserFault):
+    """These fields can't hold what was written: no number, no date, none of the choices."""
+
+    def __init__(self, faults: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{name}: {fault}" for name, fault in faults.items()))
+        self.faults = dict(faults)  #: by field, a stable word each
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +189,19 @@ class Records:
         self._changed(record)
 
     async def write(
-        self, record_id: RecordId, changes: Mapping[str, Change], fields: Mapping[str, Change], *, actor: str
+        self,
+        record_id: RecordId,
+        changes: Mapping[str, Change],
+        fields: Mapping[str, Change],
+        *,
+        actor: str,
+        peer: str = "",
     ) -> Record:
         """Write values down; one that stands there already is no conflict, so that a lost answer can be asked again.
 
-        Raises NotFound; Conflict if somebody else changed one of these values; UserFault for a name that the record
-        lacks.
+        Another contact takes the calls along that this record is linked to: the history follows. Raises NotFound;
+        Conflict if somebody else changed one of these values; WrongFields for what a field can't hold; UserFault for a
+        name that the record lacks.
         """
         async with self._database.unit_of_work() as uow:
             record = await uow.records.lock(record_id)
@@ -195,6 +211,7 @@ class Records:
                 raise UserFault(f"a record of type {record.type} has no {', '.join(sorted(unknown))}")
             if "payer" in changes and changes["payer"].now not in PAYERS:
                 raise UserFault("the payer is customer, maker or company")
+            self._check_fields(record.type, {name: change.now for name, change in fields.items()})
             values: dict[str, str | None] = {}
             for name, change in changes.items():
                 _check(name, getattr(record, name) or "", change)
@@ -206,9 +223,9 @@ class Records:
             written = replace(record, fields=kept, **values)  # type: ignore[arg-type]
             if written == record:
                 return record
-            record = await self._keep(uow, written)
-            if "contact_id" in changes:
-                await self._note(uow, record, actor, "linked", {"contact": record.contact_id})
+            before, record = record.contact_id, await self._keep(uow, written)
+            if record.contact_id != before:
+                await self._relink(uow, record, before, actor, peer)
         self._changed(record)
         return record
 
@@ -251,6 +268,29 @@ class Records:
         self._changed(record)
         return record
 
+    async def _relink(self, uow: UnitOfWork, record: Record, before: ContactId | None, actor: str, peer: str) -> None:
+        """The record is another contact's now, and so are its calls; those that other records share stay."""
+        for call_id in await uow.records.calls(record.id):
+            entry = await uow.calls.find(call_id)
+            if entry is not None and entry.contact_id == before:
+                await uow.calls.save(replace(entry, contact_id=record.contact_id))
+        await self._note(uow, record, actor, "linked", {"contact": record.contact_id})
+        if before is not None:
+            detail: dict[str, Json] = {"from": before, "to": record.contact_id, "number": record.number}
+            await uow.audit.note(
+                self._clock.now(), actor, "record_linked", f"record:{record.id}", peer=peer, detail=detail
+            )
+
+    def _check_fields(self, type_: str, values: Mapping[str, str]) -> None:
+        known = self._type(type_).fields
+        faults = {
+            name: fault
+            for name, value in values.items()
+            if (fault := record_fields.fault(known[name].kind, value, known[name].choices)) is not None
+        }
+        if faults:
+            raise WrongFields(faults)
+
     def _process_of(self, record: Record, disposition: Disposition) -> str | None:
         match disposition.does:
             case "process":
@@ -269,11 +309,21 @@ class Records:
                 where="record_types.yaml",
                 fix="Name a process there, or give the result another `does` in dispositions.yaml",
             )
-        wanted = [name for name, field in self._type(record.type).fields.items() if field.required != "never"]
+        wanted = [
+            name
+            for name, field in self._type(record.type).fields.items()
+            if field.required != "never" or (field.required_when and self._holds(field.required_when, record, code))
+        ]
         wanted += [name for name in disposition.required if name not in wanted]
         missing = tuple(name for name in wanted if not _value(record, name).strip())
         if missing:
             raise MissingFields(missing)
+
+    def _holds(self, condition: str, record: Record, code: str) -> bool:
+        fields = {name: str(value or "") for name, value in record.fields.items()}
+        return record_fields.holds(
+            condition, fields=fields, payer=record.payer, disposition=code, now=self._clock.now()
+        )
 
     async def _already_open(
         self, uow: UnitOfWork, type_: str, call_id: CallId | None, contact_id: ContactId | None, now: datetime

@@ -93,6 +93,7 @@ SAID_BY_SERVER = {
     "missed_state",
     "audit_act",
     "callback_reason",
+    "field_fault",
 }
 
 

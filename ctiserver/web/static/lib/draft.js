@@ -7,8 +7,10 @@ const keyOf = (recordId) => `cti-draft:${recordId}`;
 const FIELD = "fields.";
 
 /** The writable values of a record, flat: notes, subject, payer, fields.<name>. */
+const PLAIN = ["notes", "subject", "payer", "complainant", "complainant_number"];
+
 function values(record) {
-  const flat = { notes: record.notes ?? "", subject: record.subject ?? "", payer: record.payer ?? "" };
+  const flat = Object.fromEntries(PLAIN.map((name) => [name, record[name] ?? ""]));
   for (const [name, value] of Object.entries(record.fields ?? {})) flat[FIELD + name] = String(value ?? "");
   return flat;
 }
@@ -22,6 +24,7 @@ export class Draft extends EventTarget {
   #local; // what stands in the form
   #timer = 0;
   #retry = 1000;
+  #wrong = new Map(); // what the server will not have: name → [the value, why]
   #running = null;
   state = "saved";
   savedAt = null;
@@ -63,10 +66,12 @@ export class Draft extends EventTarget {
   async flush() {
     clearTimeout(this.#timer);
     if (this.#running) await this.#running;
-    const changed = this.#changed();
+    // What was refused once is not sent again, so that one wrong date keeps nothing else from being saved.
+    const changed = this.#changed().filter((name) => !this.wrong(name));
     if (!changed.length) {
-      if (this.state === "dirty") this.#become("saved");
-      return this.state !== "conflict";
+      if (this.#changed().length) this.#become("refused");
+      else if (this.state === "dirty" || this.state === "refused") this.#become("saved");
+      return this.state === "saved";
     }
     this.#running = this.#save(changed);
     try {
@@ -75,6 +80,12 @@ export class Draft extends EventTarget {
       this.#running = null;
       if (this.state === "dirty") this.#schedule(SAVE_AFTER_MS);
     }
+  }
+
+  /** Why the server will not have what stands in a field now; null if it would, or was not asked yet. */
+  wrong(name) {
+    const [value, why] = this.#wrong.get(name) ?? [];
+    return value !== undefined && value === this.#local[name] ? why : null;
   }
 
   /** After a conflict: keep what was written here ("mine"), or take what the other one wrote ("theirs"). */
@@ -111,7 +122,11 @@ export class Draft extends EventTarget {
         this.#become("failed");
         this.#schedule(this.#retry);
         this.#retry = Math.min(LONGEST_RETRY_MS, this.#retry * 2);
-      } else this.#become("refused");
+      } else {
+        for (const [name, why] of Object.entries(error.fields ?? {})) this.#wrong.set(FIELD + name, [sent[FIELD + name], why]);
+        this.#become("refused");
+        if (changed.some((name) => !this.wrong(name)) && changed.some((name) => this.wrong(name))) this.#schedule(0);
+      }
       return false;
     }
     Object.assign(this.#server, sent);
@@ -119,7 +134,9 @@ export class Draft extends EventTarget {
     this.error = null;
     this.savedAt = new Date().toISOString();
     this.#store();
-    this.#become(this.#changed().length ? "dirty" : "saved");
+    const left = this.#changed();
+    if (left.length && left.every((name) => this.wrong(name))) this.#become("refused");
+    else this.#become(left.length ? "dirty" : "saved");
     return this.state === "saved";
   }
 

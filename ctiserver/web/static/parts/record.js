@@ -4,6 +4,7 @@ import { api } from "../lib/api.js";
 import { Draft } from "../lib/draft.js";
 import { shared } from "../lib/styles.js";
 import { Worded, clockTime, dayTime, fault, t, title, word } from "../lib/words.js";
+import "./call.js";
 
 const PAYERS = ["", "customer", "maker", "company"];
 
@@ -244,6 +245,7 @@ class RecordForm extends Worded(LitElement) {
     return html`<section class="card" aria-label=${t("record.title")}>
       <div class="head">
         <h2><span class="number">${it.number}</span> · ${title(type?.title, it.type)}</h2>
+        <cti-call .number=${it.caller_number || it.contact?.numbers[0]} .from=${{ record_id: it.id }}></cti-call>
         <span class="chip ${closed ? "" : "good"}">${t(`record.${it.status}`)}</span>
         ${it.priority > 5 ? html`<span class="chip warn">${t("record.priority", { n: it.priority })}</span>` : nothing}
         ${this.#saveState()}
@@ -305,7 +307,7 @@ class RecordForm extends Worded(LitElement) {
           ? t("save.saved_at", { time: clockTime(savedAt) })
           : ""
         : state === "refused"
-          ? t("save.refused", { why: fault(error) })
+          ? t("save.refused", { why: error ? fault(error) : t("save.see_fields") })
           : t(`save.${state}`);
     return html`<span class="save ${state}" role="status">
       ${text}
@@ -323,9 +325,11 @@ class RecordForm extends Worded(LitElement) {
       this.#draft.set(name, event.target.value);
       if (missing) this._missing = Object.fromEntries(Object.entries(this._missing).filter(([key]) => key !== field.name));
     };
+    const wrong = this.#draft.wrong(name);
     const label = html`<span class="label ${field.required ? "required" : ""}">${title(field.title, field.name)}</span>
-      ${missing ? html`<span class="missing">${t("record.required")}</span>` : nothing}`;
-    const invalid = missing ? "true" : "false";
+      ${missing ? html`<span class="missing">${t("record.required")}</span>` : nothing}
+      ${wrong ? html`<span class="missing" role="alert">${word("field_fault", wrong)}</span>` : nothing}`;
+    const invalid = missing || wrong ? "true" : "false";
     if (field.kind === "long_text")
       return html`<label class="wide">
         ${label}

@@ -511,4 +511,11 @@ export default {
   "chain_break.closed_with_open_expenses": "Closed {since}, but an expense waits for a decision. {number}",
   "expense.waiting": "waits for a decision",
   "expense.refused": "refused",
+  "save.see_fields": "see the fields in red",
+  "field_fault.number": "write a number",
+  "field_fault.amount": "write an amount, such as 80.00",
+  "field_fault.date": "write a date, such as 2026-11-21",
+  "field_fault.choice": "choose one of the list",
+  "field_fault.phone": "write a telephone number",
+  "field_fault.too_long": "too long",
 };

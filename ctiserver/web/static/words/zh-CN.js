@@ -511,4 +511,11 @@ export default {
   "chain_break.closed_with_open_expenses": "{since} 已关闭，但还有费用待审批 {number}",
   "expense.waiting": "待审批",
   "expense.refused": "已驳回",
+  "save.see_fields": "请看标红的字段",
+  "field_fault.number": "请填写数字",
+  "field_fault.amount": "请填写金额，例如 80.00",
+  "field_fault.date": "请填写日期，例如 2026-11-21",
+  "field_fault.choice": "请从列表中选择",
+  "field_fault.phone": "请填写电话号码",
+  "field_fault.too_long": "太长",
 };
