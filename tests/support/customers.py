@@ -14,6 +14,7 @@ from ctiserver.privatepbx.phone import SipPhone
 from ctiserver.privatepbx.tree import Programs
 from ctiserver.settings import AgiSettings, PbxSettings, Settings, WebSettings, WorkflowSettings
 from ctiserver.site import load_site
+from tests.support.eventually import eventually
 
 CUSTOMER = "+8613800000001"
 
@@ -21,7 +22,7 @@ _DIALLING = """\
 outbound:
   allow: ["+86138"]
   refuse: ["+861380000009"]
-automatic: {enabled: true, presented: "4008001234", ring: 20s, calls_per_s: 10}
+automatic: {enabled: true, presented: "4008001234", ring: 55s, calls_per_s: 10}
 """
 
 #: A repair whose waits are over in a second; the customer is called afterwards.
@@ -87,20 +88,29 @@ class CustomerSite:
         async with SipPhone.caller(programs, pbx, CUSTOMER, port=self.trunk_port) as phone:
             yield phone
 
-    def settings(self, pbx: PrivatePbx) -> Settings:
+    def settings(self, ami_port: int, ami_secret: str) -> Settings:
         """What a server on this site is started with."""
         return Settings(
             data_dir=self.folder / "data",
             config_dir=self.folder / "config",
             pbxs={
-                "main": PbxSettings(
-                    host=pbx.ami_host,
-                    port=pbx.ami_port,
-                    username=pbx.ami_username,
-                    secret=SecretStr(pbx.ami_secret),
-                )
+                "main": PbxSettings(port=ami_port, secret=SecretStr(ami_secret)),
             },
             agi=AgiSettings(port=self.agi_port),
             web=WebSettings(port=0),
             workflow=WorkflowSettings(polling_s=0.05),
         )
+
+
+async def answers(phone: SipPhone, *keys: str) -> None:
+    """The customer answers, and presses each key once something new is heard, as people do."""
+    heard_s = phone.heard_s()
+
+    async def hears() -> bool:
+        return phone.heard_s() > heard_s + 0.5
+
+    await phone.answer()
+    for key in keys:
+        await eventually(hears, within_s=15.0)
+        await phone.press(key)
+        heard_s = phone.heard_s()

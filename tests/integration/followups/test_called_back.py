@@ -14,7 +14,7 @@ from ctiserver.model.record import Record
 from ctiserver.model.work_order import WorkOrder
 from ctiserver.privatepbx.phone import SipPhone
 from ctiserver.privatepbx.tree import Programs
-from tests.support.customers import CUSTOMER, CustomerSite
+from tests.support.customers import CUSTOMER, CustomerSite, answers
 from tests.support.dispatch import leave_start, until
 from tests.support.rows import a_record, a_user
 
@@ -70,7 +70,7 @@ async def centre(customers: CustomerSite, programs: Programs) -> AsyncIterator[C
     async with AsyncExitStack() as stack:
         pbx = await stack.enter_async_context(customers.pbx(programs))
         phone = await stack.enter_async_context(customers.phone(programs, pbx))
-        app = await stack.enter_async_context(running(customers.settings(pbx)))
+        app = await stack.enter_async_context(running(customers.settings(pbx.ami_port, pbx.ami_secret)))
         await app.ready(20)
         mia = a_user("mia", role="technician")
         async with app.database.unit_of_work() as uow:
@@ -82,10 +82,7 @@ async def test_an_unhappy_customer_is_visited_again_and_then_happy(centre: Centr
     record = await centre.begin()
     await centre.visited(record)
     assert await centre.phone.ringing() == "4008001234"
-    await centre.phone.answer()
-    await until(lambda: heard(centre.phone), "the question is heard")
-    await centre.phone.press("1")  # not satisfied at all
-    await centre.phone.press("2")  # and wants nobody now
+    await answers(centre.phone, "1", "2")  # not satisfied at all, and wants to talk with nobody now
     await centre.phone.ended(20)
 
     await centre.visited(record, after=1)
@@ -97,8 +94,7 @@ async def test_an_unhappy_customer_is_visited_again_and_then_happy(centre: Centr
     assert "notified" in kinds
 
     await centre.phone.ringing()
-    await centre.phone.answer()
-    await centre.phone.press("5")
+    await answers(centre.phone, "5")
     await centre.phone.ended(20)
 
     async def closed() -> bool:
@@ -141,7 +137,3 @@ async def test_who_is_not_reached_is_called_again_and_then_a_person_tries(centre
         ("unreachable", "no_answer", None),
         ("unreachable", "no_answer", None),
     ]
-
-
-async def heard(phone: SipPhone) -> bool:
-    return phone.heard_s() > 1.0
