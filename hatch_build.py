@@ -30,7 +30,8 @@ class SpeakPrompts(BuildHookInterface[Any]):
         sys.path.insert(0, str(root))
         from ctiserver.ivr import espeak
         from ctiserver.ivr.loader import FLOW_SUFFIX, load_flow
-        from ctiserver.ivr.prompts import Shelf, texts_of_flow
+        from ctiserver.ivr.prompts import Shelf, Text, texts_of_flow
+        from ctiserver.privatepbx.announcements import announced
         from ctiserver.settings import PromptSettings
 
         if not espeak.available():
@@ -42,6 +43,7 @@ class SpeakPrompts(BuildHookInterface[Any]):
             for path in sorted((root / "ivr_flows").glob(f"*{FLOW_SUFFIX}"))
             for text in texts_of_flow(load_flow(path))
         ]
+        texts += [Text(language, text) for language, _, text in announced()]
         missing = shelf.missing(texts)
         if missing:
             with ProcessPoolExecutor(os.cpu_count()) as pool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,6 +20,8 @@ from ctiserver.errors import UserFault
 from ctiserver.strict_yaml import Document, Written, load, parse
 
 ENVIRONMENT_PREFIX = "CTISERVER_"
+#: What a PBX may be called; it stands in the dialplan too.
+PBX_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -141,7 +144,7 @@ class Settings(Written):
     region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] = "CN"  #: ISO 3166; how national numbers are read
     time_zone: str = "Asia/Shanghai"
     languages: tuple[str, ...] = ("zh-CN", "en")
-    pbxs: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")], PbxSettings] = {}  # noqa: RUF012
+    pbxs: dict[Annotated[str, Field(pattern=f"^{PBX_NAME.pattern}$")], PbxSettings] = {}  # noqa: RUF012
     database: DatabaseSettings = DatabaseSettings()
     workflow: WorkflowSettings = WorkflowSettings()
     agi: AgiSettings = AgiSettings()

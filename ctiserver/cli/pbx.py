@@ -30,7 +30,7 @@ from ctiserver.privatepbx import ami
 from ctiserver.privatepbx.configuration import emergency as emergency_context
 from ctiserver.privatepbx.lifecycle import PrivatePbx, choose_ports
 from ctiserver.privatepbx.state import absolute, running
-from ctiserver.settings import PbxSettings
+from ctiserver.settings import PBX_NAME, PbxSettings
 
 _FOLLOW_POLL_S = 0.2
 
@@ -197,13 +197,25 @@ async def _captured(pbx: PrivatePbx, file: Path) -> bool:
     "--conf", type=click.Path(path_type=Path, file_okay=False), help="The PBX's .conf files, where they can be read."
 )
 @click.option("--agi-port", type=click.IntRange(1, 65535), default=4573, show_default=True, help="ctiserver's own.")
+@click.option("--name", default="main", show_default=True, help="What it will be called in ctiserver.yaml.")
 @json_option
 def adopt(  # noqa: PLR0917 - click passes them by name
-    host: str, port: int, username: str, secret_file: Path | None, conf: Path | None, agi_port: int, as_json: bool
+    host: str,
+    port: int,
+    username: str,
+    secret_file: Path | None,
+    conf: Path | None,
+    agi_port: int,
+    name: str,
+    as_json: bool,
 ) -> None:
     """Look at an Asterisk that is there, and say what to add for ctiserver. Writes nothing."""
     secret = _secret(secret_file)
-    account = Account(host=host, port=port, username=username, from_address=own_address(host), agi_port=agi_port)
+    if not PBX_NAME.fullmatch(name):
+        raise UserFault(f"{name!r} is no name of a PBX", where="--name", fix="Use a to z, digits, _ and -")
+    account = Account(
+        host=host, port=port, username=username, from_address=own_address(host), agi_port=agi_port, name=name
+    )
     found = read_survey(conf) if conf is not None else None
     if secret:
         live = asyncio.run(_look(account, secret))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
+import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -13,10 +15,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from ctiserver.cli._options import config_option
+from ctiserver.errors import UserFault
 from ctiserver.features.agents import phone
 from ctiserver.ivr.library import flow_files
 from ctiserver.ivr.loader import load_flow
-from ctiserver.ivr.prompts import Shelf, Text, engine_or_fault, texts_of_flow, texts_of_site
+from ctiserver.ivr.prompts import SUFFIXES, Shelf, Text, engine_or_fault, texts_of_flow, texts_of_site
+from ctiserver.privatepbx.announcements import announced
 from ctiserver.resources import shipped
 from ctiserver.settings import load_settings
 from ctiserver.site import load_site
@@ -56,6 +60,42 @@ def render(config: Path | None, out: Path | None, languages: tuple[str, ...]) ->
         click.echo(f"not spoken: [{text.language}] {text.text}: {reason}", err=True)
     if failed:
         sys.exit(2)
+
+
+@command.command()
+@config_option
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="The folder to fill.")
+def announcements(config: Path | None, out: Path) -> None:
+    """Write what callers hear while no server is there, as OUT/<language>/<name>.wav: for the PBX's CTI_SOUNDS.
+
+    Exits with 2 if something could not be spoken.
+    """
+    settings = load_settings(config or shipped("config", "ctiserver.yaml"))
+    files = [(language, name, Text(language, text)) for language, name, text in announced()]
+    with tempfile.TemporaryDirectory(prefix="ctiserver-announcements-") as folder:
+        shelf = Shelf(settings.prompts, Path(folder), shipped=shipped("ivr_flows", "prompts"))
+        texts = [text for _, _, text in files]
+        failed = _rendered(shelf, shelf.missing(texts)) if shelf.missing(texts) else {}
+        for language, name, text in files:
+            spoken = shelf.file(text)
+            if spoken is not None:
+                _put(Path(folder) / language / Path(spoken.path).name, out / language / name)
+    click.echo(f"{len(files) - len(failed)} announcements are in {out}")
+    for text, reason in failed.items():
+        click.echo(f"not spoken: [{text.language}] {text.text}: {reason}", err=True)
+    if failed:
+        sys.exit(2)
+
+
+def _put(spoken: Path, to: Path) -> None:
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        for suffix in SUFFIXES:
+            shutil.copyfile(spoken.with_suffix(suffix), to.with_name(f"{to.name}{suffix}"))
+    except OSError as error:
+        raise UserFault(
+            f"can't be written: {error.strerror}", where=str(error.filename or to), fix="Name a folder that is yours"
+        ) from None
 
 
 def _rendered(shelf: Shelf, missing: list[Text]) -> dict[Text, str]:

@@ -88,6 +88,11 @@ def read_cdrs(path: Path, since: datetime, zone: tzinfo) -> list[CdrRow]:
     return [row for row in rows if row.start >= since]
 
 
+def try_cdrs(path: Path) -> None:
+    """Read the first CDR. Raises UserFault as :func:`read_cdrs`."""
+    next(_cdr_rows(path, UTC), None)
+
+
 def _cdr_rows(path: Path, zone: tzinfo) -> Iterator[CdrRow]:
     try:
         with path.open(encoding="utf-8", errors="replace", newline="") as file:

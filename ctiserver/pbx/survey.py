@@ -55,7 +55,10 @@ NEEDED_MODULES = (
     "res_agi",
 )
 #: Global variables that the shipped dialplan reads.
-GLOBALS = ("CTI_AGI", "CTI_DEADMAN_S", "CTI_QUEUE_FIRST", "CTI_VM_DIR", "CTI_REC_DIR", "CTI_TRUNK", "CTI_SOUNDS")
+GLOBALS = (
+    *("CTI_AGI", "CTI_PBX", "CTI_DEADMAN_S", "CTI_QUEUE_FIRST"),
+    *("CTI_VM_DIR", "CTI_REC_DIR", "CTI_TRUNK", "CTI_SOUNDS"),
+)
 #: A dialplan of FreePBX has tens of thousands of lines.
 _LONG_LIST_S = 30.0
 #: Devices of these technologies are telephones or lines; Local and Custom devices only lead to some.

@@ -37,13 +37,17 @@ class Announcements(Written):
     goodbye: Texts
 
 
+def announced() -> list[tuple[str, str, str]]:
+    """(language, name, text) of every file that the fallback plays."""
+    return list(_texts(parse(load(shipped("dialplan", "announcements.yaml")), Announcements)))
+
+
 async def announcements(programs: Programs, *, cache: Path | None = None) -> Path:
     """The folder with ``<language>/<name>.wav`` for each announcement, from the cache or freshly spoken.
 
     It is empty where there is no espeak-ng to speak them.
     """
-    path = shipped("dialplan", "announcements.yaml")
-    spoken = list(_texts(parse(load(path), Announcements))) if "espeak-ng" in programs.commands else []
+    spoken = announced() if "espeak-ng" in programs.commands else []
     key = hashlib.sha256(repr((spoken, _VOICES, _WORDS_PER_MINUTE, RATE_HZ)).encode()).hexdigest()[:16]
     cache = cache or cache_root()
     target = cache / f"announcements-{key}"
@@ -66,7 +70,6 @@ async def announcements(programs: Programs, *, cache: Path | None = None) -> Pat
 
 
 def _texts(written: Announcements) -> Iterator[tuple[str, str, str]]:
-    """(language, name, text) of every file."""
     for name, by_language in written.model_dump().items():
         for language, text in by_language.items():
             if "{key}" in text:

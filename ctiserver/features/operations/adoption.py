@@ -39,6 +39,7 @@ class Account:
     username: str
     from_address: str  #: of this machine, as the PBX sees it
     agi_port: int = DEFAULT_AGI_PORT
+    name: str = "main"  #: what the PBX will be called in ctiserver.yaml
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +159,8 @@ def _dialplan_step(account: Account, found: Survey) -> Step:
     title = "The dialplan"
     lacking = [context for context in contexts_needed() if context not in found.contexts]
     wanted = _globals(account, found)
-    if not lacking and all(found.globals.get(name) for name in ("CTI_AGI", "CTI_DEADMAN_S")):
+    set_already = all(found.globals.get(name) for name in ("CTI_AGI", "CTI_DEADMAN_S", "CTI_SOUNDS"))
+    if not lacking and set_already and found.globals.get("CTI_PBX") == account.name:
         return Step(title=title, done=True)
     freepbx = _is_freepbx(found)
     lines = "".join(f"{name} = {value}\n" for name, value in wanted.items())
@@ -173,6 +175,11 @@ def _dialplan_step(account: Account, found: Survey) -> Step:
         pieces = (Piece(file="extensions.conf", text=f"[globals]\n{lines}{includes}"),)
     words = [
         "Copy these two beside extensions.conf: " + ", ".join(str(shipped("dialplan", name)) for name in DIALPLAN),
+        f"Make {wanted['CTI_VM_DIR']} and {wanted['CTI_REC_DIR']} there, writable for Asterisk's user: "
+        "messages and recordings go into them",
+        "Fill CTI_SOUNDS with what callers hear while no server is there: "
+        "`ctiserver prompts announcements --out sounds` here, "
+        f"then copy what is in sounds/ to {wanted['CTI_SOUNDS']} there",
         "then, in Asterisk's console: dialplan reload",
     ]
     if lacking and len(lacking) < len(contexts_needed()):
@@ -184,6 +191,7 @@ def _globals(account: Account, found: Survey) -> dict[str, str]:
     address = account.from_address
     return {
         "CTI_AGI": f"agi://{f'[{address}]' if ':' in address else address}:{account.agi_port}",
+        "CTI_PBX": account.name,
         "CTI_DEADMAN_S": "1",
         "CTI_QUEUE_FIRST": next((queue.name for queue in found.queues), ""),
         "CTI_VM_DIR": "/var/spool/asterisk/ctiserver",
@@ -227,10 +235,11 @@ def _calls_step(found: Survey) -> Step:
 def _settings_step(account: Account, found: Survey) -> Step:
     trunks = ", ".join(found.trunks) or "NAME-OF-YOUR-TRUNK"
     text = (
-        "pbxs:\n  main:\n"
+        f"pbxs:\n  {account.name}:\n"
         f"    host: {account.host}\n    port: {account.port}\n    username: {account.username}\n"
-        "    secret_file: main.secret        # one line; readable by ctiserver alone\n"
+        f"    secret_file: {account.name}.secret        # one line; readable by ctiserver alone\n"
         f"    trunks: [{trunks}]\n"
+        "    # queue_log: /var/log/asterisk/queue_log   # where it can be read here: what we missed is told by it\n"
     )
     words = ["`ctiserver init` makes the folder that this file and queues.yaml are in"]
     far = not _is_loopback(account.host)

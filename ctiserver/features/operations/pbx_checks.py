@@ -17,6 +17,7 @@ from ctiserver.model.ids import PbxName
 from ctiserver.model.person import Agent
 from ctiserver.pbx.codec import Message
 from ctiserver.pbx.link import PbxLink
+from ctiserver.pbx.log_files import read_queue_log, try_cdrs
 from ctiserver.pbx.resync import Ask, refuse_old
 from ctiserver.pbx.survey import Survey, device_state, survey
 from ctiserver.settings import AgiSettings, PbxSettings
@@ -65,7 +66,8 @@ async def pbx_findings(
                 await _event_times(name, ask, ear, clock),
                 _modules(name, seen),
                 _dialplan(name, seen),
-                _globals(name, settings, agi, seen),
+                _globals(name, agi, seen, first=site is not None),
+                *_own_accounts(name, settings, clock),
                 *([_queues(name, seen, site), await _phones(name, ask, seen, agents)] if site is not None else []),
             ]
     except UserFault as fault:
@@ -160,8 +162,8 @@ def _dialplan(name: str, seen: Survey) -> Finding:
     return good(check, f"has the {len(contexts_needed())} contexts of ctiserver")
 
 
-def _globals(name: str, settings: PbxSettings, agi: AgiSettings, seen: Survey) -> Finding:
-    """CTI_AGI and the rest must lead here."""
+def _globals(name: str, agi: AgiSettings, seen: Survey, *, first: bool) -> Finding:
+    """CTI_AGI and the rest must lead here. ``first``: it is the first PBX of ctiserver.yaml."""
     check = f"{name}: where the PBX asks"
     where = "extensions.conf: [globals]"
     address = seen.globals.get("CTI_AGI", "")
@@ -182,15 +184,37 @@ def _globals(name: str, settings: PbxSettings, agi: AgiSettings, seen: Survey) -
         )
     if not seen.globals.get("CTI_DEADMAN_S"):
         return bad(check, "CTI_DEADMAN_S is not set", where=where, fix="CTI_DEADMAN_S = 1")
-    first = seen.globals.get("CTI_QUEUE_FIRST", "")
-    if first and first not in {queue.name for queue in seen.queues}:
+    said = seen.globals.get("CTI_PBX", "")
+    if said != name and (said or not first):
         return bad(
             check,
-            f"CTI_QUEUE_FIRST names the queue {first}, which the PBX does not have",
+            f"CTI_PBX is {said}" if said else "CTI_PBX is not set, and this is not the first PBX of ctiserver.yaml",
+            where=where,
+            fix=f"CTI_PBX = {name}: without it the calls of its flows are taken for another PBX's",
+        )
+    queue = seen.globals.get("CTI_QUEUE_FIRST", "")
+    if queue and queue not in {queue.name for queue in seen.queues}:
+        return bad(
+            check,
+            f"CTI_QUEUE_FIRST names the queue {queue}, which the PBX does not have",
             where=where,
             fix="Name one that it has, or none: callers then leave a message",
         )
-    return good(check, f"{address}; without an answer, {f'queue {first}' if first else 'voicemail'}")
+    return good(check, f"{address}; without an answer, {f'queue {queue}' if queue else 'voicemail'}")
+
+
+def _own_accounts(name: str, settings: PbxSettings, clock: Clock) -> list[Finding]:
+    """The PBX's own accounts of its calls, where ctiserver.yaml names them."""
+    check = f"{name}: its own logs"
+    try:
+        if settings.queue_log is not None:
+            read_queue_log(settings.queue_log, clock.now())
+        if settings.cdr is not None:
+            try_cdrs(settings.cdr)
+    except UserFault as fault:
+        return [of_fault(check, fault)]
+    named = [str(path) for path in (settings.queue_log, settings.cdr) if path is not None]
+    return [good(check, f"{', '.join(named)} can be read")] if named else []
 
 
 def _queues(name: str, seen: Survey, site: Site) -> Finding:
