@@ -4,6 +4,7 @@ import { api } from "../lib/api.js";
 import { shared } from "../lib/styles.js";
 import { Ticking } from "../lib/ticking.js";
 import { Worded, ago, dayTime, fault, t, title, word } from "../lib/words.js";
+import "../parts/call.js";
 
 const READ_EVERY_MS = 60_000; // times pass and marks change; what others do comes over the hub at once
 
@@ -201,7 +202,11 @@ class Tasks extends Worded(LitElement) {
       ${["accepted", "en_route", "started"].includes(order.state)
         ? html`<button class="primary" @click=${() => (this._reporting = order.id)}>${t("tasks.complete")}</button>`
         : nothing}
-      ${number ? html`<a class="button call" href="tel:${number}">${t("tasks.call", { number })}</a>` : nothing}
+      ${number
+        ? html`<cti-call .number=${number} .from=${{ order_id: order.id }}>
+            <a class="button call" href="tel:${number}">${t("tasks.call", { number })}</a>
+          </cti-call>`
+        : nothing}
     </div>`;
   }
 

@@ -2,6 +2,7 @@
 // desk is: then what only the phone can do (answer, mute, hold, keys) stays with the phone.
 import { LitElement, css, html, nothing } from "lit";
 import { api } from "../lib/api.js";
+import { outgoing } from "../lib/outgoing.js";
 import { may } from "../lib/phone-session.js";
 import { shared } from "../lib/styles.js";
 import { Worded, fault, t, title, word } from "../lib/words.js";
@@ -109,14 +110,15 @@ class Phone extends Worded(LitElement) {
   connectedCallback() {
     super.connectedCallback();
     window.addEventListener("keydown", this.#key);
-    window.addEventListener("cti-call", this.#asked);
+    outgoing.addEventListener("call", this.#asked);
     this.#begin();
   }
 
   disconnectedCallback() {
     super.disconnectedCallback();
     window.removeEventListener("keydown", this.#key);
-    window.removeEventListener("cti-call", this.#asked);
+    outgoing.removeEventListener("call", this.#asked);
+    outgoing.possible = false;
     this.#stop?.();
     this.#phone?.removeEventListener("change", this.#changed);
     this.#phone?.removeEventListener("failed", this.#failed);
@@ -157,6 +159,8 @@ class Phone extends Worded(LitElement) {
 
   willUpdate() {
     if (!this.#talking() && this._open === "transfer") this._open = "";
+    const idle = this._phone ? this._phone.line === "ready" && this._phone.call === "none" : this._call === null;
+    outgoing.possible = Boolean(this._about?.outbound) && idle;
   }
 
   /** In a call, as far as the phone itself or the PBX knows. */
@@ -289,7 +293,7 @@ class Phone extends Worded(LitElement) {
   #dial = (event) => {
     event.preventDefault();
     const number = new FormData(event.target).get("number").trim();
-    if (number) this.#do(() => this.#callOut({ to: { kind: "number", key: number } }));
+    if (number) outgoing.call(number);
   };
 
   #inCall(it) {

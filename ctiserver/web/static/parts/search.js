@@ -3,6 +3,7 @@ import { LitElement, css, html, nothing, repeat } from "lit";
 import { api } from "../lib/api.js";
 import { shared } from "../lib/styles.js";
 import { Worded, fault, t, title } from "../lib/words.js";
+import "./call.js";
 
 const ASK_AFTER_MS = 200;
 const SHORTEST = 2;
@@ -89,6 +90,7 @@ class Search extends Worded(LitElement) {
         <span class="number soft">${contact.numbers.join(" · ")}</span>
       </span>
       <span class="row">
+        <cti-call .number=${contact.numbers[0]} .who=${contact.name} .from=${{ contact_id: contact.id }}></cti-call>
         ${this.types.map(
           (type) =>
             html`<button @click=${() => this.#open(contact, type)}>
