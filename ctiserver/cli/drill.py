@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from ctiserver.cli._progress import progress_shown
-from ctiserver.drill.faults import FAULTS, Size
+from ctiserver.drill.faults import FAULTS
 from ctiserver.drill.finding import Finding, machine
 from ctiserver.drill.rig import rig
+from ctiserver.drill.scene import Size
 from ctiserver.errors import CtiError, UserFault, first_of
 from ctiserver.model.json_value import Json
 from ctiserver.privatepbx.tree import find_programs
@@ -38,6 +39,7 @@ EXIT_BROKEN = 1
 @click.option(
     "--seconds", type=click.FloatRange(2, 300), default=4.0, show_default=True, help="How long a fault lasts."
 )
+@click.option("--kills", type=click.IntRange(1, 500), default=3, show_default=True, help="Of server-killed-often.")
 @click.option(
     "--keep", type=click.Path(path_type=Path, file_okay=False), help="Leave logs and databases in this new folder."
 )
@@ -50,13 +52,14 @@ def command(
     per_second: float,
     hold: float,
     seconds: float,
+    kills: int,
     keep: Path | None,
 ) -> None:
     """Load a private call centre on this machine, break it part by part, and tell what the callers got.
 
     Exit status 1 where something did not hold. Nothing outside a folder of its own is touched.
     """
-    size = Size(calls=calls, per_s=per_second, hold_s=hold, fault_s=seconds)
+    size = Size(calls=calls, per_s=per_second, hold_s=hold, fault_s=seconds, kills=kills)
     findings = asyncio.run(_drill(names or tuple(FAULTS), size, agents=agents, keep=keep, as_json=as_json))
     if as_json:
         told: list[Json] = [finding.json() for finding in findings]

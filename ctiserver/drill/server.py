@@ -95,13 +95,16 @@ class Server:
         """SIGKILL: no clean end."""
         await self.running.kill()
 
-    async def terminate(self, within_s: float) -> None:
-        """SIGTERM, and wait for the end. Raises ServerSilent where it does not come."""
-        process = self.running
-        process.send(signal.SIGTERM)
+    def ask_to_end(self) -> None:
+        """SIGTERM. Wait with :meth:`ended`."""
+        self.running.send(signal.SIGTERM)
+
+    async def ended(self, within_s: float) -> None:
+        """Wait for its end. Raises ServerSilent where it does not come."""
+        assert self.process is not None
         try:
             async with asyncio.timeout(within_s):
-                await process.ended()
+                await self.process.ended()
         except TimeoutError:
             raise ServerSilent(f"the server did not end within {within_s:.0f} s of SIGTERM") from None
 

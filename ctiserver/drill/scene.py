@@ -1,0 +1,140 @@
+"""A fault in the middle of calls, and what must hold of the callers whatever the fault was."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from ctiserver.drill.finding import Finding
+from ctiserver.drill.rig import Rig
+from ctiserver.drill.server import ServerSilent
+from ctiserver.drill.sipp import Callers
+from ctiserver.drill.stories import Story
+
+LOOK_EVERY_S = 0.05
+#: SIPp's own time for retransmissions and good-byes, beyond what a call lasts.
+TO_THE_END_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many call, how fast, for how long each; and how long a fault that has a length lasts."""
+
+    calls: int = 8
+    per_s: float = 1.5
+    hold_s: float = 18.0
+    fault_s: float = 4.0
+    kills: int = 3
+
+
+@dataclass
+class Scene:
+    """A fault in the middle of calls."""
+
+    rig: Rig
+    callers: Callers
+    finding: Finding
+    at: float  #: when the fault began, on the PBX's clock
+    before: Mapping[str, str]  #: who was where then, by uniqueid
+    late: list[str] = field(default_factory=list)  #: those who called while the fault was on
+
+    def stories(self) -> list[Story]:
+        """Every caller's of this fault."""
+        return self.rig.ear.stories.of([*self.callers.load.numbers, *self.late])
+
+    def latecomers(self) -> list[Story]:
+        """The stories of those who called while the fault was on."""
+        return self.rig.ear.stories.of(self.late)
+
+    def in_menu(self) -> list[Story]:
+        """Those whom the server was talking with."""
+        return [story for story in self.stories() if self.before.get(story.uniqueid) == "menu"]
+
+    def spared(self) -> list[Story]:
+        """Those who waited or talked: the server was not needed for them."""
+        return [story for story in self.stories() if self.before.get(story.uniqueid) in ("queue", "talk")]
+
+
+@asynccontextmanager
+async def under_load(rig: Rig, size: Size, finding: Finding) -> AsyncIterator[Scene]:
+    """Calls in menu, queue and talk; the block does the harm and mends it. Then: what everybody got."""
+    async with rig.calling(size.calls, per_s=size.per_s, hold_s=size.hold_s) as callers:
+        before = await rig.everywhere(callers)
+        scene = Scene(rig, callers, finding, time.time(), before)
+        yield scene
+        fates = await callers.done(size.calls / size.per_s + size.hold_s + TO_THE_END_S)
+    await rig.quiet()
+    finding.figures["callers"] = len(fates)
+    for stage in ("menu", "queue", "talk"):
+        finding.figures[f"in_{stage}_then"] = sum(1 for where in before.values() if where == stage)
+
+
+@asynccontextmanager
+async def latecomers(scene: Scene, count: int = 2) -> AsyncIterator[None]:
+    """Callers who begin to call now; the block has ended when they have hung up."""
+    async with scene.rig.calling(count, per_s=4.0, hold_s=8.0) as callers:
+        scene.late += callers.load.numbers
+        yield
+        await callers.done(8.0 + TO_THE_END_S)
+
+
+def fell_back(scene: Scene, limit_s: float, why: str) -> None:
+    """Latecomers were given to the dialplan's fallback, in time and for this reason."""
+    stories = scene.latecomers()
+    waits = [story.fallbacks[0][0] - story.rang_at if story.fallbacks else None for story in stories]
+    worst = None if None in waits or not waits else max(wait for wait in waits if wait is not None)
+    scene.finding.at_most("new_caller_to_fallback_worst_s", worst, limit_s)
+    other = [reason for story in stories for _, reason in story.fallbacks if reason != why]
+    scene.finding.none(f"new_callers_who_fell_back_for_another_reason_than_{why}", other)
+
+
+def nobody_dropped(scene: Scene) -> None:
+    dropped = [story.number for story in scene.spared() if story.ended_by != "caller"]
+    scene.finding.none("dropped_in_queue_or_talk", dropped)
+
+
+def everybody_served(scene: Scene) -> None:
+    unserved = [story.number for story in scene.stories() if not story.served_after(story.rang_at)]
+    scene.finding.none("callers_never_served", unserved)
+
+
+def queued_within(scene: Scene, limit_s: float) -> None:
+    """How long those in the menu took to a queue (or an agent) from the fault on."""
+    waits = [story.queued_after(scene.at) for story in scene.in_menu()]
+    worst = None if None in waits else max((wait for wait in waits if wait is not None), default=0.0)
+    scene.finding.at_most("menu_to_queue_worst_s", worst, limit_s)
+
+
+def joined_once(scene: Scene) -> None:
+    twice = [story.number for story in scene.stories() if len(story.queues) > 1]
+    scene.finding.none("callers_queued_twice", twice)
+
+
+async def logged_once(scene: Scene, within_s: float = 20.0) -> None:
+    """Every call has one entry, ended; and a record or a reason for none, once agents had nothing to say."""
+    numbers = [story.number for story in scene.stories()]
+    rig, finding = scene.rig, scene.finding
+    deadline = time.monotonic() + within_s
+    while True:
+        entries = await rig.entries(numbers)
+        wrong = sorted(
+            f"{number}: {len(found)} entries" if len(found) != 1 else f"{number}: still open"
+            for number, found in entries.items()
+            if len(found) != 1 or not found[0].complete
+        )
+        if not wrong or time.monotonic() > deadline:
+            break
+        await asyncio.sleep(LOOK_EVERY_S)
+    finding.figures["calls_logged"] = sum(map(len, entries.values()))
+    finding.none("calls_not_logged_once", wrong)
+
+
+async def right(scene: Scene, limit_s: float, name: str = "state_right_after_s") -> None:
+    try:
+        scene.finding.at_most(name, await scene.rig.right(limit_s + 10.0), limit_s)
+    except ServerSilent as silent:
+        scene.finding.figures[name] = "never"
+        scene.finding.must(f"{name.replace('_', ' ')} ≤ {limit_s:g} s ({silent})", holds=False)
