@@ -73,7 +73,10 @@ async def about_to_be_called(database: Database) -> Record:
     return record
 
 
-@pytest.mark.parametrize(("dies", "reasons"), [("after", ["ended"]), ("before", ["not_seen", "ended"])])
+@pytest.mark.parametrize(
+    ("dies", "reasons"),
+    [("after", ["ended"]), pytest.param("before", ["not_seen", "ended"], marks=pytest.mark.chaos)],
+)
 async def test_a_customer_is_called_once(programs: Programs, tmp_path: Path, dies: str, reasons: list[str]) -> None:
     site = CustomerSite.write(tmp_path / "site", trunk_port=free_port(), agi_port=free_port())
     async with site.pbx(programs) as pbx, site.phone(programs, pbx) as phone:
