@@ -148,6 +148,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             records=features.records,
             followups=features.followups,
             recordings=features.recordings,
+            callbacks=features.callbacks,
             http=http,
         )
         shelf = Shelf(

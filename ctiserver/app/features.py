@@ -14,6 +14,8 @@ from ctiserver.features.agents import push as agents_push
 from ctiserver.features.agents.http import AgentsHttp
 from ctiserver.features.agents.service import Agents
 from ctiserver.features.audit.http import routes as audit_routes
+from ctiserver.features.audit.service import keep as keep_audit
+from ctiserver.features.callbacks.service import Callbacks
 from ctiserver.features.calls.catching_up import CatchingUp
 from ctiserver.features.calls.http import CallsHttp
 from ctiserver.features.calls.service import CallLogService
@@ -123,6 +125,7 @@ class Features:
     pops: ScreenPops
     calls: CallLogService
     recordings: Recordings
+    callbacks: Callbacks
     queues: Queues
     board: Board
     missed: Missed
@@ -221,6 +224,7 @@ def build(ground: Ground) -> Features:
         kept=timedelta(days=settings.recordings.retention_days),
         going_on=ground.going_on,
     )
+    callbacks = Callbacks(database, bus, clock, site, pbxs=ground.pbxs, region=settings.region)
     recordings_http = RecordingsHttp(recordings, bus, clock, may_reach_call=calls_http.may_reach)
     queues = Queues(
         bus,
@@ -234,6 +238,7 @@ def build(ground: Ground) -> Features:
     def orders_changed(record: Record, orders: list[WorkOrder]) -> None:
         records_push.publish(hub, record.id)
         dispatch_push.publish(hub, orders)
+        callbacks.orders_changed(orders)
 
     dispatch = Dispatch(database, clock, changed=orders_changed)
     dispatch_http = DispatchHttp(dispatch, database, site)
@@ -329,7 +334,7 @@ def build(ground: Ground) -> Features:
             routes=user_routes(users, sessions, hub, agents.load),
             rules={"login": users_may_reach(users)},
         ),
-        Part(routes=audit_routes(database)),
+        Part(routes=audit_routes(database), services={"audit": lambda: keep_audit(database, bus)}),
         Part(
             routes=missed_routes(missed, lambda: midnight(clock.now())),
             topics=missed_push.topics(),
@@ -366,6 +371,7 @@ def build(ground: Ground) -> Features:
             services={"telephony": telephony.run, "lost-talks": lost_talks.run},
             clockwork={"phone-lines": lines.run, "lost-pages": lost_talks.watch},
         ),
+        Part(services={"callbacks": callbacks.run}, clockwork={"callbacks-withdrawn": callbacks.withdraw}),
         Part(
             routes=recordings_http.routes(),
             rules={"recording_id": recordings_http.may_reach},
@@ -404,6 +410,7 @@ def build(ground: Ground) -> Features:
         pops=pops,
         calls=calls,
         recordings=recordings,
+        callbacks=callbacks,
         queues=queues,
         board=board,
         missed=missed,

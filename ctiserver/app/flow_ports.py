@@ -12,8 +12,9 @@ from typing import Literal
 import structlog
 
 from ctiserver.clock import Clock
-from ctiserver.errors import CtiError
+from ctiserver.errors import CtiError, DeadlineExceeded, PbxRefused, PeerLost
 from ctiserver.features.agents.service import Agents
+from ctiserver.features.callbacks.service import Callbacks
 from ctiserver.features.calls.service import CallLogService
 from ctiserver.features.contacts.service import Contacts
 from ctiserver.features.followups.service import FollowUps
@@ -66,6 +67,7 @@ class StoreFlowPorts:
         records: Records,
         followups: FollowUps,
         recordings: Recordings,
+        callbacks: Callbacks,
         http: HttpClient,
     ) -> None:
         self._database = database
@@ -79,6 +81,7 @@ class StoreFlowPorts:
         self._records = records
         self._followups = followups
         self._recordings = recordings
+        self._callbacks = callbacks
         self._http = http
 
     async def caller(self, call_id: CallId, ani: str, dnis: str, pbx: PbxName) -> CallerFacts:
@@ -164,7 +167,7 @@ class StoreFlowPorts:
                 return known.interface
         return None
 
-    async def request_callback(self, call_id: CallId, number: str, queue: str) -> None:
+    async def request_callback(self, call_id: CallId, number: str, queue: str, line: Line | None) -> None:
         with _told_as_failure():
             record = await self._record_of(call_id)
             async with self._database.unit_of_work() as uow:
@@ -176,6 +179,12 @@ class StoreFlowPorts:
                     {"record_id": record.id, "process": "callback"},
                     self._clock.now(),
                 )
+        if line is None:
+            return
+        try:  # the order stands: that nothing waits in the queue besides is no reason to take back the promise
+            await self._callbacks.keep_place(call_id, number, queue, pbx=line.pbx, priority=line.priority)
+        except (PeerLost, DeadlineExceeded, PbxRefused) as error:
+            log.warning("callback_without_place", call_id=call_id, reason=str(error))
 
     async def tell(self, call_id: CallId, event: str, data: Mapping[str, Value]) -> None:
         log.info("flow_event", call_id=call_id, event_name=event)

@@ -43,6 +43,7 @@ class Line:
 
     pbx: PbxName
     channel: str
+    priority: int = 0  #: with which it would wait again in a queue where it has waited, as app_queue counts
 
 
 #: ``hide`` and ``show`` come of themselves around what is sensitive; the others are an ``audio`` node's.
@@ -82,8 +83,8 @@ class FlowPorts(Protocol):
         """The device of an agent who is logged in, such as ``PJSIP/agent1``; None for one who is not."""
         ...
 
-    async def request_callback(self, call_id: CallId, number: str, queue: str) -> None:
-        """Promise a call back, with the place in the queue that the caller has now."""
+    async def request_callback(self, call_id: CallId, number: str, queue: str, line: Line | None) -> None:
+        """Promise a call back, with the place in the queue that the caller has now. ``line``: None in a simulation."""
         ...
 
     async def tell(self, call_id: CallId, event: str, data: Mapping[str, Value]) -> None:
@@ -146,7 +147,7 @@ async def ask(ports: FlowPorts, call: CallId, request: PortRequest, line: Line |
         case Tell(event=event, data=data, url=url):
             await ports.fetch(url, {"event": event, **data})
         case RequestCallback(number=number, queue=queue):
-            await ports.request_callback(call, number, queue)
+            await ports.request_callback(call, number, queue, line)
         case ControlAudio(action=action):
             await ports.control_audio(call, action, line)
         case _:
@@ -219,7 +220,7 @@ class MemoryPorts:
     async def agent_interface(self, agent: str) -> str | None:
         return self.agents.get(agent)
 
-    async def request_callback(self, call_id: CallId, number: str, queue: str) -> None:
+    async def request_callback(self, call_id: CallId, number: str, queue: str, line: Line | None) -> None:
         self._may_fail("request_callback")
         self.callbacks.append((number, queue))
 

@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar, assert_never
 
 import structlog
@@ -368,6 +368,9 @@ class FlowService:
                     line = self._line(session)
                     if not await self._switched(session, request):
                         return Failed("the PBX records nothing: CTI_REC_DIR is not set there")
+                if session is not None and isinstance(request, RequestCallback):
+                    waited_with = await session.get_variable("QUEUE_PRIO") or ""
+                    line = replace(self._line(session), priority=int(waited_with) + 1 if waited_with.isdecimal() else 0)
                 grace_s = 0.0 if isinstance(request, Find | ReadQueues) else _GRACE_S
                 try:
                     work = ask(self._ports, call.id, request, line)

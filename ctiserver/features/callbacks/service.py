@@ -1,0 +1,144 @@
+"""A caller's place in the queue, kept by a channel of ours.
+
+When a caller wishes to be called back, the PBX itself makes a channel that waits in the queue at the caller's place
+(``cti-callback`` in dialplan/cti.conf). An agent who answers it hears the caller ring. The wish is a work order as
+well, which is over once the caller has been reached; where nobody may be dialled, or the call was in vain, the order is
+what remains, and people do it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+import structlog
+
+from ctiserver.bus import Bus, Lagged
+from ctiserver.clock import Clock
+from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost
+from ctiserver.model import numbers
+from ctiserver.model.events import AgentConnected, CallbackTried, CallEnded, CallEvent, CallStarted
+from ctiserver.model.ids import CallId, PbxName, Uniqueid, call_id
+from ctiserver.model.work_order import WorkOrder
+from ctiserver.pbx.port import Pbx
+from ctiserver.site import Site
+from ctiserver.store.database import Database
+
+log = structlog.get_logger(__name__)
+
+#: Nobody waits longer than this for an agent; then the order is what remains.
+WAITS_S = 2 * 3600
+GOT_THROUGH = "got_through"
+
+
+class Callbacks:
+    """Use cases around promised calls back."""
+
+    def __init__(
+        self, database: Database, bus: Bus, clock: Clock, site: Site, *, pbxs: Mapping[PbxName, Pbx], region: str
+    ) -> None:
+        self._database = database
+        self._bus = bus
+        self._clock = clock
+        self._site = site
+        self._pbxs = pbxs
+        self._region = region
+        self._waiting: dict[CallId, CallId] = {}  #: the call that waits → the call in which it was wished
+        self._channels: dict[CallId, tuple[PbxName, str]] = {}  #: of those that wait
+        self._needless: asyncio.Queue[tuple[PbxName, str]] = asyncio.Queue()
+
+    async def run(self) -> None:
+        """Follow the bus until it closes."""
+        with self._bus.subscribe(CallEvent) as events:
+            while True:
+                try:
+                    async for event in events:
+                        await self.heard(event)
+                    return
+                except Lagged as lagged:
+                    log.error("callbacks_lagged", missed=str(lagged))  # the orders remain, and people do them
+
+    async def keep_place(self, wished_in: CallId, number: str, queue: str, *, pbx: PbxName, priority: int) -> bool:
+        """Let a channel wait in a caller's stead; False where the number may not be dialled.
+
+        ``priority`` is app_queue's, as the caller would come back with it. Raises PeerLost, DeadlineExceeded,
+        PbxRefused: then nothing waits.
+        """
+        outbound = self._site.outbound
+        to = numbers.dialable(number, self._region, allow=outbound.allow, refuse=outbound.refuse)
+        if to is None:
+            log.info("callback_without_place", call_id=wished_in, reason="no number that dialling.yaml allows")
+            return False
+        async with self._database.reading() as uow:
+            records = await uow.records.of_call(wished_in)
+            entry = await uow.calls.find(wished_in)
+        uniqueid = Uniqueid(f"callback-{wished_in}-{int(self._clock.now().timestamp())}.1")
+        waiting = call_id(pbx, uniqueid)
+        self._waiting[waiting] = wished_in
+        if records:  # so that the agent whose phone rings has the record before them
+            async with self._database.unit_of_work() as uow:
+                await uow.records.link_call(records[-1].id, waiting)
+        await self._pbxs[pbx].originate(
+            f"Local/{to}@cti-callback/n",
+            channel_id=uniqueid,
+            context="cti-callback-queue",
+            exten="wait",
+            variables={
+                "__CTI_CALLBACK_OF": wished_in,
+                "__CTI_PRESENTED": "" if entry is None else entry.dnis,
+                "CALLERID(name)": f"Callback {number}",
+                "CTI_QUEUE": queue,
+                "CTI_QUEUE_TIMEOUT": str(WAITS_S),
+                "QUEUE_PRIO": str(priority),
+            },
+        )
+        return True
+
+    async def heard(self, event: CallEvent) -> None:
+        """Take in one event of a call."""
+        match event:
+            case CallStarted() if event.call_id in self._waiting:
+                self._channels[event.call_id] = (event.pbx, event.channel)
+            case AgentConnected():
+                self._channels.pop(event.call_id, None)  # its time has come: nobody hangs it up any more
+            case CallbackTried():
+                log.info("called_back", wished_in=event.wished_in, reached=event.reached)
+                if event.reached:
+                    await self._reached(event)
+            case CallEnded():
+                self._waiting.pop(event.call_id, None)
+                self._channels.pop(event.call_id, None)
+            case _:
+                pass
+
+    def orders_changed(self, orders: Iterable[WorkOrder]) -> None:
+        """Somebody does the order by hand, or it is over: nothing needs to wait any more."""
+        taken = {
+            str(order.payload.get("call_id"))
+            for order in orders
+            if order.kind == "callback" and order.state not in ("draft", "offered")
+        }
+        for waiting, wished_in in list(self._waiting.items()):
+            if wished_in not in taken or waiting not in self._channels:
+                continue
+            self._needless.put_nowait(self._channels.pop(waiting))
+
+    async def withdraw(self) -> None:
+        """Hang up what waits needlessly, until cancelled."""
+        while True:
+            pbx, channel = await self._needless.get()
+            try:
+                await self._pbxs[pbx].hangup(channel)
+            except (PeerLost, DeadlineExceeded, PbxRefused) as error:
+                log.warning("callback_not_withdrawn", channel=channel, reason=str(error))
+
+    async def _reached(self, event: CallbackTried) -> None:
+        """The order is over: its process is told."""
+        async with self._database.unit_of_work() as uow:
+            for record in await uow.records.of_call(event.wished_in):
+                await uow.outbox.add(
+                    "process_signal",
+                    f"{GOT_THROUGH}/{record.id}/{event.call_id}",
+                    {"record_id": record.id, "event": GOT_THROUGH, "event_id": f"{GOT_THROUGH}/{event.call_id}"},
+                    self._clock.now(),
+                )

@@ -1,0 +1,110 @@
+"""A caller hangs up and keeps the place: when an agent is there, the agent's phone rings first, then the caller's."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ctiserver.app.composition import App, running
+from ctiserver.model.work_order import WorkOrder
+from ctiserver.privatepbx.lifecycle import PrivatePbx
+from ctiserver.privatepbx.phone import SipPhone
+from ctiserver.privatepbx.ports import free_port
+from ctiserver.privatepbx.tree import Programs
+from ctiserver.sound import Sound, write_wav
+from tests.support.asterisk import programs
+from tests.support.customers import CUSTOMER, CustomerSite
+from tests.support.desk import PASSWORD
+from tests.support.eventually import eventually
+
+__all__ = ["programs"]
+
+FLOW = """\
+schema: callflow/1
+flow: wished
+version: "1"
+languages: [en]
+start: wish
+on_error: bye
+nodes:
+  wish: {kind: callback, queue: repair, next: bye}
+  bye: {kind: hangup, prompt: {file: beep}}
+"""
+
+
+@asynccontextmanager
+async def served(site: CustomerSite, pbx: PrivatePbx) -> AsyncIterator[App]:
+    """The server with that flow on every number, and one agent."""
+    config, flows = site.folder / "config", site.folder / "flows"
+    shutil.rmtree(config / "processes")  # those that ctiserver ships
+    flows.mkdir()
+    (flows / "wished.flow.yaml").write_text(FLOW, encoding="utf-8")
+    (config / "numbers.yaml").write_text('numbers: {"*": {flow: wished}}\n', encoding="utf-8")
+    write_wav(config / "prompts/en/beep.wav", Sound(8000, np.array([4000, -4000] * 800, np.int16)))
+    settings = site.settings(pbx.ami_port, pbx.ami_secret).model_copy(update={"flows_dir": flows})
+    async with running(settings) as app:
+        await app.features.users.add(
+            "agent1", name="王芳", role="agent", password=PASSWORD, skills=("repair",), extension="101"
+        )
+        await app.features.agents.load()
+        await app.ready(10)
+        yield app
+
+
+async def orders(app: App) -> list[WorkOrder]:
+    """Every work order, of whatever record."""
+    found: dict[str, WorkOrder] = {}
+    async with app.database.reading() as uow:
+        for call in await uow.calls.page():
+            for record in await uow.records.of_call(call.id):
+                found |= {order.id: order for order in await uow.work_orders.of_record(record.id)}
+    return list(found.values())
+
+
+@pytest.mark.pbx
+async def test_the_agent_is_offered_the_call_back_when_there_is_one(programs: Programs, tmp_path: Path) -> None:
+    site = CustomerSite.write(tmp_path / "site", trunk_port=free_port(), agi_port=free_port())
+    async with AsyncExitStack() as stack:
+        pbx = await stack.enter_async_context(site.pbx(programs))
+        app = await stack.enter_async_context(served(site, pbx))
+        agent = await stack.enter_async_context(SipPhone.agent(programs, pbx, "agent1"))
+        customer = await stack.enter_async_context(site.phone(programs, pbx))
+        # An agent who is logged in and pauses: the queue lets callers wait.
+        await agent.dial("*11")
+        await agent.answered()
+        await agent.ended(20.0)
+        await pbx.cli("queue pause member PJSIP/agent1")
+
+        await customer.dial("4008001234")
+        await customer.ended(20.0)
+        [order] = await eventually(lambda: orders(app), within_s=15.0)
+        assert (order.kind, order.state) == ("callback", "offered")
+        assert (order.payload["number"], order.payload["reason"], order.payload["queue"]) == (
+            CUSTOMER,
+            "promised",
+            "repair",
+        )
+
+        async def waiting() -> str:
+            return await pbx.cli("queue show repair")
+
+        await eventually(waiting, lambda text: "Local/+8613800000001@cti-callback" in text, within_s=10.0)
+        await pbx.cli("queue unpause member PJSIP/agent1")
+        await agent.ringing()
+        assert not customer.talking
+        await agent.answer()
+        await customer.ringing()
+        await customer.answer()
+        await customer.hang_up()
+        await agent.ended(15.0)
+        [order] = await eventually(lambda: orders(app), lambda seen: seen[0].state == "cancelled", within_s=15.0)
+        async with app.database.reading() as uow:
+            record = await uow.records.get(order.record_id)
+            [process] = await uow.processes.of_record(record.id)
+        assert record.status == "open"  # whoever talked says what came of it
+        assert process.state["closed"] == "got_through"
