@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field
 
 from ctiserver.errors import FileFault, Problem, UserFault
 from ctiserver.model import record_fields
+from ctiserver.message_rules import MessageRules
 from ctiserver.model.emergency import emergency_numbers
 from ctiserver.model.record_fields import FieldKind
 from ctiserver.price_list import Goods
@@ -322,6 +323,7 @@ class Site:
     outbound: Outbound = field(default_factory=Outbound)
     automatic: Automatic = field(default_factory=Automatic)
     goods: Goods = field(default_factory=Goods)
+    messages: MessageRules = field(default_factory=MessageRules)
 
     def number(self, dnis: str) -> NumberConfig | None:
         """What a dialled number leads to: its own entry, else ``*``."""
@@ -356,9 +358,10 @@ def load_site(directory: Path) -> Site:
     emergency = read("emergency.yaml", EmergencyFile)
     dialling = read("dialling.yaml", DiallingFile)
     goods = read("goods.yaml", Goods)
+    messages = read("messages.yaml", MessageRules)
     if not (numbers and queues and types and dispositions and pauses and phones and trunks):
         raise FileFault(problems)
-    if not (emergency and dialling and goods):
+    if not (emergency and dialling and goods and messages):
         raise FileFault(problems)
     problems.extend(_unknown_overflows(*queues))
     problems.extend(_unknown_types(*dispositions, types[1]))
@@ -382,6 +385,7 @@ def load_site(directory: Path) -> Site:
         outbound=dialling[1].outbound,
         automatic=dialling[1].automatic,
         goods=goods[1],
+        messages=messages[1],
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -36,6 +36,7 @@ class Database:
         self._writing = writing
         self._reading = reading
         self._listeners: list[Callable[[], None]] = []
+        self._followed: frozenset[str] = frozenset()
 
     @classmethod
     @asynccontextmanager
@@ -72,6 +73,10 @@ class Database:
         """Call ``listener`` after every commit that left rows in the outbox; it must not wait."""
         self._listeners.append(listener)
 
+    def follow_timelines(self, kinds: Collection[str]) -> None:
+        """From now on each line of these kinds on a record's timeline is left in the outbox too, with its commit."""
+        self._followed |= frozenset(kinds)
+
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncIterator[UnitOfWork]:
         """One writing transaction: kept whole at a clean end of the block, gone whole otherwise.
@@ -85,7 +90,7 @@ class Database:
             raise RuntimeError("a unit of work is open already; pass it on instead of opening another")
         with translated():
             async with _connected(self._writing) as connection:
-                unit = UnitOfWork(connection)
+                unit = UnitOfWork(connection, self._followed)
                 token = _open_unit.set(unit)
                 try:
                     await connection.begin()

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ctiserver.model.ids import AgentId, CallId, ContactId, RecordId
 from ctiserver.model.record import Record, TimelineEntry
 from ctiserver.store import rows, tables
+from ctiserver.store.outbox import Outbox, OutboxRow
 from ctiserver.store.repository import RevisedRepository
 
 
@@ -20,11 +21,21 @@ async def next_number(connection: AsyncConnection, prefix: str, day: date) -> st
     return f"{key}-{await rows.count_up(connection, tables.counters, key):04d}"
 
 
+#: Topic of outbox rows that hand a timeline's line on.
+TIMELINE = "timeline"
+
+
 class Records(RevisedRepository[Record, RecordId]):
     """Service records."""
 
     table = tables.records
     kind = Record
+
+    def __init__(self, connection: AsyncConnection, outbox: Outbox, followed: frozenset[str]) -> None:
+        """``followed``: kinds of timeline line that somebody waits for; see ``Database.follow_timelines``."""
+        super().__init__(connection)
+        self._outbox = outbox
+        self._followed = followed
 
     async def next_number(self, day: date, prefix: str = "R") -> str:
         """The number for a new record; ``day`` is the site's own date. One opener at a time gets past here."""
@@ -84,6 +95,25 @@ class Records(RevisedRepository[Record, RecordId]):
     async def note_all(self, entries: Sequence[TimelineEntry]) -> None:
         """Put several on timelines."""
         await rows.insert_all(self._connection, tables.record_timeline, entries)
+        await self._outbox.add_all(
+            [
+                OutboxRow(
+                    id=entry.id,
+                    topic=TIMELINE,
+                    key=f"{TIMELINE}/{entry.id}",
+                    payload={
+                        "record_id": entry.record_id,
+                        "kind": entry.kind,
+                        "actor": entry.actor,
+                        "data": entry.data,
+                    },
+                    created_at=entry.at,
+                    due_at=entry.at,
+                )
+                for entry in entries
+                if entry.kind in self._followed
+            ]
+        )
 
     async def timeline(self, record: RecordId) -> list[TimelineEntry]:
         table = tables.record_timeline

@@ -11,6 +11,7 @@ from ctiserver.store.contacts import Contacts
 from ctiserver.store.flow_states import FlowStates
 from ctiserver.store.goods import Expenses, Settlements, Stock
 from ctiserver.store.missed import MissedCalls
+from ctiserver.store.messages import Messages
 from ctiserver.store.outbound_calls import OutboundCalls, RaisedRecords
 from ctiserver.store.outbox import Outbox
 from ctiserver.store.people import Agents, Sessions, Users, WrapUps
@@ -29,8 +30,9 @@ class UnitOfWork:
     the end, so that what follows need not fear a Conflict. ``update`` checks the revision that the item was read with.
     """
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, followed: frozenset[str] = frozenset()) -> None:
         self.is_open = True
+        self.outbox = Outbox(connection)
         self.users = Users(connection)
         self.sessions = Sessions(connection)
         self.agents = Agents(connection)
@@ -40,7 +42,7 @@ class UnitOfWork:
         self.catching_up = CatchingUp(connection)
         self.flow_states = FlowStates(connection)
         self.pops = Pops(connection)
-        self.records = Records(connection)
+        self.records = Records(connection, self.outbox, followed)
         self.recordings = Recordings(connection)
         self.requests = Requests(connection)
         self.processes = Processes(connection)
@@ -52,6 +54,6 @@ class UnitOfWork:
         self.stock = Stock(connection)
         self.expenses = Expenses(connection)
         self.settlements = Settlements(connection)
-        self.outbox = Outbox(connection)
+        self.messages = Messages(connection)
         self.audit = AuditLog(connection)
         self.missed_calls = MissedCalls(connection)

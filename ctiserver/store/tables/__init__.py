@@ -16,6 +16,7 @@ from ctiserver.store.tables.goods import (
     stock_reservations,
 )
 from ctiserver.store.tables.missed import missed_calls
+from ctiserver.store.tables.messages import messages, opt_outs
 from ctiserver.store.tables.outbound import outbound_calls, raised_records
 from ctiserver.store.tables.outbox import outbox
 from ctiserver.store.tables.people import agents, sessions, users, wrap_ups
@@ -39,8 +40,10 @@ __all__ = [
     "expense_lines",
     "flow_states",
     "journal_entries",
+    "messages",
     "metadata",
     "missed_calls",
+    "opt_outs",
     "outbound_calls",
     "outbox",
     "pops",
