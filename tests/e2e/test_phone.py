@@ -14,10 +14,11 @@ from ctiserver.privatepbx.lifecycle import PrivatePbx
 from ctiserver.privatepbx.phone import SipPhone
 from ctiserver.privatepbx.tree import Programs
 from tests.e2e.conftest import CHROMIUM_FLAGS, WIDE
+from tests.e2e.test_desk import AXE
 from tests.support.asterisk import pbx, programs, session_pbx
 from tests.support.desk import PASSWORD
 from tests.support.eventually import eventually
-from tests.support.telephony import Exchange, exchange
+from tests.support.telephony import Exchange, customer_at, exchange
 
 __all__ = ["pbx", "programs", "session_pbx"]
 pytestmark = [pytest.mark.browser, pytest.mark.pbx, pytest.mark.asyncio(loop_scope="module")]
@@ -234,3 +235,71 @@ async def test_a_caller_whose_agent_does_not_come_back_is_the_next_in_the_queue(
         await _hears_and_is_heard(other, caller)
         await other.keyboard.press("Alt+H")
     await centre.pbx.cli("dialplan set global CTI_LOST_S 20")
+
+
+async def test_a_contact_is_called_from_the_desk_and_ones_own_phone_needs_no_answer(
+    centre: Exchange, open_desk: OpenDesk, programs: Programs
+) -> None:
+    await centre.app.features.contacts.find_or_create("13900000001", "李娜")
+    page = await open_desk("wang", join=False)
+    async with (
+        customer_at(centre.pbx, "+8613900000001", "agent3"),
+        SipPhone.agent(programs, centre.pbx, "agent3") as customer,
+    ):
+        await page.get_by_role("searchbox", name="查找联系人").fill("李娜")
+        await page.get_by_role("button", name="拨打 李娜").click()
+        assert await customer.ringing() == "4008001234"
+        await customer.answer()
+        await _hears_and_is_heard(page, customer)
+        await page.keyboard.press("Alt+M")
+        await expect(page.locator("cti-phone")).to_contain_text("已静音")
+        await page.keyboard.press("Alt+M")
+        await page.keyboard.press("Alt+O")
+        await expect(page.locator("cti-phone")).to_contain_text("已保持")
+        await page.keyboard.press("Alt+O")
+        await page.keyboard.press("Alt+K")
+        await page.get_by_role("group", name="键盘").get_by_role("button", name="5").click()
+
+        async def keys() -> str:
+            return customer.keys_heard
+
+        await eventually(keys, lambda heard: heard == "5", within_s=10)
+        await _hears_and_is_heard(page, customer)
+        await page.keyboard.press("Alt+H")
+        await customer.ended()
+
+
+async def test_one_tab_is_the_phone_and_another_takes_over(centre: Exchange, open_desk: OpenDesk) -> None:
+    page = await open_desk("wang", join=False)
+    second = await page.context.new_page()
+    await second.goto(centre.url)
+    await expect(second.locator("cti-phone")).to_contain_text("电话在另一个标签页中", timeout=WITHIN_MS)
+    await second.get_by_role("button", name="在此使用电话").click()
+    await expect(second.locator("cti-phone")).to_contain_text("电话就绪", timeout=WITHIN_MS)
+    await expect(page.locator("cti-phone")).to_contain_text("电话在另一个标签页中")
+    await second.close()
+    await expect(page.locator("cti-phone")).to_contain_text("电话就绪", timeout=WITHIN_MS)
+
+
+async def test_the_bar_can_be_used_by_everybody_in_both_languages(
+    centre: Exchange, open_desk: OpenDesk, programs: Programs
+) -> None:
+    page = await open_desk("wang")
+    async with SipPhone.caller(programs, centre.pbx, CALLER) as caller:
+        await caller.dial("7101")
+        await expect(page.get_by_role("alert").filter(has_text="按 Alt A 接听")).to_be_attached(timeout=WITHIN_MS)
+        await page.keyboard.press("Alt+A")
+        await expect(page.locator("cti-phone")).to_contain_text("通话中", timeout=WITHIN_MS)
+        await page.keyboard.press("Alt+T")
+        await expect(page.get_by_label("分机或号码")).to_be_focused()
+        # A script of the test's own would be refused by the page's policy.
+        await page.evaluate(AXE.read_text())
+        for name in ("English", "中文"):
+            await page.get_by_role("button", name=name).click()
+            found = await page.evaluate(
+                "axe.run({resultTypes: ['violations']}).then((it) => it.violations"
+                ".filter((one) => ['serious', 'critical'].includes(one.impact)).map((one) => one.id))"
+            )
+            assert found == []
+        await page.keyboard.press("Alt+H")
+        await caller.ended()

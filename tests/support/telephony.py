@@ -13,12 +13,30 @@ from pydantic import SecretStr
 from ctiserver.app.composition import App, running
 from ctiserver.model.person import Role
 from ctiserver.privatepbx.lifecycle import PrivatePbx
-from ctiserver.resources import shipped
 from ctiserver.settings import AgiSettings, BrowserPhoneSettings, PbxSettings, Settings, WebSettings
 from tests.support.desk import PASSWORD
 
 #: Straight into the queue, without a flow.
 NUMBERS = {"cti-inbound": {"7101": ("Answer()", "Set(CTI_QUEUE=repair)", "Queue(repair,ct,,,60)", "Hangup()")}}
+#: A site where calls to a country's numbers are allowed, and one queue shows its own.
+SITE = {
+    "dialling.yaml": "outbound: {allow: ['+86'], refuse: ['+86400']}\n",
+    "queues.yaml": """\
+queues:
+  repair:
+    title: {zh-CN: 报修, en: Repairs}
+    members: {skills: [repair]}
+    wrap_up: {limit: 60s}
+    presented: "4008001234"
+  operators: {members: {skills: [general]}}
+""",
+    "calendars/service_desk.yaml": """\
+schema: calendar/1
+calendar: service_desk
+weekly:
+  mon-sun: ["00:00-24:00"]
+""",
+}
 READY_S = 20.0
 
 
@@ -42,15 +60,19 @@ class Exchange:
 
 
 @asynccontextmanager
-async def exchange(pbx: PrivatePbx, folder: Path, config: Path | None = None) -> AsyncIterator[Exchange]:
+async def exchange(pbx: PrivatePbx, folder: Path) -> AsyncIterator[Exchange]:
     """The server that ``pbx`` asks, and its numbers, for the length of the block."""
+    for name, text in SITE.items():
+        path = folder / "config" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
     for context, extensions in NUMBERS.items():
         for extension, steps in extensions.items():
             for priority, step in enumerate(steps, 1):
                 await pbx.cli(f"dialplan add extension {extension},{priority},{step} into {context} replace")
     settings = Settings(
         data_dir=folder / "data",
-        config_dir=config or shipped("config"),
+        config_dir=folder / "config",
         pbxs={
             "main": PbxSettings(
                 port=pbx.ami_port,
@@ -73,3 +95,16 @@ async def exchange(pbx: PrivatePbx, folder: Path, config: Path | None = None) ->
         for context, extensions in NUMBERS.items():
             for extension in extensions:
                 await pbx.cli(f"dialplan remove extension {extension}@{context}")
+
+
+@asynccontextmanager
+async def customer_at(pbx: PrivatePbx, number: str, phone: str) -> AsyncIterator[None]:
+    """Calls to this number outside end at one of the PBX's phones: baresip answers to no number but its own, as a
+    trunk would call it."""
+    steps = ("Set(CALLERID(num)=${CTI_PRESENTED})", f"Dial(PJSIP/{phone},20,g${{CTI_OUT_OPTIONS}})", "Hangup()")
+    for priority, step in enumerate(steps, 1):
+        await pbx.cli(f"dialplan add extension {number},{priority},{step} into cti-outbound replace")
+    try:
+        yield
+    finally:
+        await pbx.cli(f"dialplan remove extension {number}@cti-outbound")

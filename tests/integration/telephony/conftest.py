@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -14,26 +13,11 @@ from tests.support.telephony import Exchange, exchange
 
 __all__ = ["pbx", "programs", "session_pbx"]
 
-QUEUES = """\
-queues:
-  repair: {members: {skills: [repair]}, wrap_up: {limit: 60s}, presented: "4008001234"}
-  operators: {members: {skills: [general]}}
-"""
-#: Numbers outside that may be called in these tests: the trunk's caller answers for them.
-DIALLING = "outbound: {allow: ['+86'], refuse: ['+86400']}\n"
-
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def serving(session_pbx: PrivatePbx, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Exchange]:
     """A server with agents at desk phones."""
-    config: Path = tmp_path_factory.mktemp("config")
-    (config / "dialling.yaml").write_text(DIALLING)
-    (config / "queues.yaml").write_text(QUEUES)
-    (config / "calendars").mkdir()
-    (config / "calendars" / "service_desk.yaml").write_text(
-        'schema: calendar/1\ncalendar: service_desk\nweekly:\n  mon-sun: ["00:00-24:00"]\n'
-    )
-    async with exchange(session_pbx, tmp_path_factory.mktemp("exchange"), config) as it:
+    async with exchange(session_pbx, tmp_path_factory.mktemp("exchange")) as it:
         await it.add_agent("wang", phone="agent1", extension="101", name="王芳")
         await it.add_agent("lee", phone="agent2", extension="102", name="Ann Lee")
         yield it

@@ -16,7 +16,7 @@ from ctiserver.privatepbx.phone import SipPhone
 from ctiserver.privatepbx.tree import Programs
 from tests.support.desk import Browser
 from tests.support.eventually import eventually
-from tests.support.telephony import Exchange
+from tests.support.telephony import Exchange, customer_at
 
 pytestmark = [pytest.mark.pbx, pytest.mark.asyncio(loop_scope="module")]
 
@@ -33,12 +33,9 @@ async def wang(centre: Exchange) -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def trunk(centre: Exchange) -> AsyncIterator[None]:
-    """The customer outside is at the phone agent3: baresip answers to no number but its own, as a trunk would call it."""
-    steps = ("Set(CALLERID(num)=${CTI_PRESENTED})", "Dial(PJSIP/agent3,20,g${CTI_OUT_OPTIONS})", "Hangup()")
-    for priority, step in enumerate(steps, 1):
-        await centre.pbx.cli(f"dialplan add extension +86{CUSTOMER},{priority},{step} into cti-outbound replace")
-    yield
-    await centre.pbx.cli(f"dialplan remove extension +86{CUSTOMER}@cti-outbound")
+    """The customer outside is at the phone agent3."""
+    async with customer_at(centre.pbx, f"+86{CUSTOMER}", "agent3"):
+        yield
 
 
 async def _does(centre: Exchange, agent: str) -> str | None:
