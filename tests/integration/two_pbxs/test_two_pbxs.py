@@ -25,10 +25,12 @@ from ctiserver.privatepbx.tree import Programs
 from ctiserver.resources import shipped
 from ctiserver.settings import AgiSettings, PbxSettings, Settings, WebSettings
 from tests.support.ami import FakeAmi, channel, event, fake_ami
+from tests.support.asterisk import members
 from tests.support.desk import PASSWORD, Browser
 from tests.support.eventually import eventually
 
 MAIN, BRANCH = PbxName("main"), PbxName("branch")
+LI, ZHAO = AgentId("li.min"), AgentId("zhao.bin")
 NUMBER = "7001"
 
 
@@ -45,6 +47,24 @@ class Pair:
             return {entry.ani: entry for entry in await uow.calls.page()}
 
 
+async def number(pbx: PrivatePbx) -> None:
+    """A number that leads into the queue without a menu; a restart of the PBX forgets it."""
+    for priority, step in enumerate(("Answer()", "Queue(repair,tT,,,20)", "Hangup()"), 1):
+        await pbx.cli(f"dialplan add extension {NUMBER},{priority},{step} into cti-inbound replace")
+
+
+@asynccontextmanager
+async def desk(two: Pair, login: str) -> AsyncIterator[Browser]:
+    """An agent's console."""
+    async with Browser(two.app.url) as browser:
+        await browser.log_in(login)
+        yield browser
+
+
+async def state_of(browser: Browser) -> str:
+    return str((await browser.json("GET", "/api/v1/agents/me"))["state"])
+
+
 @asynccontextmanager
 async def pair(programs: Programs, folder: Path) -> AsyncIterator[Pair]:
     async with AsyncExitStack() as stack:
@@ -53,8 +73,7 @@ async def pair(programs: Programs, folder: Path) -> AsyncIterator[Pair]:
         for name in (MAIN, BRANCH):
             starting = PrivatePbx.start(folder / name, programs=programs, agi=f"127.0.0.1:{agi_port}")
             pbxs[name] = pbx = await stack.enter_async_context(starting)
-            for priority, step in enumerate(("Answer()", "Queue(repair,tT,,,20)", "Hangup()"), 1):
-                await pbx.cli(f"dialplan add extension {NUMBER},{priority},{step} into cti-inbound replace")
+            await number(pbx)
         settings = Settings(
             data_dir=folder / "data",
             config_dir=shipped("config"),
@@ -63,15 +82,17 @@ async def pair(programs: Programs, folder: Path) -> AsyncIterator[Pair]:
             web=WebSettings(port=0),
         )
         app = await stack.enter_async_context(running(settings))
-        await app.features.users.add(
-            "li.min",
-            name="李敏",
-            role="agent",
-            password=PASSWORD,
-            skills=("repair",),
-            extension="101",
-            interface="PJSIP/agent1",
-        )
+        for login, name, pbx_name in (("li.min", "李敏", None), ("zhao.bin", "赵斌", BRANCH)):
+            await app.features.users.add(
+                login,
+                name=name,
+                role="agent",
+                password=PASSWORD,
+                skills=("repair",),
+                extension="101",
+                interface="PJSIP/agent1",
+                pbx=pbx_name,
+            )
         await app.features.agents.load()
         await app.ready(10)
         yield Pair(app, pbxs)
@@ -80,24 +101,32 @@ async def pair(programs: Programs, folder: Path) -> AsyncIterator[Pair]:
 @pytest.mark.pbx
 async def test_calls_at_the_same_time_on_two_real_pbxs(programs: Programs, tmp_path: Path) -> None:
     async with pair(programs, tmp_path) as two, AsyncExitStack() as stack:
-        browser = await stack.enter_async_context(Browser(two.app.url))
-        await browser.log_in("li.min")
-        socket = await stack.enter_async_context(browser.socket())
-        for topic in ("pop:li.min", "presence:li.min"):
-            await socket.send_json({"op": "subscribe", "topic": topic})
-            await socket.receive_json(timeout=5)
+        browser, other = (
+            await stack.enter_async_context(desk(two, LI)),
+            await stack.enter_async_context(desk(two, ZHAO)),
+        )
         phones, callers = {}, {}
         for name, pbx in two.pbxs.items():
-            await pbx.cli("queue add member PJSIP/agent1 to repair")
             phones[name] = await stack.enter_async_context(SipPhone.agent(programs, pbx, "agent1"))
             ani = {MAIN: "13800000001", BRANCH: "13800000002"}[name]
             callers[name] = await stack.enter_async_context(SipPhone.caller(programs, pbx, ani))
+        # Each sits where their phone is, and nowhere else.
+        await browser.json("POST", "/api/v1/agents/me/login")
+        assert {name: await members(pbx, "repair") for name, pbx in two.pbxs.items()} == {
+            MAIN: ["PJSIP/agent1"],
+            BRANCH: [],
+        }
+        assert (await other.json("GET", "/api/v1/agents/me"))["state"] == "logged_out"
+        assert (await other.json("POST", "/api/v1/agents/me/login"))["pbx"] == "branch"
+        await eventually(lambda: members(two.pbxs[BRANCH], "repair"), lambda names: names == ["PJSIP/agent1"])
 
-        # Only the main PBX has our agents: what rings at the branch is nobody's pop and nobody's presence.
+        # What rings at the branch is its agent's pop and presence, and not of whose phone has that name on the main PBX.
         await callers[BRANCH].dial(NUMBER)
         await phones[BRANCH].ringing()
         await phones[BRANCH].answer()
         await eventually(two.entries, lambda seen: seen["13800000002"].answered_at is not None)
+        assert (await other.json("GET", "/api/v1/pops/mine"))["pop"]["ani"] == "13800000002"
+        assert (await other.json("GET", "/api/v1/agents/me"))["state"] == "talking"
         assert await browser.json("GET", "/api/v1/pops/mine") == {"pop": None}
         assert (await browser.json("GET", "/api/v1/agents/me"))["calls"] == []
 
@@ -109,7 +138,7 @@ async def test_calls_at_the_same_time_on_two_real_pbxs(programs: Programs, tmp_p
         assert pop["ani"] == "13800000001"
         assert {ani: (entry.pbx, entry.agent_id) for ani, entry in seen.items()} == {
             "13800000001": ("main", "li.min"),
-            "13800000002": ("branch", None),
+            "13800000002": ("branch", "zhao.bin"),
         }
 
         # The branch dies with its call. The main PBX's call goes on, and ends as it should.
@@ -123,6 +152,9 @@ async def test_calls_at_the_same_time_on_two_real_pbxs(programs: Programs, tmp_p
         assert 'ctiserver_pbx_state_age_seconds{pbx="main"} 0.0' in metrics
         assert 'ctiserver_calls{pbx="main"} 1.0' in metrics
         assert 'ctiserver_pbx_up{pbx="branch"} 0.0' in metrics
+        # Of the branch's agent nothing is known any more; of the other everything.
+        shown = await eventually(lambda: state_of(other), lambda state: state == "unknown")
+        assert (shown, await state_of(browser)) == ("unknown", "talking")
         await callers[MAIN].hang_up()
         await phones[MAIN].ended()
         seen = await eventually(two.entries, lambda seen: seen["13800000001"].complete)
@@ -135,6 +167,17 @@ async def test_calls_at_the_same_time_on_two_real_pbxs(programs: Programs, tmp_p
         seen = await eventually(two.entries, lambda seen: seen["13800000002"].complete, within_s=15)
         assert seen["13800000002"].detail["ended"] == "pbx_restarted"
         assert (await browser.json("GET", "/readyz"))["status"] == "ready"
+        # Its agent is where they were, and is offered one call, once.
+        await eventually(lambda: state_of(other), lambda state: state == "available")
+        for phone in (phones[BRANCH], callers[BRANCH]):
+            await phone.hang_up()  # nobody told them that the call is over
+        await number(two.pbxs[BRANCH])
+        await callers[BRANCH].dial(NUMBER)
+        await phones[BRANCH].ringing()
+        await phones[BRANCH].answer()
+        assert await eventually(lambda: state_of(other), lambda state: state == "talking")
+        assert len((await other.json("GET", "/api/v1/agents/me"))["calls"]) == 1
+        await callers[BRANCH].hang_up()
 
 
 @pytest.mark.pbx
@@ -155,12 +198,14 @@ async def test_a_flow_on_the_second_pbx_is_part_of_that_call(programs: Programs,
             await eventually(path, within_s=20)
             await caller.hang_up()
         await eventually(two.entries, lambda seen: seen["13800000003"].complete)
-        # Its phone agent1 has the name of an agent's phone on the other PBX, and logs nobody in.
+        # Its phone agent1 logs in whose phone it is, and not whose phone has that name on the other PBX.
         async with SipPhone.agent(programs, two.pbxs[BRANCH], "agent1") as phone:
             await phone.dial("*11")
             await phone.answered()
             await phone.ended(timeout_s=20)
-        assert two.app.features.agents.presence(AgentId("li.min")).logged_in is False
+        agents = two.app.features.agents
+        assert (agents.presence(LI).logged_in, agents.presence(ZHAO).logged_in) == (False, True)
+        assert await members(two.pbxs[BRANCH], "repair") == ["PJSIP/agent1"]
         async with Browser(two.app.url) as browser:
             metrics = await (await browser.ask("GET", "/metrics")).text()
         assert 'ctiserver_agi_sessions_total{result="failed"} 0.0' in metrics
