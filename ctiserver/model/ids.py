@@ -24,6 +24,9 @@ WorkOrderId = NewType("WorkOrderId", str)  #: ULID
 AgentId = NewType("AgentId", str)  #: short name: ``agent1``
 UserId = NewType("UserId", str)  #: ULID of a log-in account
 
+#: With what the uniqueid begins of a channel by which a supervisor joins an agent's call.
+MONITORING = "cti-monitor-"
+
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 # Asterisk writes "<seconds>.<n>", or "<systemname>-<seconds>.<n>"; anything else is taken as it is.
 _UNIQUEID_SECONDS = re.compile(r"(?:^|-)(\d{9,11})\.\d+$")

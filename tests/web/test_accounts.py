@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from ctiserver.errors import UserFault
+from ctiserver.model.events import RecordingHeard
+from ctiserver.model.ids import RecordingId
 from ctiserver.web.hub import CLOSE_LOGGED_OUT
-from tests.support.desk import PASSWORD, Browser, Desk
+from tests.support.desk import PASSWORD, PBX, Browser, Desk
+from tests.support.eventually import eventually
 
 NEW = "another password"
 
@@ -123,3 +127,19 @@ async def test_the_log_is_asked_in_pages_and_by_act(running: Desk, admin: Browse
     assert (len(ids), len(set(ids)), ids) == (120, 120, sorted(ids, reverse=True))
     assert third["before"] is None
     await admin.json("GET", "/api/v1/audit?act=nonsense", status=422)
+
+
+async def test_who_plays_a_recording_is_kept(running: Desk, admin: Browser) -> None:
+    call_id = running.line().id
+    running.bus.publish(
+        RecordingHeard(
+            pbx=PBX, at=datetime.now(UTC), recording_id=RecordingId("R" * 26), call_id=call_id, by="supervisor"
+        )
+    )
+
+    async def kept() -> list[Any]:
+        return await _audit(admin, act="recording_played")
+
+    [entry] = await eventually(kept)
+    assert (entry["actor"], entry["subject"]) == ("user:supervisor", f"call:{call_id}")
+    assert entry["detail"] == {"recording": "R" * 26}

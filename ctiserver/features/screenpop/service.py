@@ -24,7 +24,7 @@ from ctiserver.model.events import (
     CallsMerged,
     CallStarted,
 )
-from ctiserver.model.ids import AgentId, CallId, Interface, PbxName, QueueName, new_ulid
+from ctiserver.model.ids import MONITORING, AgentId, CallId, Interface, PbxName, QueueName, new_ulid
 from ctiserver.model.record import Record
 from ctiserver.store.database import Database
 from ctiserver.store.faults import StoreUnavailable
@@ -172,6 +172,8 @@ class ScreenPops:
 
     async def _pop(self, agent_id: AgentId, event: AgentRinging) -> None:
         started = self._callers.get(event.call_id)
+        if started is not None and started.uniqueid.startswith(MONITORING):
+            return  # a supervisor's own phone, called to listen in: nobody calls them
         current = self._shown.get(agent_id)
         if current is not None and current.phase == "talking" and current.call_id != event.call_id:
             self._beneath[agent_id] = current
@@ -278,7 +280,9 @@ class ScreenPops:
                     queue=event.queue,
                 ),
             )
-            shown = self._shown[agent_id]
+            shown = self._of(event)
+            if shown is None:
+                return
         self._show(agent_id, replace(shown, phase="talking", since=event.at))
 
     def _ended(self, shown: Shown | None) -> None:

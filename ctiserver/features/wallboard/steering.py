@@ -12,7 +12,7 @@ from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
 from ctiserver.model.agent import Presence
 from ctiserver.model.audit import AuditAct
-from ctiserver.model.ids import AgentId, CallId, QueueName, Uniqueid, new_ulid
+from ctiserver.model.ids import MONITORING, AgentId, CallId, QueueName, Uniqueid, new_ulid
 from ctiserver.model.json_value import Json
 from ctiserver.model.person import Agent
 from ctiserver.pbx.port import Pbx
@@ -75,7 +75,7 @@ class Steering:
         )
         await self._pbx.originate(
             own.interface,
-            channel_id=Uniqueid(f"cti-monitor-{new_ulid(self._clock.now())}"),
+            channel_id=Uniqueid(f"{MONITORING}{new_ulid(self._clock.now())}"),
             context=CONTEXT,
             exten=mode,
             caller_number=spied.extension,
