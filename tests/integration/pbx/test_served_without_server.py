@@ -179,6 +179,28 @@ async def test_server_that_dies_under_way_leaves_the_caller_to_the_queue_chosen_
     assert entry[1:] == ["SUCCESS", "13800138002", "4008001234", "menu", "operators", "en", uniqueid]
 
 
+async def test_who_was_served_already_is_thanked_and_not_queued_again(pbx: PrivatePbx, programs: Programs) -> None:
+    async def queue(call: AgiCall) -> None:
+        await call.do("ANSWER")
+        await call.hand_over(CTI_DO="queue", CTI_QUEUE="repair", CTI_LANGUAGE="en")
+
+    async with (
+        SipPhone.agent(programs, pbx, "agent1") as agent,
+        SipPhone.caller(programs, pbx, "13800138009") as caller,
+    ):
+        await pbx.cli("queue add member PJSIP/agent1 to repair")
+        async with scripted(pbx.agi, queue) as server:
+            await caller.dial("4008001234")
+            await agent.ringing()
+            await server.all_done()
+        await agent.answer()  # the server is gone; the flow would have asked the caller something afterwards
+        await agent.hang_up()
+        await caller.ended(timeout_s=15.0)
+        assert not agent.talking
+        ringing = await pbx.cli("queue show repair")
+    assert "has taken 1 calls" in ringing
+
+
 async def test_queue_already_left_is_never_joined_again(pbx: PrivatePbx, programs: Programs) -> None:
     async def dies(call: AgiCall) -> None:
         await call.set(CTI_LANGUAGE="en", CTI_QUEUE="repair", CTI_QUEUES_LEFT="&operators&repair&")
