@@ -8,7 +8,7 @@ PYTEST ?=
 WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench chaos vendor clean python
+.PHONY: help demo test check bench chaos guards vendor clean python
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
@@ -33,6 +33,9 @@ bench: $(VENV)/.test ## measures, as JSON in bench-results/
 chaos: $(VENV)/.test ## the long fault tests
 	@$(BIN)/python tools/test_packages.py
 	@$(BIN)/python -m pytest -p no:cacheprovider -m chaos tests/chaos $(PYTEST)
+
+guards: $(VENV)/.test ## take each guard out in a copy, and see its test fail
+	@$(BIN)/python -m tests.chaos.guards
 
 vendor: ## fetch and bundle the console's JavaScript anew (needs npm)
 	@command -v npm >/dev/null || { echo "make vendor needs npm: install Debian's package npm" >&2; exit 2; }
