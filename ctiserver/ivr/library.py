@@ -15,6 +15,7 @@ from ctiserver.errors import CtiError, FileFault, Place, Problem, UserFault
 from ctiserver.ivr.check import SiteNames, check
 from ctiserver.ivr.loader import FLOW_SUFFIX, Flow, load_flow
 from ctiserver.ivr.visit import World
+from ctiserver.model.blocklist import BlockedFile, Blocklist
 from ctiserver.model.calendar import Calendar, CalendarFile, known_country
 from ctiserver.model.roster import Roster, RosterFile
 from ctiserver.resources import shipped
@@ -61,11 +62,16 @@ def load_world(site: Site, settings: Settings) -> World:
             rosters[roster.roster] = Roster(roster, zone)
         except FileFault as fault:
             problems += fault.problems
+    blocked = BlockedFile()
+    try:
+        blocked = parse(load(_file(site.directory, "blocked.yaml")), BlockedFile)
+    except FileFault as fault:
+        problems += fault.problems
     if problems:
         raise FileFault(problems)
     fees = parse(load(_file(site.directory, "fees.yaml")), FeesFile)
     amounts = {name: Decimal(amount) for name, amount in fees.fees.items()}
-    return World(calendars, rosters, zone, settings.region, amounts)
+    return World(calendars, rosters, zone, settings.region, amounts, Blocklist(blocked.blocked, settings.region))
 
 
 def _file(directory: Path, name: str) -> Path:

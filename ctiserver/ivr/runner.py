@@ -217,7 +217,7 @@ class FlowService:
                 "dnis": dnis,
                 "name": request["calleridname"],
                 "withheld": withheld,
-                "blocked": known.blocked,
+                "blocked": known.blocked or self._world.blocked.holds(ani, self._clock.now()),
                 "started_at": self._clock.now(),
                 "visits_24h": known.visits_24h,
             },

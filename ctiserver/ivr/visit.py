@@ -13,6 +13,7 @@ from ctiserver.ivr.names import FLOW_FUNCTIONS
 from ctiserver.ivr.requests import Phrase, Said, Speak
 from ctiserver.ivr.state import FlowState
 from ctiserver.ivr.written import Prompt
+from ctiserver.model.blocklist import Blocklist
 from ctiserver.model.calendar import Calendar
 from ctiserver.model.expression import Context, Expression, Value, to_text
 from ctiserver.model.roster import Roster
@@ -40,6 +41,7 @@ class World:
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     region: str = "CN"
     fees: Mapping[str, Decimal] = field(default_factory=dict)
+    blocked: Blocklist = field(default_factory=Blocklist)
 
 
 @dataclass(slots=True)

@@ -36,6 +36,15 @@ def normal(number: str, region: str) -> str | None:
     return dialled if re.fullmatch(r"\+?[0-9*#]{2,32}", dialled) else None
 
 
+def national(number: str, region: str) -> str:
+    """The digits without a country's code, as said within that country; the number as it is where no plan knows it."""
+    try:
+        parsed = phonenumbers.parse(number, region)
+    except phonenumbers.NumberParseException:
+        return number
+    return phonenumbers.national_significant_number(parsed) if phonenumbers.is_valid_number(parsed) else number
+
+
 def shown(number: str, region: str) -> str:
     """The number as people in ``region`` read it: national if it is theirs, else international."""
     try:

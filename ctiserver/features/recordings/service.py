@@ -72,16 +72,20 @@ class Recordings:
 
     async def tend(self) -> None:
         """Find the files of calls that ended, take in those nobody told of, remove the old; until cancelled."""
+        due = self._clock.monotonic() + _TEND_EVERY_S
         while True:
             await self.look_again()
-            await self.remove_old()
+            if self._clock.monotonic() >= due:
+                due = self._clock.monotonic() + _TEND_EVERY_S
+                await self.take_in()
+                await self.remove_old()
             try:
                 async with asyncio.timeout(_TEND_EVERY_S):
                     await self._ended.wait()
                 self._ended.clear()
                 await asyncio.sleep(_CLOSED_AFTER_S)
             except TimeoutError:
-                await self.take_in()
+                pass
 
     async def heard(self, event: PbxEvent) -> None:
         """Take in one event of a PBX."""

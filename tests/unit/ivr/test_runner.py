@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,15 @@ from typing import Any
 import pytest
 
 from ctiserver.clock import ManualClock
+from ctiserver.ivr.library import load_world
 from ctiserver.ivr.ports import CallerFacts, MemoryPorts
 from ctiserver.ivr.runner import PORT_TIMEOUT_S
 from ctiserver.ivr.simulate import DEFAULT_CLOCK
+from ctiserver.model.blocklist import Blocked, Blocklist
 from ctiserver.model.expression import Value
 from ctiserver.resources import shipped
-from ctiserver.site import Closing, QueueConfig
+from ctiserver.settings import load_settings
+from ctiserver.site import Closing, NumberConfig, QueueConfig, load_site
 from tests.support.eventually import eventually
 from tests.support.fake_asterisk import FakeAsterisk
 from tests.support.flow_server import FlowServer, flow_server
@@ -373,3 +377,15 @@ async def test_an_owner_who_is_logged_in_is_rung_first(tmp_path: Path) -> None:
         back = FakeAsterisk(variables={"CTI_RESULT": "dial:NOANSWER"})
         await back.call(server.port)
         assert back.variables["CTI_DO"] == "queue"
+
+
+async def test_a_blocked_number_is_known_to_the_flow(tmp_path: Path) -> None:
+    async with flow_server(tmp_path, flow="aftersales", clock=ManualClock(DEFAULT_CLOCK)) as server:
+        settings = load_settings(shipped("config", "ctiserver.yaml"), {})
+        site = replace(
+            load_site(settings.config_dir), numbers={"*": NumberConfig(flow="aftersales", calendar="always")}
+        )
+        blocked = Blocklist({"1380013*": Blocked(reason="nuisance")})
+        server.service.configure(site, replace(load_world(site, settings), blocked=blocked))
+        await FakeAsterisk(keys="2").call(server.port)
+        assert "known case 1" in server.path()
