@@ -7,7 +7,9 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -72,6 +74,9 @@ def announcements(config: Path | None, out: Path) -> None:
     """
     settings = load_settings(config or shipped("config", "ctiserver.yaml"))
     files = [(language, name, Text(language, text)) for language, name, text in announced()]
+    with _told(out):
+        for language, _, _ in files:
+            (out / language).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="ctiserver-announcements-") as folder:
         shelf = Shelf(settings.prompts, Path(folder), shipped=shipped("ivr_flows", "prompts"))
         texts = [text for _, _, text in files]
@@ -88,10 +93,15 @@ def announcements(config: Path | None, out: Path) -> None:
 
 
 def _put(spoken: Path, to: Path) -> None:
-    try:
-        to.parent.mkdir(parents=True, exist_ok=True)
+    with _told(to):
         for suffix in SUFFIXES:
             shutil.copyfile(spoken.with_suffix(suffix), to.with_name(f"{to.name}{suffix}"))
+
+
+@contextmanager
+def _told(to: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UserFault(
             f"can't be written: {error.strerror}", where=str(error.filename or to), fix="Name a folder that is yours"

@@ -87,6 +87,7 @@ async def test_what_it_says_to_write(there: Foreign, tmp_path: Path) -> None:
     assert yaml.safe_load(written["ctiserver.yaml"])["agi"] == {"port": 5573}
     assert "CTI_AGI = agi://127.0.0.1:5573\n" in written["globals_custom.conf"]
     assert "CTI_QUEUE_FIRST = 600\n" in written["globals_custom.conf"]
+    assert "CTI_PBX = main\n" in written["globals_custom.conf"]
     assert written["a shell"].splitlines() == [
         "ctiserver user add bob.stone --role agent --name 'Bob Stone' --extension 102 --interface PJSIP/102",
         "ctiserver user add agent101 --role agent --name '王芳' --extension 101 --interface PJSIP/101",
@@ -172,3 +173,30 @@ async def test_a_broken_file_is_one_message_with_its_place(
     assert done.returncode == 2
     assert complaint in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+async def test_a_second_pbx_is_adopted_by_its_own_name(there: Foreign) -> None:
+    said = await adopted(there, "--name", "branch")
+    written = pieces(said)
+    assert "CTI_PBX = branch\n" in written["globals_custom.conf"]
+    assert yaml.safe_load(written["ctiserver.yaml"])["pbxs"]["branch"]["secret_file"] == "branch.secret"
+    (dialplan,) = (step for step in said["steps"] if step["title"] == "The dialplan")
+    words = "\n".join(dialplan["words"])
+    assert "`ctiserver prompts announcements --out sounds`" in words
+    assert "/var/lib/asterisk/sounds/ctiserver" in words
+    assert "/var/spool/asterisk/ctiserver" in words
+    refused = await ctiserver("pbx", "adopt", "127.0.0.1", "--name", "Branch Office")
+    assert refused.returncode == 2
+    assert "no name of a PBX" in refused.stderr
+
+
+async def test_the_announcements_are_spoken_where_they_are_asked_for(tmp_path: Path) -> None:
+    done = await ctiserver("prompts", "announcements", "--out", str(tmp_path / "sounds"))
+    assert done.returncode == 0, done.stderr
+    spoken = {str(path.relative_to(tmp_path / "sounds")) for path in (tmp_path / "sounds").rglob("*.wav")}
+    names = ["hold", "message", "goodbye", *(f"accept-{key}" for key in range(10))]
+    assert spoken == {f"{language}/{name}.wav" for language in ("zh-CN", "en") for name in names}
+    refused = await ctiserver("prompts", "announcements", "--out", "/proc/nowhere")
+    assert refused.returncode == 2
+    assert "can't be written" in refused.stderr
+    assert "Traceback" not in refused.stderr

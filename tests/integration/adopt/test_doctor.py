@@ -19,6 +19,7 @@ from ctiserver.privatepbx.tree import Programs
 from ctiserver.resources import shipped
 from ctiserver.settings import load_settings
 from tests.integration.adopt.conftest import adopted, ctiserver, pieces
+from tests.support.asterisk import journal
 from tests.support.desk import PASSWORD, Browser
 from tests.support.eventually import eventually
 from tests.support.foreign import OWN_NUMBER, Foreign
@@ -77,8 +78,19 @@ async def follow(there: Foreign, folder: Path) -> Site:
     """Do what adopt says, and no more."""
     agi_port, web_port = free_port(), free_port()
     written = pieces(await adopted(there, "--agi-port", str(agi_port)))
+    # Its folders are those of an Asterisk that was installed; this one is a guest here.
+    ours = {
+        "/var/lib/asterisk/sounds/ctiserver": folder.parent / "sounds",
+        "/var/spool/asterisk/ctiserver": folder.parent / "spool",
+    }
+    (folder.parent / "spool").mkdir()
     for name in ("globals_custom.conf", "extensions_custom.conf"):
-        (there.etc / name).write_text(written[name], encoding="utf-8")
+        text = written[name]
+        for theirs, path in ours.items():
+            text = text.replace(theirs, str(path))
+        (there.etc / name).write_text(text, encoding="utf-8")
+    spoken = await ctiserver("prompts", "announcements", "--out", str(folder.parent / "sounds"))
+    assert spoken.returncode == 0, spoken.stderr
     for name in ("cti.conf", "fallback.conf"):
         shutil.copy(shipped("dialplan", name), there.etc / name)
     await there.pbx.cli("dialplan reload")
@@ -162,6 +174,20 @@ async def test_following_the_advice_makes_doctor_green_and_calls_pop(
                 assert (ended.outcome, ended.direction, ended.queue) == ("answered", "inbound", "600")
                 assert (ended.agent_id, ended.ani, ended.dnis) == ("agent101", "13800138000", dialled)
 
+    # The server is gone: the fallback speaks to the caller in both languages, and the agents' queue takes the call.
+    async with (
+        SipPhone.agent(programs, there.pbx, "101") as phone,
+        SipPhone.caller(programs, there.pbx, "13800138001") as caller,
+    ):
+        await caller.dial(number)
+        assert await phone.ringing() == "13800138001"
+        assert caller.heard_s() > 4
+        await phone.answer()
+        await caller.hang_up()
+        await phone.ended()
+    kept = await journal(there.pbx)
+    assert [entry[1:4] for entry in kept.values()] == [["FAILURE", "13800138001", number]]
+
 
 async def test_each_red_line_says_what_and_where_and_what_to_do(there: Foreign, tmp_path: Path) -> None:
     site = await follow(there, tmp_path / "site")
@@ -196,6 +222,12 @@ async def test_each_red_line_says_what_and_where_and_what_to_do(there: Foreign, 
     await there.pbx.cli("dialplan set global CTI_AGI agi://127.0.0.1:4999")
     assert "CTI_AGI names port 4999" in (await only("main: where the PBX asks"))["what"]
     await there.pbx.cli("dialplan reload")
+    await there.pbx.cli("dialplan set global CTI_PBX branch")
+    assert "CTI_PBX is branch" in (await only("main: where the PBX asks"))["what"]
+    await there.pbx.cli("dialplan reload")
+    site.edit("ctiserver.yaml", "    # queue_log: /var/log/asterisk/queue_log ", "    queue_log: /nowhere/queue_log")
+    assert (await only("main: its own logs"))["where"] == "/nowhere/queue_log"
+    site.edit("ctiserver.yaml", "/nowhere/queue_log", str(there.pbx.queue_log_path))
     await there.pbx.cli("dialplan set global CTI_QUEUE_FIRST 700")
     assert "names the queue 700" in (await only("main: where the PBX asks"))["what"]
     await there.pbx.cli("dialplan reload")
