@@ -12,8 +12,9 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, Field
 
 from ctiserver.errors import FileFault, Problem, UserFault
-from ctiserver.model import record_fields
 from ctiserver.message_rules import MessageRules
+from ctiserver.model import record_fields
+from ctiserver.model.care_rule import CareRule, CareRulesFile
 from ctiserver.model.emergency import emergency_numbers
 from ctiserver.model.record_fields import FieldKind
 from ctiserver.price_list import Goods
@@ -322,6 +323,7 @@ class Site:
     emergency: EmergencyFile = field(default_factory=EmergencyFile)
     outbound: Outbound = field(default_factory=Outbound)
     automatic: Automatic = field(default_factory=Automatic)
+    care_rules: dict[str, CareRule] = field(default_factory=dict)
     goods: Goods = field(default_factory=Goods)
     messages: MessageRules = field(default_factory=MessageRules)
 
@@ -361,11 +363,13 @@ def load_site(directory: Path) -> Site:
     messages = read("messages.yaml", MessageRules)
     if not (numbers and queues and types and dispositions and pauses and phones and trunks):
         raise FileFault(problems)
-    if not (emergency and dialling and goods and messages):
+    care = read("care_rules.yaml", CareRulesFile)
+    if not (emergency and dialling and goods and messages and care):
         raise FileFault(problems)
     problems.extend(_unknown_overflows(*queues))
     problems.extend(_unknown_types(*dispositions, types[1]))
     problems.extend(_unknown_message_type(*types))
+    problems.extend(_unknown_raised(*care, types[1]))
     problems.extend(_unknown_names(*types))
     problems.extend(_no_help(*emergency))
     problems.extend(_in_the_way(*phones, emergency[1]))
@@ -384,6 +388,7 @@ def load_site(directory: Path) -> Site:
         emergency=emergency[1],
         outbound=dialling[1].outbound,
         automatic=dialling[1].automatic,
+        care_rules=dict(care[1].rules),
         goods=goods[1],
         messages=messages[1],
     )
@@ -462,6 +467,18 @@ def _unknown_names(document: Document, file: RecordTypesFile) -> Iterator[Proble
                 if read not in known:
                     place = document.place(("record_types", type_name, "fields", name, "required_when"))
                     yield Problem(place, "CT-012", f"a record of this type has no {read!r}", suggest(read, known))
+
+
+def _unknown_raised(document: Document, file: CareRulesFile, types: RecordTypesFile) -> Iterator[Problem]:
+    for name, rule in file.rules.items():
+        if rule.raises.type not in types.record_types:
+            place = document.place(("rules", name, "raises", "type"))
+            yield Problem(
+                place,
+                "CT-008",
+                f"no record type is named {rule.raises.type!r}",
+                suggest(rule.raises.type, types.record_types),
+            )
 
 
 def _unknown_message_type(document: Document, file: RecordTypesFile) -> Iterator[Problem]:

@@ -28,6 +28,7 @@ from ctiserver.features.dispatch.http import DispatchHttp
 from ctiserver.features.dispatch.service import Dispatch
 from ctiserver.features.expenses.http import ExpensesHttp
 from ctiserver.features.expenses.service import Money
+from ctiserver.features.followups.care import Care
 from ctiserver.features.followups.service import FollowUps
 from ctiserver.features.missed import push as missed_push
 from ctiserver.features.missed.http import routes as missed_routes
@@ -131,6 +132,7 @@ class Features:
     missed: Missed
     dispatch: Dispatch
     followups: FollowUps
+    care: Care
     telephony: Telephony
     orders_changed: Callable[[Record, list[WorkOrder]], None]
     parts: Sequence[Part]
@@ -242,6 +244,13 @@ def build(ground: Ground) -> Features:
 
     dispatch = Dispatch(database, clock, changed=orders_changed)
     dispatch_http = DispatchHttp(dispatch, database, site)
+    care = Care(
+        database,
+        clock,
+        site,
+        zone=ZoneInfo(settings.time_zone),
+        opened=lambda record: records_push.publish(hub, record.id, record.revision),
+    )
     followups = FollowUps(
         database,
         bus,
@@ -399,7 +408,10 @@ def build(ground: Ground) -> Features:
             topics=dispatch_push.topics(),
             rules={"order_id": dispatch_http.may_reach},
         ),
-        Part(services={"follow-ups": followups.run}, clockwork={"automatic-calls": followups.tend}),
+        Part(
+            services={"follow-ups": followups.run},
+            clockwork={"automatic-calls": followups.tend, "care-rules": care.tend},
+        ),
     ]
     return Features(
         users=users,
@@ -416,6 +428,7 @@ def build(ground: Ground) -> Features:
         missed=missed,
         dispatch=dispatch,
         followups=followups,
+        care=care,
         telephony=telephony,
         orders_changed=orders_changed,
         parts=parts,

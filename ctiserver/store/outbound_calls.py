@@ -126,11 +126,10 @@ class RaisedRecords:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def add_once(self, rule: str, object_id: str, due_on: date, record: RecordId, at: datetime) -> bool:
-        """Note that a record is raised; False if one was raised for this before."""
-        return await rows.insert_or_leave(
-            self._connection,
-            tables.raised_records,
+    async def add(self, rule: str, object_id: str, due_on: date, record: RecordId, at: datetime) -> None:
+        """Note that a record is raised. Raises Duplicate if one was raised for this before."""
+        await self._connection.execute(
+            sa.insert(tables.raised_records),
             {"rule": rule, "object_id": object_id, "due_on": due_on, "record_id": record, "at": at},
         )
 

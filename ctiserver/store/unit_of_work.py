@@ -6,12 +6,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ctiserver.store.audit import AuditLog
 from ctiserver.store.call_log import CallLog
+from ctiserver.store.care_subjects import CareSubjects
 from ctiserver.store.catching_up import CatchingUp
 from ctiserver.store.contacts import Contacts
 from ctiserver.store.flow_states import FlowStates
 from ctiserver.store.goods import Expenses, Settlements, Stock
-from ctiserver.store.missed import MissedCalls
 from ctiserver.store.messages import Messages
+from ctiserver.store.missed import MissedCalls
 from ctiserver.store.outbound_calls import OutboundCalls, RaisedRecords
 from ctiserver.store.outbox import Outbox
 from ctiserver.store.people import Agents, Sessions, Users, WrapUps
@@ -50,6 +51,7 @@ class UnitOfWork:
         self.timers = Timers(connection)
         self.executors = Executors(connection)
         self.outbound_calls = OutboundCalls(connection)
+        self.care_subjects = CareSubjects(connection)
         self.raised_records = RaisedRecords(connection)
         self.stock = Stock(connection)
         self.expenses = Expenses(connection)

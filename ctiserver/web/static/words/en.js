@@ -137,6 +137,7 @@ export default {
   "timeline.process_started": "Process {process} started",
   "timeline.process_not_started": "Process {process} could not start: {reason}",
   "timeline.customer_called": "Customer called for {order}, attempt {attempt}",
+  "timeline.raised_by_rule": "Raised by the rule {rule}",
   "timeline.came_too_late": "Came too late: {what}",
   "timeline.order_offered": "Work order {order} offered {assignee}",
   "timeline.order_planned": "Work order {order} planned",

@@ -137,6 +137,7 @@ export default {
   "timeline.process_started": "流程 {process} 启动",
   "timeline.process_not_started": "流程 {process} 未能启动：{reason}",
   "timeline.customer_called": "为 {order} 致电客户，第 {attempt} 次",
+  "timeline.raised_by_rule": "由规则 {rule} 建立",
   "timeline.came_too_late": "来得太晚：{what}",
   "timeline.order_offered": "派出工单 {order} {assignee}",
   "timeline.order_planned": "计划工单 {order}",

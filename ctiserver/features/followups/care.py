@@ -1,0 +1,126 @@
+"""Records that nobody calls about: service due, warranty ending, care dates, parts that came. Each is raised once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import date
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from ctiserver.clock import Clock
+from ctiserver.model import expression
+from ctiserver.model.care_rule import MADE_UP, CareRule, Subject
+from ctiserver.model.expression import Context
+from ctiserver.model.ids import RecordId, new_ulid
+from ctiserver.model.record import Record, TimelineEntry
+from ctiserver.site import Site
+from ctiserver.store.database import Database
+from ctiserver.store.faults import Duplicate, StoreUnavailable
+
+log = structlog.get_logger(__name__)
+
+_LOOK_EVERY_S = 600.0
+_BATCH = 500
+
+
+class Care:
+    """Looks at what is known, and raises the records that the site's rules want."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        site: Site,
+        *,
+        zone: ZoneInfo,
+        opened: Callable[[Record], None] = lambda record: None,
+    ) -> None:
+        """``opened`` is told of each record after its commit."""
+        self._database = database
+        self._clock = clock
+        self._site = site
+        self._zone = zone
+        self._opened = opened
+
+    async def tend(self) -> None:
+        """Look at start and every ten minutes, so that a new day is seen soon; until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except StoreUnavailable as error:
+                log.warning("care_store_away", why=str(error))
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def look(self) -> int:
+        """Raise every record that is due and has not been raised; how many that were."""
+        today = self._clock.now().astimezone(self._zone).date()
+        raised = 0
+        for name, rule in self._site.care_rules.items():
+            async with self._database.reading() as uow:
+                known = await uow.raised_records.known(name, today - MADE_UP)
+            after = ""
+            while True:
+                async with self._database.reading() as uow:
+                    batch = await uow.care_subjects.batch(rule.of, rule.date_, after, _BATCH, self._zone)
+                for subject in batch:
+                    for due_on in rule.due_on(subject.day, today):
+                        if (subject.id, due_on) not in known and self._meant(rule, subject):
+                            raised += await self._raise(name, rule, subject, due_on)
+                if len(batch) < _BATCH:
+                    break
+                after = batch[-1].id
+        if raised:
+            log.info("records_raised_by_data", records=raised)
+        return raised
+
+    def _context(self) -> Context:
+        return Context(now=self._clock.now(), zone=self._zone)
+
+    def _meant(self, rule: CareRule, subject: Subject) -> bool:
+        if rule.where is None:
+            return True
+        return expression.parse(rule.where.removeprefix("=")).evaluate(subject.names, self._context()) is True
+
+    async def _raise(self, name: str, rule: CareRule, subject: Subject, due_on: date) -> bool:
+        now = self._clock.now()
+        kind = self._site.record_types[rule.raises.type]
+        try:
+            async with self._database.unit_of_work() as uow:
+                record = Record(
+                    id=RecordId(new_ulid(now)),
+                    number=await uow.records.next_number(now.astimezone(self._zone).date()),
+                    type=rule.raises.type,
+                    subject=rule.subject(subject.names, self._context()),
+                    contact_id=subject.contact_id,
+                    site_id=subject.site_id,
+                    device_id=subject.device_id,
+                    priority=kind.priority if rule.raises.priority is None else rule.raises.priority,
+                    opened_at=now,
+                    updated_at=now,
+                )
+                await uow.records.add(record)
+                # Another server may have been faster: its row stands, and nothing of ours is kept.
+                await uow.raised_records.add(name, subject.id, due_on, record.id, now)
+                await uow.records.note(
+                    TimelineEntry(
+                        id=new_ulid(now),
+                        record_id=record.id,
+                        at=now,
+                        actor="server",
+                        kind="raised_by_rule",
+                        data={"rule": name, "due_on": due_on.isoformat(), "type": record.type},
+                    )
+                )
+                if kind.process is not None:
+                    await uow.outbox.add(
+                        "process_start",
+                        f"process_start/{record.id}/{kind.process}",
+                        {"record_id": record.id, "process": kind.process},
+                        now,
+                    )
+        except Duplicate:
+            return False
+        self._opened(record)
+        return True
