@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from ctiserver.app.composition import App, running
 from ctiserver.clock import SystemClock
-from ctiserver.features.agents.service import WRAP_UP
+from ctiserver.features.agents.presences import WRAP_UP
 from ctiserver.features.users.service import Users
 from ctiserver.model.agent import Presence, WrapUpKept
 from ctiserver.model.ids import AgentId, QueueName
