@@ -34,6 +34,8 @@ def after(*events: PresenceEvent) -> Presence:
         ([words.LoggedIn(), words.Paused("lunch"), words.Unpaused()], "available"),
         ([words.LoggedIn(), words.PhoneSeen(False)], "unreachable"),
         ([words.LoggedIn(), words.PhoneSeen(False), words.PhoneSeen(True)], "available"),
+        ([words.LoggedIn(), words.Connected(A), words.PbxHeard(False)], "unknown"),
+        ([words.PbxHeard(False), words.LoggedIn(), words.PbxHeard(True)], "available"),
         ([words.LoggedIn(), words.Ringing(A)], "ringing"),
         ([words.LoggedIn(), words.Ringing(A), words.RingEnded(A)], "available"),
         ([words.LoggedIn(), words.Ringing(A), words.Connected(A)], "talking"),
@@ -78,6 +80,7 @@ events = st.one_of(
     st.sampled_from([words.LoggedIn(), words.LoggedOut(), words.Unpaused(), words.WrapUpEnded()]),
     st.builds(words.Paused, st.sampled_from(["lunch", "break"])),
     st.builds(words.PhoneSeen, st.booleans()),
+    st.builds(words.PbxHeard, st.booleans()),
     st.builds(words.Ringing, calls),
     st.builds(words.RingEnded, calls),
     st.builds(words.Connected, calls),
@@ -99,7 +102,7 @@ def test_an_event_heard_twice_changes_nothing_the_second_time(
 def test_no_call_both_rings_and_talks_and_every_call_can_end(history: list[PresenceEvent]) -> None:
     presence = after(*history)
     assert not presence.ringing & presence.talking
-    for call in (A, B):
-        presence = step(presence, words.Disconnected(call), NOW)
+    for event in (words.PbxHeard(True), words.Disconnected(A), words.Disconnected(B)):
+        presence = step(presence, event, NOW)
     assert presence.state not in ("ringing", "talking")
     assert replace(presence, ringing=frozenset(), talking=frozenset()) == presence
