@@ -30,9 +30,10 @@ check: $(VENV)/.test ## style, types, layers, shipped flows and configuration
 bench: $(VENV)/.test ## measures, as JSON in bench-results/
 	@$(BIN)/python -m tests.bench
 
-chaos: $(VENV)/.test ## the long fault tests
+chaos: $(VENV)/.test ## the long fault tests; writes docs/reliability.md
 	@$(BIN)/python tools/test_packages.py
-	@$(BIN)/python -m pytest -p no:cacheprovider -m chaos tests/chaos $(PYTEST)
+	@CTISERVER_CHAOS_RESULTS=chaos-results $(BIN)/python -m pytest -p no:cacheprovider -m chaos tests/chaos $(PYTEST); \
+	  status=$$?; $(BIN)/python -m tests.chaos chaos-results; exit $$status
 
 guards: $(VENV)/.test ## take each guard out in a copy, and see its test fail
 	@$(BIN)/python -m tests.chaos.guards
@@ -42,7 +43,7 @@ vendor: ## fetch and bundle the console's JavaScript anew (needs npm)
 	@$(PYTHON) tools/vendor.py
 
 clean: ## remove what the targets above made here
-	@rm -rf $(VENV) build dist bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) build dist bench-results chaos-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 python:
 	@command -v $(PYTHON) >/dev/null || { echo "ctiserver needs Python 3.11 or later: install Debian's packages python3 and python3-venv" >&2; exit 2; }

@@ -19,6 +19,7 @@ from ctiserver.drill.scene import (
     TO_THE_END_S,
     Scene,
     Size,
+    accounted_for,
     everybody_served,
     fell_back,
     joined_once,
@@ -60,42 +61,38 @@ async def server_killed_often(rig: Rig, size: Size) -> Finding:
     """kill -9 at random instants, again and again, while callers come and go."""
     finding = Finding("server-killed-often", f"The server is killed {size.kills} times at random instants")
     numbers: list[str] = []
-    killed: list[tuple[float, Mapping[str, str]]] = []
+    killed: list[float] = []
     took: list[float] = []
     while len(killed) < size.kills:
         async with rig.calling(size.calls, per_s=size.per_s, hold_s=size.hold_s) as callers:
             numbers += callers.load.numbers
             while len(killed) < size.kills and callers.process.alive:
                 await asyncio.sleep(random.uniform(0.1, 3.0))  # noqa: S311 - an instant, not a secret
+                killed.append(time.time())
                 await rig.server.kill()
-                killed.append((time.time(), rig.ear.stories.alive(time.time())))
                 await rig.start_server()
                 took.append(await rig.right())
             await callers.done(size.calls / size.per_s + size.hold_s + TO_THE_END_S)
         await rig.quiet()
-    scene = Scene(rig, callers, finding, killed[0][0], {}, numbers)
-    stories = {story.uniqueid: story for story in scene.stories()}
+    scene = Scene(rig, callers, finding, killed[0], numbers)
+    stories = scene.stories()
+    then = [(story, at, story.stage(at)) for story in stories for at in killed]
     finding.figures["callers"] = len(stories)
-    finding.figures["on_the_line_at_a_kill"] = sum(len(before) for _, before in killed)
-    hurt = [
-        stories[uniqueid].number
-        for at, before in killed
-        for uniqueid, stage in before.items()
-        if stage in ("queue", "talk") and uniqueid in stories and stories[uniqueid].ended_by != "caller"
-    ]
+    finding.figures["kills_that_callers_lived_through"] = sum(1 for *_, stage in then if stage != "gone")
+    hurt = [story.number for story, _, stage in then if stage in ("queue", "talk") and story.ended_by != "caller"]
     finding.none("dropped_in_queue_or_talk", hurt)
+    # Who hangs up within the second that is allowed was not let down.
     waits = [
-        stories[uniqueid].queued_after(at)
-        for at, before in killed
-        for uniqueid, stage in before.items()
-        if stage == "menu" and (ended := stories[uniqueid].ended_at) is not None and ended > at + 1.0
+        story.queued_after(at)
+        for story, at, stage in then
+        if stage == "menu" and (story.ended_at is None or story.ended_at > at + 1.0)
     ]
     worst = None if None in waits else max((wait for wait in waits if wait is not None), default=0.0)
     finding.at_most("menu_to_queue_worst_s", worst, 1.0)
     finding.at_most("state_right_worst_s", max(took), 5.0)
     everybody_served(scene)
     await logged_once(scene)
-    finding.none("calls_without_record_or_reason", await rig.unaccounted([*numbers]))
+    await accounted_for(scene)
     return finding
 
 
@@ -133,7 +130,7 @@ async def host_gone(rig: Rig, size: Size) -> Finding:
     worst = None if None in waits else max((wait for wait in waits if wait is not None), default=None)
     finding.at_most("ring_to_fallback_worst_s", worst, 2.5)
     await rig.start_server()
-    scene = Scene(rig, callers, finding, began, {})
+    scene = Scene(rig, callers, finding, began)
     await right(scene, 5.0)
     everybody_served(scene)
     await logged_once(scene)
@@ -223,11 +220,11 @@ async def pbx_killed(rig: Rig, size: Size) -> Finding:
     """kill -9 of Asterisk with calls, and a restart."""
     finding = Finding("pbx-killed", "Asterisk is killed (SIGKILL) with calls on it, and started anew")
     async with rig.calling(size.calls, per_s=size.per_s, hold_s=size.hold_s) as callers:
-        before = await rig.everywhere(callers)
-        scene = Scene(rig, callers, finding, time.time(), before)
+        await rig.everywhere(callers)
+        scene = Scene(rig, callers, finding, time.time())
         await rig.pbx.kill()
         await rig.ear.pbx_died()
-    finding.figures["callers"] = len(before)
+    finding.figures["callers"] = len(scene.stories())
     await rig.pbx.restart()
     booted = time.monotonic()
     numbers = [story.number for story in scene.stories()]
@@ -312,7 +309,7 @@ async def rush(rig: Rig, size: Size) -> Finding:
     async with rig.calling(size.calls, per_s=size.per_s, hold_s=size.hold_s) as callers:
         fates = await callers.done(size.calls / size.per_s + size.hold_s + TO_THE_END_S)
     await rig.quiet()
-    scene = Scene(rig, callers, finding, began, {})
+    scene = Scene(rig, callers, finding, began)
     stories = scene.stories()
     finding.figures["callers"] = len(fates)
     finding.none("calls_that_sipp_counts_as_failed", [n for n, fate in fates.items() if fate == "failed"])

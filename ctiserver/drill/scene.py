@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -38,7 +38,6 @@ class Scene:
     callers: Callers
     finding: Finding
     at: float  #: when the fault began, on the PBX's clock
-    before: Mapping[str, str]  #: who was where then, by uniqueid
     late: list[str] = field(default_factory=list)  #: those who called while the fault was on
 
     def stories(self) -> list[Story]:
@@ -51,25 +50,26 @@ class Scene:
 
     def in_menu(self) -> list[Story]:
         """Those whom the server was talking with."""
-        return [story for story in self.stories() if self.before.get(story.uniqueid) == "menu"]
+        return [story for story in self.stories() if story.stage(self.at) == "menu"]
 
     def spared(self) -> list[Story]:
         """Those who waited or talked: the server was not needed for them."""
-        return [story for story in self.stories() if self.before.get(story.uniqueid) in ("queue", "talk")]
+        return [story for story in self.stories() if story.stage(self.at) in ("queue", "talk")]
 
 
 @asynccontextmanager
 async def under_load(rig: Rig, size: Size, finding: Finding) -> AsyncIterator[Scene]:
     """Calls in menu, queue and talk; the block does the harm and mends it. Then: what everybody got."""
     async with rig.calling(size.calls, per_s=size.per_s, hold_s=size.hold_s) as callers:
-        before = await rig.everywhere(callers)
-        scene = Scene(rig, callers, finding, time.time(), before)
+        await rig.everywhere(callers)
+        scene = Scene(rig, callers, finding, time.time())
         yield scene
         fates = await callers.done(size.calls / size.per_s + size.hold_s + TO_THE_END_S)
     await rig.quiet()
     finding.figures["callers"] = len(fates)
-    for stage in ("menu", "queue", "talk"):
-        finding.figures[f"in_{stage}_then"] = sum(1 for where in before.values() if where == stage)
+    then = [story.stage(scene.at) for story in scene.stories()]
+    finding.figures |= {"in_menu_then": then.count("menu"), "in_queue_then": then.count("queue")}
+    finding.figures["in_talk_then"] = then.count("talk")
 
 
 @asynccontextmanager
@@ -138,3 +138,12 @@ async def right(scene: Scene, limit_s: float, name: str = "state_right_after_s")
     except ServerSilent as silent:
         scene.finding.figures[name] = "never"
         scene.finding.must(f"{name.replace('_', ' ')} ≤ {limit_s:g} s ({silent})", holds=False)
+
+
+async def accounted_for(scene: Scene, within_s: float = 45.0) -> None:
+    """Every call has a record or a reason for none; what the PBX did alone is taken over every half minute."""
+    numbers = [story.number for story in scene.stories()]
+    deadline = time.monotonic() + within_s
+    while (found := await scene.rig.unaccounted(numbers)) and time.monotonic() < deadline:
+        await asyncio.sleep(LOOK_EVERY_S)
+    scene.finding.none("calls_without_record_or_reason", found)
