@@ -11,6 +11,7 @@ class PopContactAnswer(Answer):
     id: str
     name: str
     organisation: str
+    email: str
     tier: str
     note: str
     numbers: list[str]
@@ -58,6 +59,8 @@ class ShownAnswer(Answer):
     ani: str
     caller_name: str
     dnis: str
+    outbound: bool
+    """We called: ``ani`` is whom, ``dnis`` the number we showed."""
     queue: str | None
     called_at: datetime | None
     contacts: list[PopContactAnswer]

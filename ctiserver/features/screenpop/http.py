@@ -8,7 +8,6 @@ from ctiserver.features.screenpop.answers import MyPopAnswer, PopsAnswer
 from ctiserver.features.screenpop.push import shown_json
 from ctiserver.features.screenpop.service import ScreenPops
 from ctiserver.model.ids import CallId
-from ctiserver.store.database import Database
 from ctiserver.web.access import DESK, Intent, Person, agent_of
 from ctiserver.web.routes import Route, json_answer, nothing
 
@@ -16,8 +15,7 @@ from ctiserver.web.routes import Route, json_answer, nothing
 class ScreenPopHttp:
     """Routes over screen-pops."""
 
-    def __init__(self, database: Database, pops: ScreenPops) -> None:
-        self._database = database
+    def __init__(self, pops: ScreenPops) -> None:
         self._pops = pops
 
     def routes(self) -> list[Route]:
@@ -38,8 +36,7 @@ class ScreenPopHttp:
         shown = None if person.agent_id is None else self._pops.shown_to(person.agent_id)
         if shown is not None and shown.pop_id == pop_id:
             return True
-        async with self._database.reading() as uow:
-            pop = await uow.pops.find(pop_id)
+        pop = await self._pops.book.find(pop_id)
         return pop is not None and pop.agent_id == person.agent_id
 
     async def _mine(self, request: web.Request) -> web.Response:

@@ -11,6 +11,7 @@ import structlog
 
 from ctiserver.bus import Bus, Lagged
 from ctiserver.clock import Clock
+from ctiserver.features.screenpop.book import PopBook
 from ctiserver.model import numbers
 from ctiserver.model.call_entry import CallEntry, PathStep, Pop
 from ctiserver.model.contact import Contact, Device
@@ -48,6 +49,7 @@ class Shown:
     ani: str
     caller_name: str
     dnis: str
+    outbound: bool = False  #: we called: ``ani`` is whom, ``dnis`` the number we showed
     queue: QueueName | None
     called_at: datetime | None
     contacts: tuple[Contact, ...]  #: several when the number is shared: the agent chooses
@@ -82,7 +84,7 @@ class ScreenPops:
         self._shown: dict[AgentId, Shown] = {}
         self._beneath: dict[AgentId, Shown] = {}  #: a call under way, while another one rings or is on top of it
         self._callers: dict[CallId, CallStarted] = {}
-        self._unsaved: dict[str, datetime | None] = {}  #: pops under way to the disk, and when they were painted
+        self.book = PopBook(database)
 
     async def run(self) -> None:
         """Follow the calls until the bus closes. Pops are made one after another, so that none comes after its end."""
@@ -94,6 +96,7 @@ class ScreenPops:
                             await self.heard(event)
                         except StoreUnavailable as error:
                             log.error("pop_failed", call_id=event.call_id, error=str(error))
+                    self.book.close()
                     return
                 except Lagged as lagged:
                     log.error("pops_lagged", missed=str(lagged))
@@ -139,12 +142,7 @@ class ScreenPops:
 
     async def painted(self, pop_id: str, agent_id: AgentId) -> bool:
         """The agent's browser has drawn the pop; False if it is none of theirs, or was told before."""
-        at = self._clock.now()
-        if self._unsaved.get(pop_id, at) is None:
-            self._unsaved[pop_id] = at  # the browser was quicker than the disk
-            return True
-        async with self._database.unit_of_work() as uow:
-            first = await uow.pops.painted(pop_id, agent_id, at)
+        first = await self.book.painted(pop_id, agent_id, self._clock.now())
         if first:
             log.info("pop_painted", pop=pop_id, agent=agent_id)
         return first
@@ -167,8 +165,7 @@ class ScreenPops:
 
     async def of_call(self, call_id: CallId) -> list[Pop]:
         """To whom a call was shown, when, and when it was painted."""
-        async with self._database.reading() as uow:
-            return await uow.pops.of_call(call_id)
+        return await self.book.of_call(call_id)
 
     async def _pop(self, agent_id: AgentId, event: AgentRinging) -> None:
         started = self._callers.get(event.call_id)
@@ -197,7 +194,6 @@ class ScreenPops:
                 path=(),
             )
         )
-        self._unsaved[shown.pop_id] = None
         reached = self._show(agent_id, shown)
         pop = Pop(
             id=shown.pop_id,
@@ -208,15 +204,7 @@ class ScreenPops:
             sent_at=self._clock.now(),
             reason=self._reason(shown, reached),
         )
-        # After the push: what is kept about a pop must not delay it.
-        try:
-            async with self._database.unit_of_work() as uow:
-                await uow.pops.add(pop)
-        finally:
-            painted_at = self._unsaved.pop(pop.id)
-        if painted_at is not None:
-            async with self._database.unit_of_work() as uow:
-                await uow.pops.painted(pop.id, agent_id, painted_at)
+        self.book.take(pop)
         log.info("pop_sent", call_id=shown.call_id, agent=agent_id, browsers=reached, reason=pop.reason)
 
     def _reason(self, shown: Shown, reached: int) -> str | None:
@@ -230,7 +218,10 @@ class ScreenPops:
         number = numbers.normal(shown.ani, self._region)
         async with self._database.reading() as uow:
             entry = await uow.calls.find(shown.call_id)
-            if entry is not None:
+            if entry is not None and entry.direction == "outbound":
+                shown = replace(shown, outbound=True, ani=entry.dnis, caller_name="", dnis=entry.ani)
+                number = numbers.normal(entry.dnis, self._region)
+            elif entry is not None:
                 number = number or numbers.normal(entry.ani, self._region)
                 shown = replace(
                     shown,

@@ -47,7 +47,7 @@ class ColleagueAnswer(Answer):
     """Their presence."""
 
 
-class QueueAnswer(Answer):
+class BookQueueAnswer(Answer):
     """A queue to which a call can go."""
 
     name: str
@@ -58,10 +58,10 @@ class BookAnswer(Answer):
     """Where an agent can send a call."""
 
     agents: list[ColleagueAnswer]
-    queues: list[QueueAnswer]
+    queues: list[BookQueueAnswer]
 
 
-class CallAnswer(Answer):
+class CallAskedAnswer(Answer):
     """A call that was asked for; how it ends comes as the call's events."""
 
     call_id: str

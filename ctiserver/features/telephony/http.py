@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ctiserver.features.telephony.answers import (
     BookAnswer,
-    CallAnswer,
+    CallAskedAnswer,
     LineAnswer,
     PhoneAnswer,
     RegisteredAnswer,
@@ -38,10 +38,11 @@ class TargetBody(Body):
 Id = Annotated[str, Field(pattern=r"^[0-9A-Z]{26}$")]
 
 
-class CallBody(Body):
+class CallOutBody(Body):
     """POST /api/v1/phone/calls"""
 
-    id: Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{16,64}$")]
+    id: Annotated[str, Field(pattern=r"^[0-9a-f-]{36}$")]
+    asked_at: Annotated[int, Field(ge=1_000_000_000, lt=10_000_000_000)]
     to: TargetBody
     queue: Annotated[str, Field(max_length=80)] | None = None
     contact_id: Id | None = None
@@ -92,8 +93,8 @@ class TelephonyHttp:
                 path=f"{base}/calls",
                 handler=self._call,
                 roles=DESK,
-                body=CallBody,
-                answer=CallAnswer,
+                body=CallOutBody,
+                answer=CallAskedAnswer,
                 status=(202,),
             ),
             act("hangup", self._plain(self._telephony.hang_up), None),
@@ -162,9 +163,10 @@ class TelephonyHttp:
         return json_answer({"resume": self._lost.waiting_for(agent_of(request))})
 
     async def _call(self, request: web.Request) -> web.Response:
-        body = await read_body(request, CallBody)
+        body = await read_body(request, CallOutBody)
         wish = Wish(
             id=body.id,
+            asked_at=body.asked_at,
             to=Target(body.to.kind, body.to.key),
             queue=body.queue,
             contact_id=None if body.contact_id is None else ContactId(body.contact_id),

@@ -23,6 +23,7 @@ from ctiserver.web.problems import Conflict, Refusal
 log = structlog.get_logger(__name__)
 
 _RING_S = 30.0
+_CLOCKS_APART_S = 86_400
 
 
 class DoNotCall(Refusal):
@@ -37,6 +38,7 @@ class Wish:
     """Whom an agent wants to call, and from where on the desk."""
 
     id: str  #: the page's own: the same wish sent twice makes one call
+    asked_at: int  #: seconds since 1970 by the page's clock, from which the call's id gets its place in time
     to: Target
     queue: str | None = None  #: on whose behalf; None: the agent's first
     contact_id: ContactId | None = None
@@ -73,7 +75,9 @@ class Outgoing:
         """
         agent = self._phones.agent(agent_id)
         pbx = self._phones.pbx(agent)
-        channel_id = Uniqueid(f"cti-{wish.id}")
+        if abs(wish.asked_at - self._clock.now().timestamp()) > _CLOCKS_APART_S:
+            raise UserFault("the clock of this computer is wrong by more than a day", fix="Set it, and call again")
+        channel_id = Uniqueid(f"{wish.id}-{wish.asked_at}.0")  # as Asterisk itself writes the second into one
         call = call_id(pbx.name, channel_id)
         async with self._database.reading() as uow:
             if await uow.calls.find(call) is not None:

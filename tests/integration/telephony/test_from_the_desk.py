@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -54,6 +55,10 @@ async def _hears_more(*phones: SipPhone) -> None:
         return all(phone.heard_s() > heard_s + 0.3 for phone, heard_s in zip(phones, before, strict=True))
 
     await eventually(more, within_s=15)
+
+
+def _fresh() -> dict[str, Any]:
+    return {"id": str(uuid.uuid4()), "asked_at": int(time.time())}
 
 
 async def _logged(centre: Exchange, call: str) -> CallEntry:
@@ -136,7 +141,7 @@ async def test_a_call_out_rings_the_agent_first_once_and_is_linked_to_its_record
     pbx, features = centre.pbx, centre.app.features
     [contact] = await features.contacts.find_or_create(CUSTOMER, "李娜")
     record = (await features.records.open("repair", actor="user:wang", contact_id=contact.id)).record
-    wish = {"id": str(uuid.uuid4()), "to": {"kind": "number", "key": CUSTOMER}, "record_id": record.id}
+    wish = {**_fresh(), "to": {"kind": "number", "key": CUSTOMER}, "record_id": record.id}
     async with (
         SipPhone.agent(programs, pbx, "agent1") as mine,
         SipPhone.agent(programs, pbx, "agent3") as customer,
@@ -150,13 +155,14 @@ async def test_a_call_out_rings_the_agent_first_once_and_is_linked_to_its_record
         await _until(centre, "wang", "talking")
         await _hears_more(mine, customer)
         assert await wang.json("POST", "/api/v1/phone/calls", wish, status=202) == first
-        other = {**wish, "id": str(uuid.uuid4())}
+        other = {**wish, **_fresh()}
         await wang.json("POST", "/api/v1/phone/calls", other, status=409)  # his phone is in use
         await wang.json("POST", "/api/v1/phone/hangup", status=204)
         await customer.ended()
         entry = await _logged(centre, first["call_id"])
         # Sent once more after the call, it dials nobody.
         assert await wang.json("POST", "/api/v1/phone/calls", wish, status=202) == first
+    assert entry.id > "01"  # it sorts by when it was asked for
     assert (entry.direction, entry.outcome, entry.dnis) == ("outbound", "answered", f"+86{CUSTOMER}")
     assert (entry.agent_id, entry.contact_id) == ("wang", contact.id)
     async with centre.app.database.reading() as uow:
@@ -170,10 +176,10 @@ async def test_who_does_not_want_to_be_called_is_not(centre: Exchange, wang: Bro
     [contact] = await features.contacts.find_or_create("13900000002", "陈强")
     async with centre.app.database.unit_of_work() as uow:
         await uow.contacts.update(replace(contact, do_not_call=True))
-    wish = {"id": str(uuid.uuid4()), "to": {"kind": "number", "key": "13900000002"}}
+    wish = {**_fresh(), "to": {"kind": "number", "key": "13900000002"}}
     refused = await wang.json("POST", "/api/v1/phone/calls", wish, status=409)
     assert refused["code"] == "do_not_call"
     for number in ("4008001234", "110", "+16502530000", "x"):
-        wish = {"id": str(uuid.uuid4()), "to": {"kind": "number", "key": number}}
+        wish = {**_fresh(), "to": {"kind": "number", "key": number}}
         assert (await wang.json("POST", "/api/v1/phone/calls", wish, status=422))["code"] == "not_diallable"
     assert centre.app.links[pbx_name(centre)].calls() == []

@@ -91,6 +91,9 @@ class Phone extends Worded(LitElement) {
       input {
         width: 14rem;
       }
+      .panel label {
+        justify-self: start;
+      }
     `,
   ];
 
@@ -230,7 +233,7 @@ class Phone extends Worded(LitElement) {
   async #callOut(wish) {
     const id = crypto.randomUUID();
     this.#phone?.expect(id);
-    await api("POST", "phone/calls", { id, ...wish });
+    await api("POST", "phone/calls", { id, asked_at: Math.floor(Date.now() / 1000), ...wish });
   }
 
   render() {

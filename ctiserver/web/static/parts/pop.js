@@ -178,6 +178,7 @@ class Pop extends Worded(LitElement) {
       await api("PATCH", `contacts/${contact.id}`, {
         name: form.get("name"),
         organisation: form.get("organisation"),
+        email: form.get("email"),
         note: contact.note,
         revision: contact.revision,
       });
@@ -217,9 +218,9 @@ class Pop extends Worded(LitElement) {
       </div>
       ${it.contacts.length > 1 ? this.#chooser(it) : nothing}
       <dl class="facts">
-        ${this.#fact("number", it.ani ? html`<span class="number">${it.ani}</span>` : t("pop.withheld"))}
+        ${this.#fact(it.outbound ? "called" : "number", it.ani ? html`<span class="number">${it.ani}</span>` : t("pop.withheld"))}
         ${it.queue ? this.#fact("queue", title(this.queues.get(it.queue), it.queue)) : nothing}
-        ${it.dnis ? this.#fact("dialled", html`<span class="number">${it.dnis}</span>`) : nothing}
+        ${it.dnis ? this.#fact(it.outbound ? "presented" : "dialled", html`<span class="number">${it.dnis}</span>`) : nothing}
         ${it.called_at ? this.#fact("called_at", html`<span class="number">${clockTime(it.called_at)}</span>`) : nothing}
       </dl>
       ${this.#path(it)} ${it.contacts.length === 1 ? this.#contact(it, it.contacts[0]) : nothing} ${this.#records(it)}
@@ -240,7 +241,7 @@ class Pop extends Worded(LitElement) {
       if (!organisation && !tier) return nothing;
       return html`<div class="row">${organisation} ${tier ? html`<span class="chip warn">${tier}</span>` : nothing}</div>`;
     }
-    return it.contacts.length ? nothing : html`<div>${it.ani ? t("pop.unknown") : nothing}</div>`;
+    return it.contacts.length ? nothing : html`<div>${it.ani && !it.outbound ? t("pop.unknown") : nothing}</div>`;
   }
 
   #chooser(it) {
@@ -278,6 +279,10 @@ class Pop extends Worded(LitElement) {
             <label>
               <span class="label">${t("contact.organisation")}</span>
               <input name="organisation" .value=${contact.organisation} maxlength="200">
+            </label>
+            <label>
+              <span class="label">${t("contact.email")}</span>
+              <input name="email" type="email" .value=${contact.email} maxlength="320">
             </label>
             <button>${t("contact.save")}</button>
           </form>`
