@@ -161,9 +161,10 @@ class StoreFlowPorts:
         state = self._queues.state(QueueName(queue))
         return {"waiting": state.waiting, "agents_ready": state.agents_ready, "wait": state.expected_wait_s}
 
-    async def agent_interface(self, agent: str) -> str | None:
+    async def agent_interface(self, agent: str, pbx: PbxName) -> str | None:
         for known, presence in self._agents.everybody():
-            if known.id == AgentId(agent) and presence.logged_in:
+            # On another PBX a phone of that name is somebody else's.
+            if known.id == AgentId(agent) and presence.logged_in and self._agents.pbx_of(known.id) == pbx:
                 return known.interface
         return None
 

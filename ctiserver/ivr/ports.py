@@ -79,8 +79,8 @@ class FlowPorts(Protocol):
         """``waiting``, ``agents_ready`` and ``wait`` (seconds) of a queue now."""
         ...
 
-    async def agent_interface(self, agent: str) -> str | None:
-        """The device of an agent who is logged in, such as ``PJSIP/agent1``; None for one who is not."""
+    async def agent_interface(self, agent: str, pbx: PbxName) -> str | None:
+        """The device of an agent who is logged in on ``pbx``, such as ``PJSIP/agent1``; None for one who is not."""
         ...
 
     async def request_callback(self, call_id: CallId, number: str, queue: str, line: Line | None) -> None:
@@ -217,7 +217,7 @@ class MemoryPorts:
         self._may_fail("queue_state")
         return self.queues.get(queue, {"waiting": 0, "agents_ready": 0, "wait": 0})
 
-    async def agent_interface(self, agent: str) -> str | None:
+    async def agent_interface(self, agent: str, pbx: PbxName) -> str | None:
         return self.agents.get(agent)
 
     async def request_callback(self, call_id: CallId, number: str, queue: str, line: Line | None) -> None:

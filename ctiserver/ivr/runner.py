@@ -528,7 +528,8 @@ class FlowService:
 
     async def _dial_target(self, session: Session, request: HandOver) -> str | None:
         if request.options.get("as") == "agent":
-            return await self._while_on_line(session, PORT_TIMEOUT_S, self._ports.agent_interface(request.target))
+            work = self._ports.agent_interface(request.target, self._line(session).pbx)
+            return await self._while_on_line(session, PORT_TIMEOUT_S, work)
         digits = request.target.removeprefix("+")
         if not digits.isdecimal() or len(digits) > 20:
             log.error("not_dialable", digits=len(digits))
