@@ -15,6 +15,8 @@ from ctiserver.errors import CtiError
 
 #: A larger answer is none that a flow or a webhook could use.
 MAX_ANSWER_BYTES = 256 * 1024
+#: Of an answer that nobody reads but in an error.
+_COMPLAINT_BYTES = 300
 
 
 class RequestFailed(CtiError):
@@ -59,6 +61,22 @@ class HttpClient:
             return json.loads(body)
         except ValueError:
             raise RequestFailed(f"{parts.netloc} did not answer with JSON") from None
+
+
+async def deliver(url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> tuple[int, str]:
+    """POST to an address that an admin wrote into the settings; the status, and the beginning of what was answered.
+
+    Redirects are not followed. Raises RequestFailed if there is no answer.
+    """
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout_s)) as session,
+            session.post(url, data=body, headers=headers, allow_redirects=False) as response,
+        ):
+            said = await response.content.read(_COMPLAINT_BYTES)
+            return response.status, said.decode("utf-8", "replace")
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise RequestFailed(f"{urlsplit(url).netloc} can't be asked: {error or type(error).__name__}") from None
 
 
 async def get_json(url: str, timeout_s: float = 2.0) -> tuple[int, Any]:

@@ -30,6 +30,7 @@ from ctiserver.ivr.runner import FlowService
 from ctiserver.metrics import watch_loop
 from ctiserver.model.events import CallEnded
 from ctiserver.model.ids import PbxName
+from ctiserver.model.message import NotDead
 from ctiserver.model.span import WorkingTime
 from ctiserver.model.stock import NotEnough
 from ctiserver.model.work_order import IllegalAct
@@ -57,6 +58,7 @@ REFUSALS: Mapping[type[CtiError], type[problems.Refusal]] = {
     faults.StoreUnavailable: problems.Away,
     PbxRefused: problems.Conflict,
     IllegalAct: problems.Conflict,
+    NotDead: problems.Conflict,
     NotEnough: problems.Conflict,
 }
 _BUS_DRAIN_S = 5.0
@@ -265,7 +267,7 @@ async def _keep_spoken(
         texts = [text for flow in configuration.library.flows.values() for text in texts_of_flow(flow)]
         texts += texts_of_site(configuration.site)
         texts += [text for language in settings.languages for text in agent_phone.texts(language)]
-        missing = shelf.missing(texts)
+        missing = await shelf.lacking(texts)
         failed = await shelf.render(missing)
         if failed:
             text, reason = next(iter(failed.items()))

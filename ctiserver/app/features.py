@@ -30,6 +30,9 @@ from ctiserver.features.expenses.http import ExpensesHttp
 from ctiserver.features.expenses.service import Money
 from ctiserver.features.followups.care import Care
 from ctiserver.features.followups.service import FollowUps
+from ctiserver.features.messages.carriers import carriers
+from ctiserver.features.messages.http import MessagesHttp
+from ctiserver.features.messages.service import Messages
 from ctiserver.features.missed import push as missed_push
 from ctiserver.features.missed.http import routes as missed_routes
 from ctiserver.features.missed.service import Missed
@@ -183,7 +186,7 @@ def build(ground: Ground) -> Features:
         agent_at=agents.agent_at,
         changed=lambda agent_id, shown: pop_push.publish(hub, agent_id, shown),
     )
-    pops_http = ScreenPopHttp(database, pops)
+    pops_http = ScreenPopHttp(pops)
 
     async def open_message_record(uow: UnitOfWork, call: CallEntry, *, owner: AgentId | None) -> Record:
         people = await contacts.find_or_create_within(uow, call.ani)
@@ -333,6 +336,16 @@ def build(ground: Ground) -> Features:
         ),
     )
     wallboard_http = WallboardHttp(database, board, steering)
+    messages = Messages(
+        database,
+        clock,
+        site.messages,
+        carriers(site.messages, site.directory, clock),
+        region=settings.region,
+        time_zone=settings.time_zone,
+        language=settings.languages[0],
+    )
+    messages_http = MessagesHttp(database, messages)
     stock = StockKeeping(database, clock, site.goods)
     money = Money(
         database, clock, site.goods, time_zone=settings.time_zone, issue=partial(stock.move_within, kind="issue")
@@ -398,10 +411,15 @@ def build(ground: Ground) -> Features:
             routes=pops_http.routes(),
             topics=pop_push.topics(pops),
             rules={"pop_id": pops_http.may_reach},
-            services={"screen-pops": pops.run},
+            services={"screen-pops": pops.run, "pops-kept": pops.book.run},
         ),
         Part(routes=StockHttp(stock, site.goods).routes(), clockwork={"stock": stock.run}),
         Part(routes=expenses_http.routes(), rules={"expense_id": expenses_http.may_reach}),
+        Part(
+            routes=messages_http.routes(),
+            rules={"message_id": messages_http.may_reach},
+            clockwork={"messages": messages.run},
+        ),
         Part(routes=ChainHttp(Chains(database, clock)).routes()),
         Part(
             routes=dispatch_http.routes(),

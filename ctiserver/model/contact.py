@@ -15,6 +15,7 @@ class Contact:
     id: ContactId
     name: str
     organisation: str = ""
+    email: str = ""
     language: str = ""  #: BCP 47, empty when not known
     tier: str = ""  #: the site's own word, such as ``gold``
     do_not_call: bool = False

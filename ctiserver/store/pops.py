@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from ctiserver.model.call_entry import Pop
 from ctiserver.model.ids import AgentId, CallId
-from ctiserver.store import tables
+from ctiserver.store import rows, tables
 from ctiserver.store.repository import Repository
 
 
@@ -17,6 +17,10 @@ class Pops(Repository[Pop, str]):
 
     table = tables.pops
     kind = Pop
+
+    async def save(self, pop: Pop) -> None:
+        """Write it, over what was written of the same before."""
+        await rows.insert_or_replace(self._connection, self.table, rows.values(self.table, pop))
 
     async def painted(self, key: str, agent: AgentId, at: datetime) -> bool:
         """Note that ``agent``'s browser has drawn the pop; False if it is none of that agent's, or was noted before."""

@@ -13,6 +13,7 @@ class ContactAnswer(Answer):
     id: str
     name: str
     organisation: str
+    email: str
     language: str
     tier: str
     do_not_call: bool

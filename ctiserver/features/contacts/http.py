@@ -22,6 +22,8 @@ class ContactChange(Body):
 
     name: Annotated[str, Field(max_length=200)]
     organisation: Annotated[str, Field(max_length=200)] = ""
+    email: Annotated[str, Field(max_length=320, pattern=r"^([^@\s]+@[^@\s]+)?$")] | None = None
+    """Left out: it stays as it is."""
     note: Annotated[str, Field(max_length=10_000)] = ""
     revision: int
 
@@ -88,6 +90,7 @@ class ContactsHttp:
             body.revision,
             name=body.name,
             organisation=body.organisation,
+            email=body.email,
             note=body.note,
         )
         return json_answer(contact_json(contact))
@@ -99,6 +102,7 @@ def contact_json(contact: Contact) -> JsonObject:
         "id": contact.id,
         "name": contact.name,
         "organisation": contact.organisation,
+        "email": contact.email,
         "language": contact.language,
         "tier": contact.tier,
         "do_not_call": contact.do_not_call,

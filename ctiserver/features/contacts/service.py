@@ -80,14 +80,24 @@ class Contacts:
             by_number = await uow.contacts.by_number(number) if number is not None else []
         return [*(contact for contact in by_number if contact.id not in known), *found]
 
-    async def rename(self, contact_id: ContactId, revision: int, *, name: str, organisation: str, note: str) -> Contact:
-        """Say who it is. Raises NotFound, Conflict."""
+    async def rename(
+        self,
+        contact_id: ContactId,
+        revision: int,
+        *,
+        name: str,
+        organisation: str,
+        note: str,
+        email: str | None = None,
+    ) -> Contact:
+        """Say who it is; the e-mail address stays as it is without one. Raises NotFound, Conflict."""
         async with self._database.unit_of_work() as uow:
             contact = await uow.contacts.get(contact_id)
             changed = replace(
                 contact,
                 name=name.strip(),
                 organisation=organisation.strip(),
+                email=contact.email if email is None else email.strip(),
                 note=note,
                 updated_at=self._clock.now(),
                 revision=revision,

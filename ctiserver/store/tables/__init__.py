@@ -15,8 +15,8 @@ from ctiserver.store.tables.goods import (
     stock_moves,
     stock_reservations,
 )
-from ctiserver.store.tables.missed import missed_calls
 from ctiserver.store.tables.messages import messages, opt_outs
+from ctiserver.store.tables.missed import missed_calls
 from ctiserver.store.tables.outbound import outbound_calls, raised_records
 from ctiserver.store.tables.outbox import outbox
 from ctiserver.store.tables.people import agents, sessions, users, wrap_ups

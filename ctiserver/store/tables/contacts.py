@@ -12,6 +12,7 @@ contacts = Table(
     id_(),
     long_text("name"),
     long_text("organisation"),
+    Column("email", String(320), nullable=False, server_default=""),
     word("language"),
     word("tier"),
     Column("do_not_call", Boolean, nullable=False),

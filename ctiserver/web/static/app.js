@@ -12,6 +12,7 @@ import "./pages/desk.js";
 import "./pages/goods.js";
 import "./pages/late.js";
 import "./pages/login.js";
+import "./pages/messages.js";
 import "./pages/missed.js";
 import "./pages/money.js";
 import "./pages/tasks.js";
@@ -28,6 +29,7 @@ const PAGES = {
   missed: { roles: ["supervisor", "admin"], key: "Digit5" },
   late: { roles: ["supervisor", "admin"], key: "Digit7" },
   chain: { roles: DESK_ROLES },
+  messages: { roles: ["supervisor", "admin"], key: "KeyM" },
   goods: { roles: ["technician", "storekeeper", "supervisor", "admin"], key: "Digit6" },
   money: { roles: ["cashier", "supervisor", "admin"], key: "Digit0" },
   audit: { roles: ["supervisor", "admin"], key: "Digit8" },
@@ -312,6 +314,8 @@ class App extends Worded(LitElement) {
         return html`<cti-goods .me=${this._me}></cti-goods>`;
       case "money":
         return html`<cti-money .me=${this._me}></cti-money>`;
+      case "messages":
+        return html`<cti-messages></cti-messages>`;
       case "chain":
         return html`<cti-chain></cti-chain>`;
       default:

@@ -13,6 +13,7 @@ from ctiserver.model.agent import AgentState
 from ctiserver.model.audit import ACTS
 from ctiserver.model.chain import BreakKind, LinkKind
 from ctiserver.model.events import CallOutcome, QueueOutcome
+from ctiserver.model.message import MESSAGE_STATES, Via
 from ctiserver.model.missed import MISSED_STATES
 from ctiserver.model.person import ROLES
 from ctiserver.model.recording import RecordingState
@@ -85,6 +86,8 @@ SAID_BY_SERVER = {
     "chain",
     "chain_break",
     "goods",
+    "via",
+    "message_state",
     "recording_state",
     "resolution",
     "role",
@@ -119,6 +122,8 @@ def test_every_word_is_used() -> None:
         ("chain_break", get_args(BreakKind)),
         ("role", ROLES),
         ("goods", MOVE_KINDS),
+        ("message_state", MESSAGE_STATES),
+        ("via", get_args(Via)),
         ("recording_state", get_args(RecordingState)),
         ("visit_outcome", get_args(QueueOutcome)),
         ("audit_act", ACTS),

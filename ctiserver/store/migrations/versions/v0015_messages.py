@@ -1,4 +1,4 @@
-"""Messages to the world outside, and who wants none"""
+"""Messages to the world outside, and who wants none; a contact's e-mail address"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -39,3 +39,4 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_messages_record_id"), "messages", ["record_id"], unique=False)
     op.create_index("ix_messages_state_next_at", "messages", ["state", "next_at"], unique=False)
+    op.add_column("contacts", sa.Column("email", sa.String(length=320), server_default="", nullable=False))

@@ -1,0 +1,1 @@
+"""Messages to the world outside: SMS and e-mail to customers, webhooks to other systems."""

@@ -1,0 +1,270 @@
+"""Use cases of messages: what happened to a record becomes messages, and they are sent until the far side has them.
+
+A line of a record's timeline that a rule names is left in the outbox with its own commit. Here it becomes messages, in
+one unit of work with its being done with; so that a kill at any instant loses none and makes none twice. Sending is at
+least once: a crash between the far side's answer and its being noted sends again, under the same id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from ctiserver.clock import Clock
+from ctiserver.errors import CtiError
+from ctiserver.features.messages.carriers import Carrier, NotSent
+from ctiserver.message_rules import CustomerMessage, MessageRules
+from ctiserver.model import message as model
+from ctiserver.model import numbers
+from ctiserver.model.contact import Contact
+from ctiserver.model.ids import RecordId, new_ulid
+from ctiserver.model.json_value import Json
+from ctiserver.model.message import Message, MessageState, Via
+from ctiserver.model.record import Record
+from ctiserver.store.database import Database
+from ctiserver.store.outbox import OutboxRow
+from ctiserver.store.records import TIMELINE
+from ctiserver.store.unit_of_work import UnitOfWork
+
+log = structlog.get_logger(__name__)
+
+#: How long to wait at most before looking again: another server may have left something.
+_LOOK_EVERY_S = 5.0
+_PAGE = 100
+
+
+class Messages:
+    """Messages to the world outside."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        rules: MessageRules,
+        carriers: Mapping[Via, Carrier],
+        *,
+        region: str,
+        time_zone: str,
+        language: str,
+    ) -> None:
+        """``region``: how national numbers are read; ``language``: of contacts whose own is not known."""
+        self._database = database
+        self._clock = clock
+        self._rules = rules
+        self._carriers = carriers
+        self._region = region
+        self._zone = ZoneInfo(time_zone)
+        self._language = language
+        self._wake = asyncio.Event()
+        database.follow_timelines(
+            [rule.on for rule in rules.customers if rule.via in carriers]
+            + [kind for hook in rules.webhooks.values() for kind in hook.on]
+        )
+        database.on_outbox(self._wake.set)
+
+    async def run(self) -> None:
+        """Make messages and send them, until cancelled."""
+        while True:
+            self._wake.clear()
+            try:
+                while await self.write() or await self.send():
+                    pass
+            except CtiError as error:  # the database is away: what is to be done stays there
+                log.error("messages_wait", reason=str(error))
+            try:
+                async with asyncio.timeout(await self._pause_s()):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def write(self) -> int:
+        """Turn what happened into messages; how many lines were done with."""
+        now = self._clock.now()
+        async with self._database.unit_of_work() as uow:
+            left = await uow.outbox.waiting([TIMELINE], _PAGE, claim=True)
+            for row in left:
+                for message in await self._messages_of(uow, row, now):
+                    await uow.messages.add_once(message)
+            await uow.outbox.handed([row.id for row in left], now)
+        return len(left)
+
+    async def send(self) -> int:
+        """Send what is due; how many were tried."""
+        async with self._database.reading() as uow:
+            due = await uow.messages.due(self._clock.now())
+        for message in due:
+            tried = await self._try(message)
+            async with self._database.unit_of_work() as uow:
+                kept = await uow.messages.lock(message.id)
+                if kept.state == "queued" and kept.attempts == message.attempts:
+                    await uow.messages.save(tried)
+        return len(due)
+
+    async def page(self, state: MessageState | None, before: str | None, limit: int) -> list[Message]:
+        """The newest first."""
+        async with self._database.reading() as uow:
+            return await uow.messages.page(state=state, before=before, limit=limit)
+
+    async def again(self, message_id: str) -> Message:
+        """Send a dead message after all. Raises NotFound, NotDead."""
+        async with self._database.unit_of_work() as uow:
+            message = model.again(await uow.messages.lock(message_id), self._clock.now())
+            await uow.messages.save(message)
+        self._wake.set()
+        return message
+
+    async def receipt(self, message_id: str, *, delivered: bool, reason: str) -> Message:
+        """The gateway tells what became of a message; told twice it is as told once. Raises NotFound."""
+        now = self._clock.now()
+        async with self._database.unit_of_work() as uow:
+            message = await uow.messages.lock(message_id)
+            if delivered and message.delivered_at is None:
+                message = replace(message, state="delivered", delivered_at=now, error="")
+            elif not delivered and message.state == "sent":
+                message = replace(message, state="dead", error=reason or "the gateway could not deliver it")
+            await uow.messages.save(message)
+        return message
+
+    async def answered(self, number: str, text: str) -> bool:
+        """A customer answered an SMS; whether they want no more."""
+        key = numbers.normal(number, self._region)
+        stops = text.strip().casefold() in {word.casefold() for word in self._rules.sms.stop_words}
+        if key is not None and stops:
+            async with self._database.unit_of_work() as uow:
+                await uow.messages.opt_out(key, self._clock.now())
+        return stops
+
+    async def _pause_s(self) -> float:
+        async with self._database.reading() as uow:
+            due = await uow.messages.next_due()
+        if due is None:
+            return _LOOK_EVERY_S
+        return min(_LOOK_EVERY_S, max(0.05, (due - self._clock.now()).total_seconds()))
+
+    async def _try(self, message: Message) -> Message:
+        now = self._clock.now()
+        if message.via == "sms":
+            async with self._database.reading() as uow:
+                if await uow.messages.opted_out(message.to):
+                    return replace(message, state="suppressed", error="opted out")
+        carrier = self._carriers.get(message.via)
+        if carrier is None:
+            return model.failed(message, now, f"messages.yaml sets up no {message.via}")
+        try:
+            await carrier.carry(message)
+        except NotSent as error:
+            log.warning("message_not_sent", message=message.id, via=message.via, reason=str(error))
+            return model.failed(message, self._clock.now(), str(error), for_good=error.for_good)
+        cost = Decimal(self._rules.sms.price) if message.via == "sms" else Decimal(0)
+        return model.sent(message, self._clock.now(), cost)
+
+    async def _messages_of(self, uow: UnitOfWork, row: OutboxRow, now: datetime) -> list[Message]:
+        said = dict(row.payload)
+        record = await uow.records.get(RecordId(str(said["record_id"])))
+        made = list(self._to_systems(row, record, said, now))
+        contact = None if record.contact_id is None else await uow.contacts.find(record.contact_id)
+        if contact is not None and not contact.do_not_call:
+            for number, rule in enumerate(self._rules.customers):
+                if rule.via in self._carriers and _fits(rule, said):
+                    values = await self._values(uow, record, said)
+                    message = self._to_customer(
+                        rule, contact, key=f"{row.id}/{number}", record=record, values=values, now=now
+                    )
+                    made += [] if message is None else [message]
+        return made
+
+    def _to_systems(self, row: OutboxRow, record: Record, said: dict[str, Json], now: datetime) -> Iterable[Message]:
+        for name, hook in self._rules.webhooks.items():
+            if said["kind"] not in hook.on:
+                continue
+            body = {
+                "id": row.id,
+                "at": row.created_at.isoformat(),
+                "event": said["kind"],
+                "actor": said["actor"],
+                "data": said["data"],
+                "record": {
+                    "id": record.id,
+                    "number": record.number,
+                    "type": record.type,
+                    "status": record.status,
+                    "subject": record.subject,
+                    "resolution": record.resolution,
+                },
+            }
+            yield Message(
+                id=new_ulid(now),
+                key=f"{row.id}/{name}",
+                via="webhook",
+                to=name,
+                text=json.dumps(body, ensure_ascii=False),
+                record_id=record.id,
+                next_at=now,
+                created_at=now,
+            )
+
+    def _to_customer(
+        self,
+        rule: CustomerMessage,
+        contact: Contact,
+        *,
+        key: str,
+        record: Record,
+        values: Mapping[str, str],
+        now: datetime,
+    ) -> Message | None:
+        to = next((number for number in contact.numbers if number), "") if rule.via == "sms" else contact.email
+        if not to:
+            return None
+        language = contact.language or self._language
+        return Message(
+            id=new_ulid(now),
+            key=key,
+            via=rule.via,
+            to=to,
+            subject=_filled(rule.subject, language, values),
+            text=_filled(rule.text, language, values),
+            record_id=record.id,
+            next_at=now,
+            created_at=now,
+        )
+
+    async def _values(self, uow: UnitOfWork, record: Record, said: dict[str, Json]) -> Mapping[str, str]:
+        """What a customer's text may name."""
+        data = said["data"] if isinstance(said["data"], dict) else {}
+        login = data.get("assignee") or str(said["actor"]).removeprefix("user:")
+        person = await uow.users.by_login(str(login))
+        orders = [order for order in await uow.work_orders.of_record(record.id) if order.number == data.get("order")]
+        order = orders[0] if orders else None
+        return {
+            "record": record.number,
+            "order": "" if order is None else order.number,
+            "due": self._day(None if order is None else order.due_at),
+            "planned": self._day(None if order is None else order.planned_at),
+            "resolution": record.resolution or "",
+            "technician": "" if person is None else person.name,
+        }
+
+    def _day(self, at: datetime | None) -> str:
+        return "" if at is None else at.astimezone(self._zone).strftime("%Y-%m-%d %H:%M")
+
+
+def _fits(rule: CustomerMessage, said: Mapping[str, Json]) -> bool:
+    data = said["data"] if isinstance(said["data"], dict) else {}
+    if said["kind"] != rule.on or (rule.order is not None and data.get("kind") != rule.order):
+        return False
+    return said["kind"] != "notified" or (data.get("whom") == "customer" and rule.what in (None, data.get("what")))
+
+
+def _filled(texts: Mapping[str, str], language: str, values: Mapping[str, str]) -> str:
+    text = texts.get(language) or next(iter(texts.values()), "")
+    for name, value in values.items():
+        text = text.replace(f"{{{name}}}", value)
+    return text
