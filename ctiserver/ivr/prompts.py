@@ -168,8 +168,12 @@ class Shelf:
         return files, missing
 
     def missing(self, texts: Iterable[Text]) -> list[Text]:
-        """Those of ``texts`` that nobody has spoken yet, each once."""
+        """Those of ``texts`` that nobody has spoken yet, each once. It looks at files, and copies what was shipped."""
         return [text for text in dict.fromkeys(texts) if self.file(text) is None]
+
+    async def lacking(self, texts: Sequence[Text]) -> list[Text]:
+        """As :meth:`missing`, in a thread: a site says hundreds of texts, and meanwhile calls go on."""
+        return await asyncio.to_thread(self.missing, texts)
 
     async def render(
         self,
@@ -182,7 +186,7 @@ class Shelf:
         ``executor`` does the arithmetic on samples: a pool of processes where there is much of it.
         """
         failed: dict[Text, str] = {}
-        waiting = iter(self.missing(texts))
+        waiting = iter(await self.lacking(texts))
 
         async def work() -> None:
             for text in waiting:
@@ -248,9 +252,11 @@ class Shelf:
             source = shipped.with_suffix(suffix)
             if source.exists():
                 own.parent.mkdir(parents=True, exist_ok=True)
-                partial = own.with_name(f".{own.name}{suffix}.part")
-                shutil.copyfile(source, partial)
-                partial.replace(own.with_suffix(suffix))
+                # a name of its own: two threads may adopt the same file, and each replaces it whole
+                with tempfile.NamedTemporaryFile(dir=own.parent, suffix=".part", delete=False) as partial:
+                    partial.write(source.read_bytes())
+                Path(partial.name).chmod(0o644)  # Asterisk is somebody else
+                Path(partial.name).replace(own.with_suffix(suffix))
 
     def _voice(self, text: Text) -> str:
         return self.settings.voices.get(text.language, text.language)
