@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from ctiserver.cli import flow_replay
 from ctiserver.cli._options import config_option
 from ctiserver.errors import FileFault, Problem, UserFault
 from ctiserver.ivr.check import SiteNames, check
@@ -29,6 +30,9 @@ _FILES = click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @click.group()
 def command() -> None:
     """Check, test, draw and try call flows."""
+
+
+command.add_command(flow_replay.command)
 
 
 def _site(config: Path | None) -> tuple[Settings, Site, World]:

@@ -1,12 +1,17 @@
 """The commands about flows, as an admin types them."""
 
+import asyncio
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from ctiserver.cli import main
+from ctiserver.model.call_entry import CallEntry, PathStep
+from ctiserver.model.ids import PbxName, Uniqueid, call_id
 from ctiserver.resources import shipped
+from ctiserver.store.database import Database
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
@@ -125,3 +130,33 @@ def test_prompts_are_rendered_once(capsys: pytest.CaptureFixture[str], tmp_path:
     status, text = run(capsys, *arguments)
     assert status == 0
     assert "are spoken already" in text
+
+
+async def test_real_calls_are_led_through_a_draft(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    draft = shipped("ivr_flows", "front_desk.flow.yaml").read_text(encoding="utf-8")
+    (tmp_path / "draft.flow.yaml").write_text(
+        draft.replace('version: "1.0.0"', 'version: "2"').replace("queue: repair\n", "queue: operators\n"),
+        encoding="utf-8",
+    )
+    (tmp_path / "ctiserver.yaml").write_text(f"data_dir: data\nconfig_dir: {shipped('config')}\n", encoding="utf-8")
+    (tmp_path / "data").mkdir()
+    now = datetime.now(UTC)
+    ways = (("language 2", "opening open", "service 1", "open_repair ok", "repair_greeting ok"), ("language hangup",))
+    async with Database.open(f"sqlite:///{tmp_path}/data/ctiserver.sqlite", upgrade=True) as database:
+        for number, way in enumerate(ways):
+            call = call_id(PbxName("main"), Uniqueid(f"179539920{number}.1"))
+            async with database.unit_of_work() as uow:
+                await uow.calls.save(CallEntry(id=call, pbx=PbxName("main"), direction="inbound", started_at=now))
+                for seq, (node, outcome) in enumerate((step.split() for step in way), 1):
+                    step = PathStep(
+                        call_id=call, seq=seq, at=now, flow="front_desk", version="1.0.0", node=node, outcome=outcome
+                    )
+                    await uow.calls.add_step(step)
+    arguments = ("flow", "replay", "--against", str(tmp_path / "draft.flow.yaml"), "--since", "1d")
+    status, text = await asyncio.to_thread(run, capsys, *arguments, "--config", str(tmp_path / "ctiserver.yaml"))
+    assert status == 0, text
+    assert "2 calls of front_desk, led through version 2: 1 end where they did, 1 elsewhere, 0 can't be told." in text
+    assert "queue repair → queue operators" in text
+    for wrong, says in ((("--since", "soon"), "Write it like 7d"), (("--against", "/nowhere.yaml"), "is no file")):
+        status, text = await asyncio.to_thread(run, capsys, *arguments, *wrong)
+        assert (status, says in text) == (2, True), text
