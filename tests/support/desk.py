@@ -41,7 +41,7 @@ from ctiserver.model.span import WorkingTime
 from ctiserver.model.tracking.standing import Standing
 from ctiserver.pbx.port import Pbx
 from ctiserver.resources import shipped
-from ctiserver.settings import AgiSettings, Settings, WebSettings
+from ctiserver.settings import AgiSettings, PbxSettings, Settings, WebSettings
 from ctiserver.site import Site, load_site
 from ctiserver.store.database import Database
 from ctiserver.web import openapi
@@ -85,6 +85,9 @@ class ObedientPbx:
             self._say(queue, interface, present=False)
             del self.seats[queue, interface]
 
+    async def set_global(self, name: str, value: str) -> None:
+        """Nothing here reads a dialplan's globals."""
+
     async def queue_pause(
         self, interface: Interface, *, paused: bool, reason: str, queue: QueueName | None = None
     ) -> None:
@@ -97,6 +100,15 @@ class ObedientPbx:
     ) -> None:
         set_ = "".join(f" {key}={value}" for key, value in (variables or {}).items())
         self._obey(f"originate {channel} {exten}@{context}{set_}")
+
+    async def set_variable(self, channel: str, variable: str, value: str) -> None:
+        self._obey(f"set {channel} {variable}")
+
+    async def redirect(self, channel: str, *, context: str, exten: str) -> None:
+        self._obey(f"redirect {channel} {context},{exten}")
+
+    async def hangup(self, channel: str, *, cause: int = 16) -> None:
+        self._obey(f"hangup {channel}")
 
     def _obey(self, order: str) -> None:
         if self.broken is not None:
@@ -237,7 +249,12 @@ class Desk:
 
 @asynccontextmanager
 async def desk(
-    folder: Path, *, site: Site | None = None, web: WebSettings | None = None, clock: Clock | None = None
+    folder: Path,
+    *,
+    site: Site | None = None,
+    web: WebSettings | None = None,
+    clock: Clock | None = None,
+    pbxs: dict[str, PbxSettings] | None = None,
 ) -> AsyncIterator[Desk]:
     """The desk on a real port, with its services running."""
     clock = clock or SystemClock()
@@ -246,7 +263,7 @@ async def desk(
     async with Database.open(newest_sqlite(folder)) as database:
         hub = Hub(clock)
         pbx = ObedientPbx(bus)
-        settings = Settings(web=web or WebSettings(port=0))
+        settings = Settings(web=web or WebSettings(port=0), pbxs=pbxs or {})
         # The features, routes, topics and rules are those that `ctiserver serve` has, so that the access matrix is the
         # real one.
         features = build(
