@@ -66,6 +66,8 @@ HANGUP = HangupLine()
 _HEADER = re.compile(rb"agi_([a-z0-9_]{1,40}): ?(.*)", re.DOTALL)
 _REPLY = re.compile(r"(\d{3})(?:[ -](.*))?", re.DOTALL)
 _RESULT = re.compile(r"result=(\S*)(?:\s+\((.*)\))?(?:\s+endpos=(-?\d{1,18}))?(?: Gosub complete)?\s*", re.DOTALL)
+#: Most commands are answered so.
+_OFTEN = {f"200 result={number}\n".encode(): Reply(200, str(number)) for number in range(2)}
 #: A caller's name may come in any encoding from a trunk, and harms nobody; all else is Asterisk's own and UTF-8.
 _ANY_ENCODING = frozenset({"calleridname"})
 
@@ -127,6 +129,8 @@ class ReplyReader:
 
     def feed(self, data: bytes) -> list[Reply | HangupLine]:
         """What is complete now. Raises AgiGarbage for an overlong reply or a line that is no reply."""
+        if not self._buffer and self._usage is None and not self._partial and data in _OFTEN:
+            return [_OFTEN[data]]
         self._buffer += data
         found: list[Reply | HangupLine] = []
         while (end := self._buffer.find(b"\n", self._scanned)) >= 0:

@@ -49,7 +49,9 @@ class Connection(asyncio.Protocol):
         self._asked: asyncio.Future[Reply] | None = None
         self._gone: CtiError | None = None
         self._transport: asyncio.Transport | None = None
-        self._deadline: asyncio.TimerHandle | None = None
+        self._deadline: asyncio.TimerHandle | None = None  #: of the header, or of the end
+        self._watch: asyncio.TimerHandle | None = None  #: for late replies
+        self._due_at = 0.0
 
     @property
     def gone(self) -> CtiError | None:
@@ -68,7 +70,12 @@ class Connection(asyncio.Protocol):
             asked.set_exception(self._gone or HungUp("the connection is not made"))
         else:
             self._transport.write(line)
-            self._deadline = loop.call_later(within_s, self._late, asked, within_s)
+            self._due_at = loop.time() + within_s
+            if self._watch is not None and self._watch.when() > self._due_at:
+                self._watch.cancel()
+                self._watch = None
+            if self._watch is None:
+                self._watch = loop.call_at(self._due_at, self._look)
         return asked
 
     def close(self) -> None:
@@ -83,7 +90,8 @@ class Connection(asyncio.Protocol):
         if self._gone is not None:
             return
         self._gone = why
-        self._no_deadline()
+        if self._watch is not None:
+            self._watch.cancel()
         if self._asked is not None and not self._asked.done():
             self._asked.set_exception(why)
         if self.on_hangup is not None:
@@ -130,12 +138,18 @@ class Connection(asyncio.Protocol):
         elif self._asked is None or self._asked.done():
             raise AgiGarbage("more replies than commands")
         else:
-            self._no_deadline()
             self._asked.set_result(item)
 
-    def _late(self, asked: asyncio.Future[Reply], within_s: float) -> None:
-        if not asked.done():  # else: whoever asked was cancelled
-            asked.set_exception(DeadlineExceeded(f"Asterisk did not answer within {within_s:g} s"))
+    def _look(self) -> None:
+        """Whether the reply is late: one timer for all commands, since nearly all are answered long before."""
+        self._watch = None
+        if self._asked is None or self._asked.done() or self._gone is not None:
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._due_at:
+            self._watch = loop.call_at(self._due_at, self._look)
+        else:
+            self._asked.set_exception(DeadlineExceeded("Asterisk did not answer in time"))
 
     def _refuse(self, reason: str) -> None:
         self._header = None
