@@ -75,6 +75,7 @@ class _Turn:
         self.now = now
         self.time = time
         self.commands: list[Command] = []
+        self._orders: dict[str, Mapping[str, Order]] = {}
 
     def take(self, event: Event) -> None:
         if isinstance(event, Begin):
@@ -143,14 +144,16 @@ class _Turn:
 
     def current(self) -> Iterator[Slot]:
         """The slots of the step that the process is in."""
-        return (
-            self.state.slots[name]
-            for name in self.definition.steps[self.state.step].orders(self.state.step)
-            if name in self.state.slots
-        )
+        return (self.state.slots[name] for name in self.orders(self.state.step) if name in self.state.slots)
 
     def order_of(self, slot: str) -> Order:
-        return self.definition.steps[self.state.step].orders(self.state.step)[slot]
+        return self.orders(self.state.step)[slot]
+
+    def orders(self, step: str) -> Mapping[str, Order]:
+        """A step's orders by slot, made once a turn."""
+        if step not in self._orders:
+            self._orders[step] = self.definition.steps[step].orders(step)
+        return self._orders[step]
 
     def end_slot(self, slot: Slot, outcome: str, result: JsonObject, by: UserId | None) -> None:
         avoid = self.state.avoid.get(slot.name, ())
@@ -257,7 +260,7 @@ class _Turn:
                 self.commands.append(Notify(whom=step.notify, what=step.close))
             self.close(step.close, name)
             return
-        for slot in step.orders(name):
+        for slot in self.orders(name):
             done = slot in self.state.slots and self.state.slots[slot].outcome in ("done", "won")
             if not (redo and done and slot not in redo):
                 self.open(slot, by_hand=by_hand)
