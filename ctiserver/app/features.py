@@ -391,7 +391,7 @@ def build(ground: Ground) -> Features:
             routes=telephony_http.routes(),
             topics=telephony_push.topics(telephony),
             services={"telephony": telephony.run, "lost-talks": lost_talks.run},
-            clockwork={"phone-lines": lines.run, "lost-pages": lost_talks.watch},
+            clockwork={"phone-lines": lines.run},
         ),
         Part(services={"callbacks": callbacks.run}, clockwork={"callbacks-withdrawn": callbacks.withdraw}),
         Part(

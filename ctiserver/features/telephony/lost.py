@@ -53,8 +53,14 @@ class LostTalks:
         except asyncio.QueueFull:
             log.error("lost_page_dropped", agent=agent_id)
 
-    async def watch(self) -> None:
-        """Take care of those whose agent is lost, one after another, until cancelled."""
+    async def run(self) -> None:
+        """Hold callers whose page is lost, and forget those who went on, until the bus closes."""
+        async with asyncio.TaskGroup() as group:
+            holding = group.create_task(self._hold_all())
+            await self._forget_those_gone()
+            holding.cancel()
+
+    async def _hold_all(self) -> None:
         while True:
             agent_id = await self._gone.get()
             try:
@@ -62,8 +68,7 @@ class LostTalks:
             except _PBX_FAULTS as error:
                 log.error("lost_talk_not_held", agent=agent_id, reason=str(error))
 
-    async def run(self) -> None:
-        """Forget those who went on: into a queue, or home. Until the bus closes."""
+    async def _forget_those_gone(self) -> None:
         with self._bus.subscribe(CallEnded, CallerEnteredQueue) as events:
             while True:
                 try:
