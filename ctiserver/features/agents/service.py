@@ -18,7 +18,7 @@ from ctiserver.bus import Bus, Lagged
 from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
 from ctiserver.features.agents.orders import Orders, Pause
-from ctiserver.features.agents.presences import Presences
+from ctiserver.features.agents.presences import WRAP_UP, Presences
 from ctiserver.features.agents.seating import Seating
 from ctiserver.model import agent as presence_of
 from ctiserver.model.agent import Presence
@@ -223,6 +223,13 @@ class Agents:
         names = {seat.interface for seat in self._seating.of(order.agent_id)} or {agent.interface}
         for name in sorted(names):
             await pbx.queue_pause(name, paused=order.paused, reason=order.reason)
+            # Nobody but us ends after-call work. The fallback lets it be over at this time, should we be gone then.
+            await pbx.set_global(f"CTI_WRAP_UP_{name}", self._over_at(order))
+
+    def _over_at(self, order: Pause) -> str:
+        """When a pause ends by itself, in seconds since 1970; 0: when the agent says so."""
+        until = self.presence(order.agent_id).wrap_up_until
+        return str(int(until.timestamp())) if until is not None and order.reason == WRAP_UP else "0"
 
     async def _keep_wrap_ups(self) -> None:
         """Write down until when after-call work lasts; beside the order to pause, which must not wait for a disk."""

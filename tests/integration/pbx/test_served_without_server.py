@@ -120,6 +120,34 @@ async def test_open_or_not_known_the_caller_is_queued(
         await agent.stopped_ringing()
 
 
+@pytest.mark.parametrize(("over_s_ago", "rings"), [(5, True), (-60, False), (None, False)])
+async def test_after_call_work_that_nobody_ended_is_over_in_time(
+    pbx: PrivatePbx, programs: Programs, over_s_ago: int | None, rings: bool
+) -> None:
+    over = 0 if over_s_ago is None else int(time.time()) - over_s_ago
+    await pbx.cli(f"dialplan set global CTI_WRAP_UP_PJSIP/agent1 {over}")
+    async with (
+        SipPhone.agent(programs, pbx, "agent1") as agent,
+        SipPhone.caller(programs, pbx, "13800138010") as caller,
+    ):
+        await pbx.cli("queue add member PJSIP/agent1 to repair")
+        await pbx.cli("queue pause member PJSIP/agent1 queue repair reason wrap_up")
+        assert "(paused" in await pbx.cli("queue show repair")
+        await caller.dial("4008001234")
+        await caller.answered()
+
+        async def waits() -> bool:
+            return "1. PJSIP/trunk" in await pbx.cli("queue show repair")
+
+        assert await eventually(waits)
+        if rings:
+            await agent.ringing()
+        assert ("(paused" in await pbx.cli("queue show repair")) is not rings
+        await caller.hang_up()
+        await agent.stopped_ringing()
+    await pbx.cli("dialplan set global CTI_WRAP_UP_PJSIP/agent1 0")
+
+
 async def test_host_that_is_gone_costs_two_seconds(pbx: PrivatePbx, programs: Programs) -> None:
     async with (
         gone(int(pbx.agi.rpartition(":")[2])),
