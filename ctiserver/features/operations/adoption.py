@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from ctiserver.errors import UserFault
 from ctiserver.model.ids import Interface
 from ctiserver.pbx.survey import NEEDED_MODULES, FoundMember, FoundQueue, Survey
+from ctiserver.privatepbx.announcements import announced
 from ctiserver.resources import shipped
 from ctiserver.site import STRATEGIES, Strategy
 
@@ -24,6 +25,9 @@ _STRATEGY_OF: Mapping[str, Strategy] = {
     "wrandom": "random",
 }
 DEFAULT_AGI_PORT = 4573
+#: Asterisk's own music, where it is installed.
+_MUSIC_DIR = "/var/lib/asterisk/moh"
+_MUSIC = ("macroform-cold_day", "macroform-robot_dity", "macroform-the_simplicity", "manolo_camp-morning_coffee")
 _LOGIN = re.compile(r"[a-z][a-z0-9._-]{0,39}")
 _QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 _EXTENSION = re.compile(r"[0-9]{2,6}")
@@ -173,6 +177,7 @@ def _dialplan_step(account: Account, found: Survey) -> Step:
         )
     else:
         pieces = (Piece(file="extensions.conf", text=f"[globals]\n{lines}{includes}"),)
+    pieces += (Piece(file=f"musiconhold{'_custom' * freepbx}.conf", text=_music(wanted["CTI_SOUNDS"])),)
     words = [
         "Copy these two beside extensions.conf: " + ", ".join(str(shipped("dialplan", name)) for name in DIALPLAN),
         f"Make {wanted['CTI_VM_DIR']} and {wanted['CTI_REC_DIR']} there, writable for Asterisk's user: "
@@ -180,11 +185,22 @@ def _dialplan_step(account: Account, found: Survey) -> Step:
         "Fill CTI_SOUNDS with what callers hear while no server is there: "
         "`ctiserver prompts announcements --out sounds` here, "
         f"then copy what is in sounds/ to {wanted['CTI_SOUNDS']} there",
-        "then, in Asterisk's console: dialplan reload",
+        "The classes cti-hold… say first that somebody will come; after that put your own music, if it is another",
+        "then, in Asterisk's console: moh reload; dialplan reload",
     ]
     if lacking and len(lacking) < len(contexts_needed()):
         words.insert(0, f"The copy there is not whole or not of this version; it lacks {', '.join(lacking)}.")
     return Step(title=title, done=False, words=tuple(words), pieces=pieces)
+
+
+def _music(sounds: str) -> str:
+    """The classes of music on hold in which the fallback tells callers that somebody will come."""
+    languages = sorted({language for language, _, _ in announced()})
+    text = ""
+    for name, spoken in (*((f"cti-hold-{one}", [one]) for one in languages), ("cti-hold", languages)):
+        entries = [f"{sounds}/{language}/hold" for language in spoken] + [f"{_MUSIC_DIR}/{piece}" for piece in _MUSIC]
+        text += f"[{name}]\nmode = playlist\n" + "".join(f"entry = {entry}\n" for entry in entries)
+    return text
 
 
 def _globals(account: Account, found: Survey) -> dict[str, str]:

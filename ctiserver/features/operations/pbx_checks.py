@@ -25,7 +25,7 @@ from ctiserver.site import Site
 
 #: How far the PBX's clock may be from ours: queue times and records are compared across both.
 CLOCKS_APART = timedelta(seconds=2)
-_EVENT_WITHIN_S = 2.0
+_EVENT_WITHIN_S = 4.0
 _LATER = ("rights", "event times", "modules", "dialplan", "where the PBX asks", "queues", "phones")
 
 

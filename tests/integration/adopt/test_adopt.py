@@ -185,6 +185,10 @@ async def test_a_second_pbx_is_adopted_by_its_own_name(there: Foreign) -> None:
     assert "`ctiserver prompts announcements --out sounds`" in words
     assert "/var/lib/asterisk/sounds/ctiserver" in words
     assert "/var/spool/asterisk/ctiserver" in words
+    assert (
+        "[cti-hold-zh-CN]\nmode = playlist\nentry = /var/lib/asterisk/sounds/ctiserver/zh-CN/hold\n"
+        in (written["musiconhold_custom.conf"])
+    )
     refused = await ctiserver("pbx", "adopt", "127.0.0.1", "--name", "Branch Office")
     assert refused.returncode == 2
     assert "no name of a PBX" in refused.stderr
