@@ -197,6 +197,8 @@ async def test_every_topic_is_followed_by_those_in_the_table(running: Desk) -> N
     assert {topic.partition(":")[0] for topic in TOPICS} == running.hub.kinds
     wrong: list[str] = []
     for who in PEOPLE:
+        if who == "machine":
+            continue  # it gets no ticket, and so no socket: see ROUTES
         async with AsyncExitStack() as stack:
             browser = await stack.enter_async_context(Browser(running.url))
             await browser.log_in(who)
