@@ -274,7 +274,8 @@ def _facts(pbx: PrivatePbx) -> dict[str, Any]:
         "ami": f"{pbx.ami_host}:{pbx.ami_port}",
         "ami_username": pbx.ami_username,
         "ami_secret_file": str(pbx.ami_secret_path),
-        "websocket": f"ws://{pbx.ami_host}:{pbx.http_port}/ws",
+        "websocket": pbx.phones_url,
+        "browser_phones_file": str(pbx.browser_phones_path),
         "agi": pbx.agi,
         "phones": sorted(pbx.phone_secrets),
         "log": str(pbx.log_path),
@@ -286,6 +287,7 @@ def _print_facts(pbx: PrivatePbx) -> None:
     rows = {
         "SIP": f"{facts['sip']}; phones {', '.join(facts['phones'])}, passwords in {pbx.secrets_path}",
         "AMI": f"{facts['ami']} as {facts['ami_username']}, secret in {facts['ami_secret_file']}",
+        "WebSocket": f"{facts['websocket']} for phones in browsers, their passwords in {facts['browser_phones_file']}",
         "AGI": f"asks ctiserver at {facts['agi']}",
         "log": facts["log"],
     }

@@ -21,7 +21,7 @@ from ctiserver.privatepbx.phone import SipPhone
 from ctiserver.privatepbx.ports import free_port
 from ctiserver.privatepbx.tree import Programs, find_programs
 from ctiserver.resources import shipped
-from ctiserver.settings import AgiSettings, LogSettings, PbxSettings, Settings, WebSettings
+from ctiserver.settings import AgiSettings, BrowserPhoneSettings, LogSettings, PbxSettings, Settings, WebSettings
 from ctiserver.site import load_site
 
 #: The shipped site closes at night; whoever tries the demo then shall see it open.
@@ -79,6 +79,14 @@ async def centre(
                     queue_log=pbx.queue_log_path,
                     cdr=pbx.epoch_cdr_path,
                     recordings_dir=pbx.recordings_dir,
+                    browser_phones=BrowserPhoneSettings(
+                        url=pbx.phones_url,
+                        secrets={
+                            phone.name: SecretStr(pbx.phone_secrets[phone.name])
+                            for phone in site.phones
+                            if phone.webrtc
+                        },
+                    ),
                 )
             },
             agi=AgiSettings(port=agi_port),

@@ -29,6 +29,7 @@ async def open_house(here: Centre, say: Callable[[str], object]) -> None:
     say("")
     say(f"  The console:  {here.app.url}")
     say(f"  Log in as     {people.AGENT}       (the agent: the desk, screen-pops, service records)")
+    say(f"                {people.AGENT_IN_BROWSER}       (an agent whose phone is the browser: join the queues there)")
     say(f"                {people.TECHNICIAN}  (the technician: work orders)")
     say(f"                {people.SUPERVISOR}  (the supervisor)")
     say(f"  Password      {here.password}")

@@ -11,6 +11,8 @@ from ctiserver.model.contact import Device, Site
 from ctiserver.model.ids import ContactId, DeviceId, SiteId, new_ulid
 
 AGENT, TECHNICIAN, SUPERVISOR = "agent1", "technician1", "supervisor1"
+#: Whose phone is the browser in which she logs in.
+AGENT_IN_BROWSER = "agent2"
 #: What a caller dials. Any number leads to the front desk.
 HOTLINE = "4008001234"
 
@@ -49,6 +51,16 @@ async def hire(app: App, language: str) -> str:
         skills=("repair", "general"),
         extension="101",
         interface="PJSIP/agent1",
+    )
+    await app.features.users.add(
+        AGENT_IN_BROWSER,
+        name="王芳" if language == "zh-CN" else "Fang Wang",
+        role="agent",
+        password=password,
+        language=language,
+        skills=("repair", "general"),
+        extension="111",
+        interface="PJSIP/web1",
     )
     await app.features.users.add(
         TECHNICIAN,
