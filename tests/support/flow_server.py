@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -13,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from ctiserver.agi.server import AgiServer
+from ctiserver.agi.session import Session
 from ctiserver.clock import Clock, SystemClock
 from ctiserver.ivr.library import Library, load_world, site_names
 from ctiserver.ivr.ports import MemoryPorts
 from ctiserver.ivr.prompts import Shelf, Text
 from ctiserver.ivr.requests import Request
+from ctiserver.ivr.rollout import Rollouts
 from ctiserver.ivr.runner import FlowService
 from ctiserver.model.ids import CallId, PbxName, Uniqueid, call_id
 from ctiserver.resources import shipped
@@ -52,12 +55,28 @@ class WatchedFlows(FlowService):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.asked: list[tuple[str, Request]] = []
+        self.ended_at: list[float] = []  #: by ``time.perf_counter``, a time a session
         self._changed = asyncio.Event()
 
     async def _carry_out(self, call: Any, turn: Any) -> Any:
         self.asked.append((turn.state.node, turn.request))
         self._changed.set()
         return await super()._carry_out(call, turn)
+
+    async def serve(self, session: Session) -> None:
+        try:
+            await super().serve(session)
+        finally:
+            self.ended_at.append(time.perf_counter())
+            self._changed.set()
+
+    async def until_ended(self, sessions: int, within_s: float = 15.0) -> float:
+        """Wait until so many sessions have ended; gives when the last of them did."""
+        async with asyncio.timeout(within_s):
+            while len(self.ended_at) < sessions:
+                self._changed.clear()
+                await self._changed.wait()
+        return self.ended_at[sessions - 1]
 
     async def until(self, seen: Callable[[str, Request], bool], *, after: int, within_s: float = 15.0) -> int:
         """Wait for a request that fits, from number ``after`` on; gives the number after it."""
@@ -115,7 +134,16 @@ async def flow_server(
     ports = ports or MemoryPorts()
     clock = clock or SystemClock()
     shelf = ToneShelf(PromptSettings(), folder / "prompts", tone_s=tone_s)
-    service = WatchedFlows(site, world, library=library, shelf=shelf, ports=ports, clock=clock, pbx=PBX)
+    service = WatchedFlows(
+        site,
+        world,
+        library=library,
+        rollouts=Rollouts(library, folder / "rollouts.json"),
+        shelf=shelf,
+        ports=ports,
+        clock=clock,
+        pbx=PBX,
+    )
     server = AgiServer(AgiSettings(port=port), {"flow": service.serve}, clock)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(server.run())
