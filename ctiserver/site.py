@@ -54,10 +54,53 @@ def _alias(text: str) -> str:
     return text
 
 
+def _percent(text: str) -> str:
+    if not text.endswith("%") or not text[:-1].isdecimal() or not 0 <= int(text[:-1]) <= 100:
+        raise ValueError(f"{text!r} is no share; write it like 10%")
+    return text
+
+
+Percent = Annotated[str, AfterValidator(_percent)]
+
+
+class BackAt(Written):
+    """What takes a rollout back: more than this share of its calls."""
+
+    failed: Percent = "2%"  #: could not be served by the flow
+    abandoned: Percent | None = None  #: hung up unserved
+
+    @property
+    def failed_percent(self) -> int:
+        return int(self.failed[:-1])
+
+    @property
+    def abandoned_percent(self) -> int | None:
+        return None if self.abandoned is None else int(self.abandoned[:-1])
+
+
+class Rollout(Written):
+    """Another version for a share of a number's callers."""
+
+    flow: Annotated[str, AfterValidator(_alias)]
+    share: Percent
+    after: Annotated[int, Field(ge=1, le=1_000_000)] = 50  #: calls before anything is concluded
+    back_at: BackAt = BackAt()
+
+    @property
+    def flow_name(self) -> str:
+        """The flow as the library knows it."""
+        return self.flow.removesuffix("@prod")
+
+    @property
+    def percent(self) -> int:
+        return int(self.share[:-1])
+
+
 class NumberConfig(Written):
     """What a dialled number leads to."""
 
     flow: Annotated[str, AfterValidator(_alias)]
+    rollout: Rollout | None = None
     calendar: Name | None = None
     time_zone: str | None = None
     cost_centre: str | None = None
@@ -398,15 +441,15 @@ def unknown_flows(directory: Path, flows: Collection[str]) -> list[Problem]:
     """Numbers that lead to a flow which is not among ``flows``, each with its place. The site itself must read."""
     path = directory / "numbers.yaml"
     document = load(path if path.exists() else shipped("config", "numbers.yaml"))
+    named: list[tuple[tuple[str, ...], str]] = []
+    for number, config in parse(document, NumbersFile).numbers.items():
+        named.append((("numbers", number, "flow"), config.flow_name))
+        if config.rollout is not None:
+            named.append((("numbers", number, "rollout", "flow"), config.rollout.flow_name))
     return [
-        Problem(
-            document.place(("numbers", number, "flow")),
-            "CT-009",
-            f"no flow is named {config.flow_name!r}",
-            _suggested(config.flow_name, flows),
-        )
-        for number, config in parse(document, NumbersFile).numbers.items()
-        if config.flow_name not in flows
+        Problem(document.place(place), "CT-009", f"no flow is named {flow!r}", _suggested(flow, flows))
+        for place, flow in named
+        if flow not in flows
     ]
 
 

@@ -26,6 +26,7 @@ from ctiserver.features.operations.http import OperationsHttp
 from ctiserver.features.operations.measures import Measures
 from ctiserver.features.queues.hours import FallbackHours
 from ctiserver.ivr.prompts import Shelf, texts_of_flow, texts_of_site
+from ctiserver.ivr.rollout import Rollouts
 from ctiserver.ivr.runner import FlowService
 from ctiserver.metrics import watch_loop
 from ctiserver.model.events import CallEnded
@@ -163,6 +164,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             site,
             world,
             library=library,
+            rollouts=Rollouts(library, settings.data_dir / "rollouts.json"),
             shelf=shelf,
             ports=ports,
             clock=clock,

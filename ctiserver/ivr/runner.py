@@ -49,6 +49,7 @@ from ctiserver.ivr.requests import (
     Speak,
     Tell,
 )
+from ctiserver.ivr.rollout import Rollouts
 from ctiserver.ivr.state import FlowState, PathStep
 from ctiserver.ivr.visit import World
 from ctiserver.ivr.written import KEYS
@@ -122,6 +123,7 @@ class FlowService:
         world: World,
         *,
         library: Library,
+        rollouts: Rollouts,
         shelf: Shelf,
         ports: FlowPorts,
         clock: Clock,
@@ -133,6 +135,7 @@ class FlowService:
         self._site = site
         self._world = world
         self._library = library
+        self._rollouts = rollouts
         self._shelf = shelf
         self._ports = ports
         self._clock = clock
@@ -190,7 +193,11 @@ class FlowService:
             running, turn = await self._resumed(call, session, result)
         else:
             running, turn = await self._begun(call, session)
-        await self._run(running, turn)
+        try:
+            await self._run(running, turn)
+        except CtiError:
+            self._rollouts.ended(running.flow, "failed")
+            raise
 
     async def _begun(self, call: CallId, session: Session) -> tuple[_Call, Turn]:
         request = session.request
@@ -198,11 +205,11 @@ class FlowService:
             return await self._called(call, session, request.query["called"])
         dnis = request.query.get("dnis") or request["dnid"] or request["extension"]
         number = self._site.number(dnis)
-        flow = self._library.current(number.flow_name) if number is not None else None
-        if number is None or flow is None:
-            raise FlowFailed(f"the number {dnis!r} leads to no flow; see numbers.yaml")
         ani = request["callerid"]
         withheld = ani.lower() in _WITHHELD or not ani.strip("+0")
+        flow = None if number is None else self._rollouts.flow(number, call if withheld else ani)
+        if number is None or flow is None:
+            raise FlowFailed(f"the number {dnis!r} leads to no flow; see numbers.yaml")
         try:
             work = self._ports.caller(call, "" if withheld else ani, dnis, self._line(session).pbx)
             known = await self._while_on_line(session, PORT_TIMEOUT_S, work)
@@ -541,6 +548,8 @@ class FlowService:
         session = call.session
         if finish.failed and session is not None:
             raise FlowFailed(f"flow {call.flow.name} at {call.state.node}: {finish.reason}")
+        gone = any(step.outcome == "hangup" and step.kind != "hangup" for step in call.path)
+        self._rollouts.ended(call.flow, "abandoned" if gone else "well")
         if call.kept:  # before the session's end, so that nobody finds the state when the call has ended
             with nullcontext() if session is None else session.working(_GRACE_S):
                 await self._quietly(self._ports.delete_state(call.id, call.path), "state_not_deleted")
