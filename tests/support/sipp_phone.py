@@ -17,6 +17,7 @@ from ctiserver.privatepbx.tree import Programs
 
 _REGISTER = Path(__file__).parent / "sipp" / "register.xml"
 _LONGEST_S = 60
+_STARTS = 3
 _LINGER_S = 2.0
 
 
@@ -40,14 +41,17 @@ async def sipp_phone(
 ) -> AsyncIterator[SippPhone]:
     """The phone ``name`` of the PBX, registered, doing ``scenario`` for so many calls."""
     folder = Path(tempfile.mkdtemp(prefix="ctiserver-sipp-"))
-    sip = free_port()
-    common = (
-        *programs.command("sipp"), f"127.0.0.1:{pbx.sip_port}", "-i", "127.0.0.1", "-p", str(sip),
-        "-mi", "127.0.0.1", "-mp", str(free_port(frozenset({sip}))), "-nostdin", "-trace_err",
-        "-timeout", str(_LONGEST_S), "-au", name, "-ap", pbx.phone_secrets[name], "-key", "agent", name,
-    )  # fmt: skip
     try:
-        await _register(common, folder, expires=600)
+        for attempt in range(_STARTS):
+            sip = free_port()
+            common = (
+                *programs.command("sipp"), f"127.0.0.1:{pbx.sip_port}", "-i", "127.0.0.1", "-p", str(sip),
+                "-mi", "127.0.0.1", "-mp", str(free_port(frozenset({sip}))), "-nostdin", "-trace_err",
+                "-timeout", str(_LONGEST_S), "-au", name, "-ap", pbx.phone_secrets[name], "-key", "agent", name,
+            )  # fmt: skip
+            if await _registered(common, folder, expires=600):
+                break
+            assert attempt < _STARTS - 1, f"the phone could not register: {said(folder)}"
         process = await _start((*common, "-sf", str(scenario), "-m", str(calls), "-aa"), folder)
         try:
             yield SippPhone(process, folder)
@@ -58,16 +62,16 @@ async def sipp_phone(
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-            await _register(common, folder, expires=0)
+            assert await _registered(common, folder, expires=0), said(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _register(common: tuple[str, ...], folder: Path, *, expires: int) -> None:
+async def _registered(common: tuple[str, ...], folder: Path, *, expires: int) -> bool:
+    """Whether the PBX took it; not so if somebody was quicker to take the port."""
     process = await _start((*common, "-sf", str(_REGISTER), "-m", "1", "-key", "expires", str(expires)), folder)
     async with asyncio.timeout(_LONGEST_S):
-        status = await process.wait()
-    assert status == 0, f"the phone could not register: {said(folder)}"
+        return await process.wait() == 0
 
 
 async def _start(command: tuple[str, ...], folder: Path) -> asyncio.subprocess.Process:

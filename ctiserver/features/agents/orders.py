@@ -15,6 +15,7 @@ from ctiserver.pbx.port import Pbx, PbxRefused
 log = structlog.get_logger(__name__)
 
 _LONGEST = 1000
+_AGAIN_AFTER_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +89,14 @@ class Orders:
                         await self._pause(order)
                     case Seat(queue=queue, interface=interface, name=name, penalty=penalty):
                         await pbx.queue_add(queue, interface, name=name, penalty=penalty)
-            except (PeerLost, DeadlineExceeded) as error:
+            except PeerLost as error:
                 log.warning("agent_order_put_off", agent=order.agent_id, error=str(error))
-                if pbx.up:  # a pause or a seat may be asked for twice, and comes to the same
-                    self.give(order)
-                else:
-                    self._owe(order)
+                self._owe(order)
+            except DeadlineExceeded as error:
+                # Too busy to answer, and not gone, or the link would know: a pause or a seat may be asked for twice.
+                log.warning("agent_order_unanswered", agent=order.agent_id, error=str(error))
+                await asyncio.sleep(_AGAIN_AFTER_S)
+                self.give(order)
             except PbxRefused as error:
                 log.warning("agent_order_refused", agent=order.agent_id, error=str(error))
 

@@ -33,8 +33,9 @@ WRAP_UP = "wrap_up"
 AFTER_WRAP_UP = "after_wrap_up"
 #: And the one for not having answered, where the queue's policy is to offer such a phone no more calls.
 NO_ANSWER = "no_answer"
-#: How long a PBX may be unheard before nobody can say any more what its agents do: a restart takes less.
-UNKNOWN_AFTER = timedelta(seconds=1)
+#: How long a PBX may be unheard before nobody can say any more what its agents do: a link that only broke is back
+#: sooner. With the ping's 4 s at the longest, which find one that is half-open, an agent is shown unknown within 5 s.
+UNKNOWN_AFTER = timedelta(seconds=0.5)
 _NO_WRAP_UP = WrapUp(limit=timedelta(0))
 
 

@@ -45,13 +45,16 @@ class FakePbx:
     """Notes what it is told, if it is there to be told."""
 
     up: bool = True
+    broken: bool = False
     told: list[str] = field(default_factory=list)
+    tried: int = 0
 
     async def queue_add(self, queue: QueueName, interface: Interface, *, name: str, penalty: int) -> None:
         self._note(f"add {queue} {interface} {name} {penalty}")
 
     def _note(self, order: str) -> None:
-        if not self.up:
+        self.tried += 1
+        if self.broken or not self.up:
             raise PeerLost("there is no link")
         self.told.append(order)
 
@@ -243,3 +246,18 @@ async def test_three_calls_that_ring_out_pause_the_phone_and_a_break_of_the_link
         assert (floor.state(), floor.presences[LI].pause_reason) == ("paused", NO_ANSWER)
         floor.back(restarted=False)
         await floor.told(f"pause True {NO_ANSWER}")
+
+
+async def test_a_link_that_is_lost_and_does_not_know_it_yet_keeps_nobody_busy(floor: Floor) -> None:
+    """The connection is gone, and PbxDown is still on its way."""
+    floor.seat()
+    main = floor.pbxs[MAIN]
+    main.broken = True
+    async with floor.open():
+        floor.call()
+        await asyncio.sleep(0)
+        floor.away()
+        main.broken = False
+        floor.back(restarted=False)
+        await floor.told(f"pause True {WRAP_UP}")
+    assert main.tried == 2
