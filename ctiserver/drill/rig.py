@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ctiserver.clock import SystemClock
+from ctiserver.drill.ears import Ear, ears
 from ctiserver.drill.proxy import Line, line
 from ctiserver.drill.server import Server, ServerSilent
 from ctiserver.drill.sipp import Callers, Load, Sipp
@@ -81,6 +82,17 @@ class Rig:
         """Callers on their way through the front desk to an agent."""
         async with self.sipp.calling(self.load(calls, per_s=per_s, hold_s=hold_s)) as callers:
             yield callers
+
+    @asynccontextmanager
+    async def listening(
+        self, calls: int, *, per_s: float, hold_s: float
+    ) -> AsyncIterator[tuple[Callers, dict[str, Ear]]]:
+        """As :meth:`calling`, with callers who listen."""
+        load = self.load(calls, per_s=per_s, hold_s=hold_s)
+        async with ears(load.numbers) as heard:
+            ports = {number: ear.port for number, ear in heard.items()}
+            async with self.sipp.calling(replace(load, ports=ports)) as callers:
+                yield callers, heard
 
     async def everywhere(self, callers: Callers, *, within_s: float = 30.0) -> dict[str, str]:
         """Wait until some are in the menu, some in the queue and some talk; returns who is where, by uniqueid."""

@@ -77,6 +77,11 @@ class Server:
         except TimeoutError:
             raise ServerSilent(f"the server did not start: {self.last_words()}") from None
 
+    def memory_mb(self) -> float:
+        """What of its memory is resident."""
+        pages = int(Path(f"/proc/{self.running.pid}/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
     def said(self) -> str:
         """Its log since its last start."""
         with self.log.open("rb") as file:

@@ -32,6 +32,7 @@ class Load:
     per_s: float
     hold_s: float  #: from the answer until the caller hangs up
     keys: Sequence[tuple[float, str]] = ()
+    ports: Mapping[str, int] | None = None  #: where each number listens; None: SIPp takes a port, and hears nothing
 
 
 @dataclass
@@ -134,8 +135,10 @@ class Sipp:
             write_keys(capture, load.keys)
         process, logged = self._spawn(
             "calling",
-            scenarios.caller(None if capture is None else str(capture), round(1000 * load.hold_s)),
-            load.numbers,
+            scenarios.caller(
+                None if capture is None else str(capture), round(1000 * load.hold_s), listens=load.ports is not None
+            ),
+            load.numbers if load.ports is None else [f"{number};{load.ports[number]}" for number in load.numbers],
             *("-s", load.dialled, *self._once(len(load.numbers), per_s=load.per_s)),
         )
         try:

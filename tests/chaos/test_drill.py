@@ -26,13 +26,14 @@ pytestmark = pytest.mark.pbx
 
 SHORT = ("--calls", "6", "--per-second", "2", "--hold", "10", "--seconds", "3")
 #: A kill at every stage is what server-killed is in short.
-SHORT_FAULTS = [fault for fault in FAULTS if fault != "server-killed-often"]
+SHORT_FAULTS = [fault for fault in FAULTS if fault not in ("server-killed-often", "load")]
 #: By fault, where it differs: fifteen seconds and fifty callers are issue-sized, a minute is the database's.
 LONG = ("--calls", "50", "--agents", "12", "--per-second", "4", "--hold", "30", "--seconds", "15")
 LONGER = {
     "server-killed-often": ("--kills", "50"),
     "line-reset": ("--seconds", "120"),
     "database-locked": ("--seconds", "60"),
+    "load": ("--agents", "20", "--per-second", "5", "--hold", "20", "--seconds", "60"),
     "rush": ("--calls", "300", "--agents", "20", "--per-second", "5", "--hold", "60"),
 }
 
