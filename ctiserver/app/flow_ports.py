@@ -172,14 +172,7 @@ class StoreFlowPorts:
         with _told_as_failure():
             record = await self._record_of(call_id)
             async with self._database.unit_of_work() as uow:
-                wish: dict[str, Json] = {"number": number, "queue": queue, "reason": "promised", "call_id": call_id}
-                await self._note(uow, record, call_id, CALLBACK_ASKED, wish)
-                await uow.outbox.add(
-                    "process_start",
-                    f"process_start/{record.id}/callback/{call_id}",
-                    {"record_id": record.id, "process": "callback"},
-                    self._clock.now(),
-                )
+                await self._owe_call(uow, record, call_id, number=number, queue=queue, reason="promised")
         if line is None:
             return
         try:  # the order stands: that nothing waits in the queue besides is no reason to take back the promise
@@ -217,6 +210,7 @@ class StoreFlowPorts:
             record = await self._record_of(call_id)
             async with self._database.unit_of_work() as uow:
                 await self._note(uow, record, call_id, "message_left", {"file": file, "language": language})
+                await self._owe_call(uow, record, call_id, number=record.caller_number, queue="", reason="message")
 
     async def add_path(self, call_id: CallId, steps: Sequence[PathStep]) -> None:
         with _told_as_failure():
@@ -240,6 +234,19 @@ class StoreFlowPorts:
             async with self._database.unit_of_work() as uow:
                 await uow.calls.add_steps(_path(call_id, steps))
                 await uow.flow_states.remove(call_id)
+
+    async def _owe_call(
+        self, uow: UnitOfWork, record: Record, call_id: CallId, *, number: str, queue: str, reason: str
+    ) -> None:
+        """The caller is to be called back: an order, by the process for it."""
+        wish: dict[str, Json] = {"number": number, "queue": queue, "reason": reason, "call_id": call_id}
+        await self._note(uow, record, call_id, CALLBACK_ASKED, wish)
+        await uow.outbox.add(
+            "process_start",
+            f"process_start/{record.id}/callback/{call_id}",
+            {"record_id": record.id, "process": "callback"},
+            self._clock.now(),
+        )
 
     async def _record_of(self, call_id: CallId) -> Record:
         """The call's record; one is opened for a caller who has none yet, so that what they said is not lost."""

@@ -258,10 +258,12 @@ class Records:
             await self._note(uow, record, actor, "disposed", {"disposition": code, "does": disposition.does})
             process = self._process_of(record, disposition)
             if process is not None:
-                # One process a record and kind: the key keeps a second wish from starting a second one.
+                # One process a record and kind: the key keeps a second wish from starting a second one. A call back may
+                # be promised again when the first was made; while one is owed, the process keeps to that.
+                again = f"/{record.revision}" if disposition.does == "callback" else ""
                 await uow.outbox.add(
                     "process_start",
-                    f"process_start/{record.id}/{process}",
+                    f"process_start/{record.id}/{process}{again}",
                     {"record_id": record.id, "process": process},
                     now,
                 )
