@@ -32,7 +32,7 @@ class Ear(asyncio.DatagramProtocol):
         self.last_at = now
 
     def longest_silence_s(self, story: Story) -> float:
-        """The longest time without sound between answer and end, talk with an agent (who says nothing here) left out."""
+        """The longest time without sound from the answer on, until an agent (who says nothing here) talks."""
         if story.answered_at is None or story.ended_at is None:
             return 0.0
         heard = [*self.gaps, (self.last_at or story.answered_at, story.ended_at)]

@@ -1,6 +1,6 @@
 """SIPp's scenarios: a caller, and an agent's telephone that registers, logs in and answers.
 
-Injected fields of a caller: 0 the number, 1 where it listens. Of a telephone: 0 its name, 1 its password, 2 its extension.
+Injected fields of a caller: 0 the number, 1 where it listens. Of a telephone: 0 its name, 1 its password.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def _log(text: str) -> str:
 def caller(capture: str | None, hold_ms: int, *, listens: bool = False) -> str:
     """Calls ``[service]``, presses what the capture holds, and hangs up ``hold_ms`` after the answer.
 
-    With ``listens`` field 1 is the port where it wants to hear. It logs how its call ended: ``NUMBER hung_up`` by itself, ``NUMBER ended`` by the PBX.
+    With ``listens`` field 1 is the port where it wants to hear. It logs how its call ended: ``NUMBER hung_up`` by
+    itself, ``NUMBER ended`` by the PBX.
     """
     offer = _SDP.format(codec=8, encoding="PCMA")
     if listens:

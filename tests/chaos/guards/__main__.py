@@ -90,7 +90,10 @@ def main(names: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="ctiserver-guards-") as folder:
         whole = Path(folder) / "whole"
         copy_tree(whole)
-        status, said = verdict(whole, sorted({guard.test for guard in chosen}))
+        tests = sorted({guard.test for guard in chosen})
+        status, said = verdict(whole, tests)
+        if status != _PASSED:  # another program may have been quicker to take a port
+            status, said = verdict(whole, tests)
         if status != _PASSED:
             print(f"The tests do not pass with every guard in place:\n{said}")  # noqa: T201
             return len(chosen)
