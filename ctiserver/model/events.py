@@ -263,3 +263,4 @@ class MemberChanged(PbxEvent):
     penalty: int
     status: MemberStatus
     in_call: bool
+    paused_at: datetime | None = None  #: by the PBX's clock, in whole seconds

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from ctiserver.model.call import moment
 from ctiserver.model.events import MemberChanged
 from ctiserver.model.ids import Interface, PbxName, QueueName
 from ctiserver.model.signals import MemberSeen
@@ -34,6 +35,7 @@ class Seats:
             penalty=seen.penalty,
             status=seen.status,
             in_call=seen.in_call,
+            paused_at=moment(seen.paused_at) if seen.paused else None,
         )
         before = self.known.get(key)
         if before is not None and _same(before, now):

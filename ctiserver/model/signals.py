@@ -260,6 +260,7 @@ class MemberSeen(NamedTuple):
     penalty: int
     status: MemberStatus
     in_call: bool
+    paused_at: float | None = None  #: when it was paused last, in whole seconds
 
 
 class ChannelRow(NamedTuple):

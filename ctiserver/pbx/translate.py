@@ -29,8 +29,8 @@ def translate(message: Message) -> s.Signal | None:
     return None if reader is None else reader(message, _at(message))
 
 
-def _at(message: Message) -> float | None:
-    stamp = message.get("Timestamp")
+def _at(message: Message, key: str = "Timestamp") -> float | None:
+    stamp = message.get(key)
     try:
         at = float(stamp) if stamp else None
     except ValueError:
@@ -266,6 +266,7 @@ def member_of(message: Message, at: float | None = None) -> s.MemberSeen | None:
         _int(message.get("Penalty")),
         _DEVICE_STATES[status] if 0 <= status < len(_DEVICE_STATES) else "unknown",
         message.get("InCall") == "1",
+        _at(message, "LastPause"),
     )
 
 

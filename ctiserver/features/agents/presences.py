@@ -296,22 +296,24 @@ class Presences:
         self._wrap_up_seen.add(agent_id)
         if self._now[agent_id].wrap_up_until is not None:
             return [presence_of.Unpaused()]
-        return [presence_of.Unpaused(), *self._found_in_wrap_up(agent_id, [seat.queue for seat in seats])]
+        return [presence_of.Unpaused(), *self._found_in_wrap_up(agent_id, seats)]
 
-    def _found_in_wrap_up(self, agent_id: AgentId, queues: list[QueueName]) -> list[PresenceEvent]:
+    def _found_in_wrap_up(self, agent_id: AgentId, seats: list[MemberChanged]) -> list[PresenceEvent]:
         """After-call work that began before this server was started: it lasts as long as it was to last."""
         kept = self._kept.get(agent_id)
-        if kept is not None:
+        now = self._clock.now()
+        began = max((seat.paused_at for seat in seats if seat.paused_at is not None), default=now)
+        if kept is not None and kept.until > began:
             self._wrap_up_queue[agent_id] = kept.queue
             begun = presence_of.WrapUpBegun(kept.until)
             return [begun, presence_of.WrapUpExtended(kept.until)] if kept.extended else [begun]
-        # Killed before it could keep that: the longest that it may have been.
-        known = [queue for queue in queues if queue in self._site.queues]
+        # Killed before it could keep that, and what it kept is an older one: the longest that it may have been.
+        known = [seat.queue for seat in seats if seat.queue in self._site.queues]
         longest = max(known, key=lambda queue: self._site.queues[queue].wrap_up.limit, default=None)
         if longest is None:
-            return [presence_of.WrapUpBegun(self._clock.now())]
+            return [presence_of.WrapUpBegun(now)]
         self._wrap_up_queue[agent_id] = longest
-        return [presence_of.WrapUpBegun(self._clock.now() + self._site.queues[longest].wrap_up.limit)]
+        return [presence_of.WrapUpBegun(min(began, now) + self._site.queues[longest].wrap_up.limit)]
 
     def _of(self, event: PbxEvent, interface: Interface, change: PresenceEvent) -> None:
         agent_id = self._seating.whose(event.pbx, interface)

@@ -84,11 +84,19 @@ class Floor:
     async def _pause(self, order: Pause) -> None:
         self.pbxs[self.seating.pbx_of(order.agent_id)]._note(f"pause {order.paused} {order.reason}".strip())
 
-    def seat(self, pbx: PbxName = MAIN, *, present: bool = True, paused: bool = False, reason: str = "") -> None:
+    def seat(
+        self,
+        pbx: PbxName = MAIN,
+        *,
+        present: bool = True,
+        paused: bool = False,
+        reason: str = "",
+        paused_at: datetime | None = None,
+    ) -> None:
         self.presences.heard(
             MemberChanged(
                 pbx=pbx, at=NOW, queue=REPAIR, interface=PHONE, name="Li", present=present, dynamic=True,
-                paused=paused, pause_reason=reason, penalty=2, status="free", in_call=False,
+                paused=paused, pause_reason=reason, penalty=2, status="free", in_call=False, paused_at=paused_at,
             )
         )  # fmt: skip
 
@@ -219,8 +227,15 @@ def test_after_call_work_of_before_lasts_as_long_as_it_was_to_last(floor: Floor)
     floor.seat(paused=True, reason=WRAP_UP)
     assert (floor.state(), floor.presences[LI].wrap_up_until) == ("wrap_up", until)
     assert floor.presences[LI].wrap_up_extended
-    floor.seat(BRANCH, paused=True, reason=WRAP_UP)
-    assert floor.presences[ZHAO].wrap_up_until == NOW + timedelta(seconds=60), "not kept: the queue's whole time"
+
+
+def test_after_call_work_that_nobody_could_write_down_lasts_from_the_pause_on(floor: Floor) -> None:
+    older = WrapUpKept(agent_id=LI, queue=REPAIR, until=NOW - timedelta(minutes=5))
+    floor.presences.found_kept([older])
+    floor.seat(paused=True, reason=WRAP_UP, paused_at=NOW - timedelta(seconds=20))
+    assert floor.presences[LI].wrap_up_until == NOW + timedelta(seconds=40)
+    floor.seat(BRANCH, paused=True, reason=WRAP_UP)  # an Asterisk that does not say since when
+    assert floor.presences[ZHAO].wrap_up_until == NOW + timedelta(seconds=60)
 
 
 async def test_after_call_work_is_there_to_be_written_down(floor: Floor) -> None:
