@@ -91,8 +91,11 @@ class Contacts:
                 .join(windows, windows.c.rowid == search.c.n)
                 .where(sa.text("contact_windows MATCH :pieces"))
                 .order_by(windows.c.rowid.desc())
-                .params(pieces=" ".join(f'"{piece}"' for piece in pieces))
+                .params(pieces=" ".join(f'"{_tail(piece)}"' for piece in pieces))
             )
+            for piece in pieces:
+                if _tail(piece) != piece:
+                    statement = statement.where(sa.func.instr(search.c.text, piece) > 0)
         else:
             statement = sa.select(search.c.contact_id).order_by(search.c.n.desc())
             for piece in pieces:
@@ -178,11 +181,16 @@ def _words(contact: Contact) -> list[str]:
     return [contact.name, contact.organisation, *contact.numbers]
 
 
+def _tail(piece: str) -> str:
+    """Of a long number its end: all of a country's numbers begin alike, and an index reads all that it is asked for."""
+    return piece[-8:] if piece.isdecimal() else piece
+
+
 def _meant(contact: Contact, pieces: tuple[str, ...]) -> bool:
     """Is it the beginning of the name, or a whole number or its end, that was looked for?"""
     name = search_text.encoded((contact.name,))
     return all(
-        name.startswith((piece, f" {piece}")) or any(number.endswith(piece) for number in contact.numbers)
+        name.startswith((piece, f" {piece}", f" _{piece}")) or any(number.endswith(piece) for number in contact.numbers)
         for piece in pieces
     )
 

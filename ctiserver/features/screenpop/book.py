@@ -48,7 +48,6 @@ class PopBook:
 
     async def run(self) -> None:
         """Write what was taken, until closed."""
-        self._closed = False
         while not (self._closed and not self._waiting):
             self._wake.clear()
             if not self._waiting:
