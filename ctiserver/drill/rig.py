@@ -38,8 +38,8 @@ SUPERVISOR = "drill-supervisor"
 #: Through the shipped front desk: language, repairs; then past what is said before the queue. Some press again, as
 #: people do who hear the same question once more; in the queue and to an agent these keys mean nothing.
 KEYS = ((0.5, "1"), (1.6, "1"), (1.2, "5"), (2.5, "1"), (2.0, "1"), (2.5, "1"))
-_SEATED_WITHIN_S = 15.0
-_SETTLED_WITHIN_S = 20.0
+_SEATED_WITHIN_S = 60.0
+_SETTLED_WITHIN_S = 30.0
 _LOOK_EVERY_S = 0.05
 _ALWAYS_OPEN = 'schema: calendar/1\ncalendar: service_desk\nweekly:\n  mon-sun: ["00:00-24:00"]\n'
 _QUEUES = """queues:
@@ -94,7 +94,7 @@ class Rig:
             async with self.sipp.calling(replace(load, ports=ports)) as callers:
                 yield callers, heard
 
-    async def everywhere(self, callers: Callers, *, within_s: float = 30.0) -> dict[str, str]:
+    async def everywhere(self, callers: Callers, *, within_s: float = 60.0) -> dict[str, str]:
         """Wait until some are in the menu, some in the queue and some talk; returns who is where, by uniqueid."""
         numbers = set(callers.load.numbers)
 
@@ -109,7 +109,7 @@ class Rig:
         )
         return here()
 
-    async def quiet(self, within_s: float = 30.0) -> None:
+    async def quiet(self, within_s: float = 60.0) -> None:
         """Wait until nobody is on the line."""
         await self.ear.until(lambda stories: not stories.alive(time.time()), "every caller gone", within_s)
 

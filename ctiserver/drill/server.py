@@ -18,8 +18,8 @@ from ctiserver.errors import CtiError
 from ctiserver.model.json_value import Json
 from ctiserver.privatepbx.process import Process
 
-_STARTS_WITHIN_S = 30.0
-_ANSWERS_WITHIN_S = 15.0
+_STARTS_WITHIN_S = 90.0
+_ANSWERS_WITHIN_S = 30.0
 _LOOK_EVERY_S = 0.05
 _CONSOLE = re.compile(r"the console is at (http://\S+)")
 

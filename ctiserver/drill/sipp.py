@@ -15,7 +15,7 @@ from ctiserver.privatepbx.ports import free_port
 from ctiserver.privatepbx.process import Process
 from ctiserver.privatepbx.tree import Programs
 
-_REGISTER_S = 20.0
+_REGISTER_S = 60.0
 _STOP_PATIENCE_S = 2.0
 
 
