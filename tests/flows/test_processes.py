@@ -38,7 +38,7 @@ def test_a_process_is_drawn(path: Path) -> None:
     root = ElementTree.fromstring(bpmn)
     ids = {element.get("id") for element in root.iter()}
     ways = [element for element in root.iter() if element.tag.endswith("sequenceFlow")]
-    assert len(ways) > 5
+    assert len(ways) >= 4
     for way in ways:
         assert {way.get("sourceRef"), way.get("targetRef")} <= ids
 
