@@ -66,6 +66,7 @@ from ctiserver.features.wallboard.board import Board
 from ctiserver.features.wallboard.http import WallboardHttp
 from ctiserver.features.wallboard.steering import AgentActs, Steering
 from ctiserver.model.call_entry import CallEntry
+from ctiserver.model.events import CallSummary
 from ctiserver.model.ids import AgentId, CallId, PbxName
 from ctiserver.model.record import Record
 from ctiserver.model.span import WorkingTime
@@ -201,14 +202,19 @@ def build(ground: Ground) -> Features:
         )
         return opened.record
 
+    async def told(summary: CallSummary) -> None:
+        await missed.ended(summary)  # which is built further down
+
+    queue_logs = {PbxName(name): pbx.queue_log for name, pbx in settings.pbxs.items() if pbx.queue_log is not None}
     catching_up = CatchingUp(
         database,
         clock,
         pbxs=ground.pbxs,
-        queue_logs={PbxName(name): pbx.queue_log for name, pbx in settings.pbxs.items() if pbx.queue_log is not None},
+        queue_logs=queue_logs,
         going_on=ground.going_on,
         open_record=open_message_record,
         changed=records.tell,
+        told=told,
         first_pbx=ground.main,
     )
     calls = CallLogService(
@@ -312,6 +318,7 @@ def build(ground: Ground) -> Features:
         open_record=open_message_record,
         record_changed=records.tell,
         changed=lambda: missed_push.publish(hub),
+        told_later=lambda pbx: pbx in queue_logs,
     )
     board = Board(
         database,

@@ -54,8 +54,8 @@ def mended(entry: CallEntry, logged: Sequence[LoggedVisit], who: Who) -> CallEnt
     return replace(
         entry,
         queue=str(visits[-1].queue) if visits else entry.queue,
-        answered_at=entry.answered_at or next((visit.left_at for visit in answered), None),
-        ended_at=entry.ended_at if seen_end else max(ends, default=entry.ended_at),
+        answered_at=entry.answered_at or _answered_at(entry, answered),
+        ended_at=entry.ended_at if seen_end or not ends else max(*ends, entry.started_at),
         outcome=outcome,
         hangup_by=entry.hangup_by or (_ended_by(logged[-1]) if logged else None),
         agent_id=entry.agent_id or (None if agent is None else agent.id),
@@ -68,6 +68,11 @@ def mended(entry: CallEntry, logged: Sequence[LoggedVisit], who: Who) -> CallEnt
             "answered_by": _answered_by(entry, answered),
         },
     )
+
+
+def _answered_at(entry: CallEntry, answered: Sequence[QueueVisit]) -> datetime | None:
+    times = [visit.left_at for visit in answered if visit.left_at is not None]
+    return max(times[0], entry.started_at) if times else None
 
 
 def _ended_by(last: LoggedVisit) -> HangupBy | None:
@@ -96,10 +101,13 @@ def _is(ours: QueueVisit, log: LoggedVisit) -> bool:
 def _filled(ours: QueueVisit, log: QueueVisit) -> QueueVisit:
     """What we saw, and what we did not see of it. An answer is known to the PBX even if we took it for a loss."""
     known = ours.outcome not in ("unknown", "timeout") or log.outcome == "unknown"
+    entered_at, left_at = ours.entered_at or log.entered_at, ours.left_at or log.left_at
+    if entered_at is not None and left_at is not None:
+        left_at = max(left_at, entered_at)  # the log's second may have begun before ours
     return replace(
         ours,
-        entered_at=ours.entered_at or log.entered_at,
-        left_at=ours.left_at or log.left_at,
+        entered_at=entered_at,
+        left_at=left_at,
         outcome=ours.outcome if known else log.outcome,
         agent=ours.agent or log.agent,
     )

@@ -18,6 +18,7 @@ from ctiserver.features.calls.service import CallLogService
 from ctiserver.features.contacts.service import Contacts
 from ctiserver.features.records.service import Records
 from ctiserver.model.call_entry import CallEntry
+from ctiserver.model.events import CallSummary
 from ctiserver.model.ids import AgentId, CallId, Interface, PbxName, Uniqueid, call_id, new_ulid
 from ctiserver.model.person import Agent
 from ctiserver.model.record import Record, TimelineEntry
@@ -66,6 +67,7 @@ class Missed:
     log: Path
     going_on: set[CallId] = field(default_factory=set)
     told: list[Record] = field(default_factory=list)
+    calls_told: list[tuple[str, str | None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         clock = ManualClock(T0 + timedelta(minutes=10))
@@ -100,8 +102,12 @@ class Missed:
             going_on=lambda _: self.going_on,
             open_record=open_record,
             changed=self.told.append,
+            told=self.hear,
         )
         self.calls = CallLogService(self.database, Bus(), clock, going_on=lambda _: self.going_on)
+
+    async def hear(self, summary: CallSummary) -> None:
+        self.calls_told.append((summary.ani, summary.outcome))
 
     async def catch_up(self, missed_since: datetime | None = T0) -> None:
         await self.catching_up.catch_up(cast(Pbx, self.pbx), missed_since)
@@ -187,6 +193,7 @@ async def test_a_caller_who_gave_up_is_an_entry_with_its_reason(missed: Missed) 
     entry = await missed.entry()
     assert (entry.outcome, entry.hangup_by, entry.no_record_reason) == ("abandoned", "caller", "left_unserved")
     assert entry.ended_at == T0 + timedelta(seconds=22)
+    assert set(missed.calls_told) == {("13800138000", "abandoned")}
     assert await missed.records() == []
     assert missed.pbx.tree == {}
 
@@ -336,6 +343,27 @@ async def test_the_part_that_was_seen_stays_and_the_rest_is_added(missed: Missed
     assert (first["outcome"], second["outcome"], second["agent"]) == ("timeout", "answered", "PJSIP/agent1")
     assert datetime.fromisoformat(first["entered_at"]) == exact
     assert (entry.outcome, entry.ended_at, entry.hangup_by) == ("answered", T0 + timedelta(seconds=80), "agent")
+
+
+async def test_no_time_runs_backwards_because_one_log_has_whole_seconds(missed: Missed) -> None:
+    began = T0 + timedelta(milliseconds=900)
+    visit = {
+        "queue": "repair", "entered_at": began.isoformat(), "left_at": None, "outcome": "unknown", "agent": None,
+    }  # fmt: skip
+    seen = CallEntry(
+        id=CALL, pbx=MAIN, direction="inbound", started_at=began, ended_at=began, complete=True,
+        detail={"ended": "lost", "reconstructed": True, "queue_visits": [visit]},
+    )  # fmt: skip
+    async with missed.database.unit_of_work() as uow:
+        await uow.calls.save(seen)
+    missed.wrote(
+        f"0|{UNIQUEID}|repair|NONE|ENTERQUEUE||13800138000|1",
+        f"0|{UNIQUEID}|repair|李敏|CONNECT|0|x|0",
+        f"0|{UNIQUEID}|repair|李敏|COMPLETECALLER|0|0|1",
+    )
+    await missed.catch_up()
+    entry = await missed.entry()
+    assert (entry.started_at, entry.answered_at, entry.ended_at, entry.wait_ms) == (began, began, began, 0)
 
 
 async def test_the_first_watch_takes_nothing_of_the_time_before(missed: Missed) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,6 +20,7 @@ from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UserFault
 from ctiserver.features.calls.fallback import OpenRecord, TakingOver
 from ctiserver.features.calls.reasons import reason_for_none, stated
 from ctiserver.model import call_detail, mending
+from ctiserver.model.events import CallSummary
 from ctiserver.model.ids import CallId, PbxName, Uniqueid, began_at, call_id
 from ctiserver.model.journal import FAMILY, read_entry
 from ctiserver.model.person import FIRST_PBX, Agent
@@ -39,6 +40,10 @@ _WRITTEN_AFTER_S = 1.0
 EVERY_S = 30.0
 
 
+async def _nobody(_: CallSummary) -> None:
+    """Nobody wants to know."""
+
+
 class CatchingUp:
     """Use cases around what was missed. Whatever it does twice, it does once: each call's entry says what is known."""
 
@@ -52,12 +57,14 @@ class CatchingUp:
         going_on: Callable[[PbxName], Collection[CallId]],
         open_record: OpenRecord,
         changed: Callable[[Record], None],
+        told: Callable[[CallSummary], Awaitable[object]] = _nobody,
         first_pbx: PbxName | None = None,
         every_s: float = EVERY_S,
         written_after_s: float = _WRITTEN_AFTER_S,
     ) -> None:
         """``queue_logs``: where they can be read. ``first_pbx`` is the PBX of agents who name none; None: there is but
-        one. ``changed`` is told of each record after its commit."""
+        one. ``changed`` is told of each record after its commit, ``told`` of each call that became known or clearer:
+        once, or again after a kill."""
         self._database = database
         self._clock = clock
         self._pbxs = pbxs
@@ -65,6 +72,7 @@ class CatchingUp:
         self._going_on = going_on
         self._taking_over = TakingOver(open_record, clock)
         self._changed = changed
+        self._told = told
         self._first_pbx = first_pbx
         self._every_s = every_s
         self._written_after_s = written_after_s
@@ -157,6 +165,7 @@ class CatchingUp:
             linked = bool(await uow.records.of_call(call))
             reason = None if linked else reason_for_none(call_detail.summary(entry), str(entry.detail.get("ended")))
             await uow.calls.save(replace(entry, no_record_reason=stated(known) or reason))
+        await self._told(call_detail.summary(entry))
         return True
 
     # -- the journal ----------------------------------------------------------------------------------------------
@@ -176,8 +185,10 @@ class CatchingUp:
                 now = self._clock.now()
                 if await uow.catching_up.take(pbx.name, entry.epoch, key, call, now):
                     records = await self._taking_over.take_over(uow, pbx.name, call, entry)
+                known = await uow.calls.get(call)
             for record in records:
                 self._changed(record)
+            await self._told(call_detail.summary(known))
             # Committed: only now may the PBX forget it. Killed in between, it is read again, and was taken already.
             await pbx.delete_key(FAMILY, key)
             log.info("journal_entry_taken_over", pbx=pbx.name, call_id=call, kind=entry.kind, why=entry.why)

@@ -15,7 +15,7 @@ from ctiserver.clock import Clock
 from ctiserver.model import numbers
 from ctiserver.model.call_entry import CallEntry
 from ctiserver.model.events import AgentConnected, CallEnded, CallEvent, CallStarted, CallSummary
-from ctiserver.model.ids import AgentId, CallId, new_ulid
+from ctiserver.model.ids import AgentId, CallId, PbxName, new_ulid
 from ctiserver.model.missed import IN_VAIN, MissedCall, MissedFigures, MissedState, missed_figures
 from ctiserver.model.record import CALLBACK_ASKED, Record, TimelineEntry
 from ctiserver.store.database import Database
@@ -64,9 +64,11 @@ class Missed:
         open_record: OpenRecord,
         record_changed: Callable[[Record], None],
         changed: Callable[[], object],
+        told_later: Callable[[PbxName], bool] = lambda pbx: False,
     ) -> None:
         """``period_began`` says when the hours began in which a call to a number, for a queue, at a time falls.
-        ``changed`` is told that the missed calls are others now; it must not wait."""
+        ``changed`` is told that the missed calls are others now; it must not wait. ``told_later``: whether what became
+        of a PBX's calls that ended unseen will be told by its own log, to :meth:`ended`."""
         self._database = database
         self._bus = bus
         self._clock = clock
@@ -75,6 +77,7 @@ class Missed:
         self._open_record = open_record
         self._record_changed = record_changed
         self._changed = changed
+        self._told_later = told_later
         self._parties: dict[CallId, str] = {}  #: the numbers of those outside, of calls under way
 
     async def run(self) -> None:
@@ -103,7 +106,8 @@ class Missed:
                 await self.connected(event.call_id)
             case CallEnded():
                 self._parties.pop(event.call_id, None)
-                await self.ended(event.summary)
+                if event.reason != "lost" or not self._told_later(event.pbx):
+                    await self.ended(event.summary)
             case _:
                 pass
 
