@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from ctiserver.model.work_order import WorkOrder
 from tests.e2e.conftest import OpenPage
 from tests.support.desk import PBX, Desk, PhoneLine
 from tests.support.eventually import eventually
+from tests.support.queue_caller import Caller
 
 pytestmark = pytest.mark.browser
 
@@ -405,6 +407,58 @@ async def test_a_supervisor_sees_the_team_change(running: Desk, open_page: OpenP
     await expect(row).to_contain_text("振铃")
 
 
+async def test_a_figure_of_the_board_leads_to_its_calls(running: Desk, open_page: OpenPage) -> None:
+    async with asyncio.TaskGroup() as group:
+        telling = group.create_task(running.features.board.tell())
+        page = await open_page("boss")
+        await page.goto(f"{running.url}/#/team")
+        tile = page.locator("section.tile", has_text="报修")
+        await expect(page.get_by_text(re.compile("实时"))).to_be_visible()
+        now = datetime.now(UTC)
+        for number, outcome, wait_s in ((1, "answered", 4), (2, "answered", 40), (3, "abandoned", 60)):
+            caller = Caller(running, now, f"1380000000{number}")
+            caller.enter()
+            caller.leave(outcome, wait_s)  # type: ignore[arg-type]
+        await expect(tile).to_contain_text("33.3%")
+        await tile.locator("a", has_text="1").first.press("Enter")
+        listed = page.locator(".counted")
+        await expect(listed).to_contain_text("及时接通，1 个")
+        await expect(listed.get_by_role("link", name="13800000001")).to_be_visible()
+        await expect(listed.get_by_role("link", name="13800000002")).to_be_hidden()
+        telling.cancel()
+
+
+async def test_a_supervisor_pauses_an_agent_with_a_reason(running: Desk, open_page: OpenPage) -> None:
+    await running.features.agents.log_in("agent1")  # type: ignore[arg-type]
+    page = await open_page("boss")
+    await page.goto(f"{running.url}/#/team")
+    await page.get_by_role("button", name="王芳：调整或监听").click()
+    await page.get_by_role("button", name="示忙: 培训").click()  # without a reason: the browser asks for one
+    await page.get_by_label("原因（记入审计日志）").fill("新人培训")
+    await page.get_by_role("button", name="示忙: 培训").click()
+    await expect(page.locator("tr", has_text="王芳")).to_contain_text("培训")
+    await page.goto(f"{running.url}/#/audit")
+    await expect(page.locator("tr", has_text="设置坐席状态")).to_contain_text("新人培训")
+
+
+async def test_who_complains_may_be_somebody_else(running: Desk, open_page: OpenPage) -> None:
+    page = await open_page("agent1")
+    line, record = await _call(running)
+    line.ring(PHONE)
+    await page.locator("#notes").wait_for()
+    await page.get_by_text("由他人来电或投诉").click()
+    await page.get_by_label("联系电话").fill("13900000000")
+    await page.locator("#notes").fill("不制冷")
+
+    async def kept() -> tuple[str, str]:
+        async with running.database.reading() as uow:
+            it = await uow.records.get(record.id)
+        return it.notes, it.complainant_number
+
+    await eventually(kept, lambda it: it == ("不制冷", "13900000000"), within_s=15)
+    await expect(page.get_by_text("已保存")).to_be_visible()
+
+
 async def test_why_and_when_a_call_popped_can_be_looked_up(running: Desk, open_page: OpenPage) -> None:
     desk_page = await open_page("agent1")
     shown, missed = running.line(), running.line(ani="anonymous")
@@ -484,7 +538,30 @@ async def test_every_page_is_free_of_serious_barriers_and_fits_at_double_size(
     await page.goto(f"{running.url}/#/team")
     await page.locator("cti-team table").wait_for()
     await look("team")
+    await page.get_by_role("button", name="王芳：调整或监听").click()
+    await page.get_by_label("原因（记入审计日志）").wait_for()
+    await look("an agent's state")
+    await page.keyboard.press("Escape")
     await page.goto(f"{running.url}/#/calls/{line.id}")
     await page.locator("cti-calls .detail").wait_for()
     await look("calls")
+    vain = running.line(ani="13900000009")
+    vain.start()
+    vain.end("abandoned")
+    await page.goto(f"{running.url}/#/missed")
+    await page.get_by_role("link", name="+8613900000009").wait_for()
+    await look("missed calls")
+    await page.goto(f"{running.url}/#/audit")
+    await page.locator("cti-audit table").wait_for()
+    await look("audit log")
+    await running.features.users.change("boss", role="admin", by="test")
+    await page.goto(f"{running.url}/#/desk")
+    await page.reload()
+    await page.locator("input[name=login]").fill("boss")
+    await page.locator("input[name=password]").fill("correct horse")
+    await page.keyboard.press("Enter")
+    await page.get_by_role("link", name="账号").click()
+    await page.locator("cti-accounts table").wait_for()
+    await page.locator("summary").click()
+    await look("accounts")
     assert {name: found for name, found in seen.items() if found} == {}
