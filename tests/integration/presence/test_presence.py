@@ -134,7 +134,7 @@ async def test_after_call_work_that_a_killed_server_left_ends_when_it_was_to_end
     await pbx.cli(f"queue pause member PJSIP/agent1 queue repair reason {WRAP_UP}")
     async with AsyncExitStack() as stack:
         two = await stack.enter_async_context(phones(programs, pbx))
-        until = datetime.now(UTC) + timedelta(seconds=8)
+        until = datetime.now(UTC) + timedelta(seconds=12)
         async with Database.open(its.database_url) as database, database.unit_of_work() as uow:
             await uow.wrap_ups.keep(WrapUpKept(agent_id=WANG, queue=QueueName("repair"), until=until, extended=True))
         app = await stack.enter_async_context(running(its))
