@@ -60,6 +60,7 @@ class CallLogService:
         self._going_on = going_on
         self._first_pbx = first_pbx
         self._missed = missed
+        self._begun: set[CallId] = set()  #: calls whose entry was made here, until they end
 
     async def run(self) -> None:
         """Keep the log from the bus' events, until the bus closes."""
@@ -85,6 +86,7 @@ class CallLogService:
         ``epoch`` is when the PBX, as it runs now, was started: what began before that ended with the one before.
         """
         now = self._clock.now()
+        self._begun.clear()  # of some the end was never seen
         async with self._database.unit_of_work() as uow:
             # read inside: a call that began a moment ago is in the snapshot that came before this event
             going_on = frozenset(self._going_on(pbx))
@@ -169,8 +171,11 @@ class CallLogService:
             dnis=dnis,
             started_at=at,
         )
+        if call in self._begun:
+            return  # whoever was second needs no transaction to find that out
         async with self._database.unit_of_work() as uow:
             await uow.calls.begin(entry)
+        self._begun.add(call)
 
     async def add_step(self, step: PathStep) -> None:
         """Keep one step of the call's way through its flow."""
@@ -195,6 +200,7 @@ class CallLogService:
             )
 
     async def _end(self, event: CallEnded) -> None:
+        self._begun.discard(event.call_id)
         if event.reason == "merged":
             return  # CallsMerged said so, and said into which
         summary = event.summary
