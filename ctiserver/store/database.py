@@ -29,14 +29,40 @@ _CHECKED_PAGES = 16_384
 _open_unit: ContextVar[UnitOfWork | None] = ContextVar("_open_unit", default=None)
 
 
+class _Turns:
+    """So many at a time, and who came first is first.
+
+    A pool alone gives a connection to whoever asks in the moment that it is given back: those who write again and again
+    (an engine with a backlog) would get it each time, and others wait in vain.
+    """
+
+    def __init__(self, at_once: int) -> None:
+        self._free = asyncio.Semaphore(at_once)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Raises StoreUnavailable if none comes in time."""
+        try:
+            async with asyncio.timeout(_BUSY_S):
+                await self._free.acquire()
+        except TimeoutError:
+            raise StoreUnavailable(f"the database was busy for {_BUSY_S} s") from None
+        try:
+            yield
+        finally:
+            self._free.release()
+
+
 class Database:
     """Units of work on one database. Made by :meth:`open`."""
 
-    def __init__(self, writing: AsyncEngine, reading: AsyncEngine) -> None:
+    def __init__(self, writing: AsyncEngine, reading: AsyncEngine, readers: int) -> None:
         self._writing = writing
         self._reading = reading
         self._listeners: list[Callable[[], None]] = []
         self._followed: frozenset[str] = frozenset()
+        self._to_write = _Turns(1 if writing.dialect.name == "sqlite" else readers)
+        self._to_read = _Turns(readers)
 
     @classmethod
     @asynccontextmanager
@@ -56,7 +82,7 @@ class Database:
         engines = (
             _sqlite_engines(parsed, readers) if parsed.get_backend_name() == "sqlite" else _postgres(parsed, readers)
         )
-        database = cls(*engines)
+        database = cls(*engines, readers)
         try:
             await database._prepare(parsed, upgrade, any_schema)
             yield database
@@ -89,7 +115,7 @@ class Database:
         if outer is not None and outer.is_open:
             raise RuntimeError("a unit of work is open already; pass it on instead of opening another")
         with translated():
-            async with _connected(self._writing) as connection:
+            async with self._to_write.turn(), _connected(self._writing) as connection:
                 unit = UnitOfWork(connection, self._followed)
                 token = _open_unit.set(unit)
                 try:
@@ -112,7 +138,7 @@ class Database:
         Raises StoreUnavailable.
         """
         with translated():
-            async with _connected(self._reading) as connection, connection.begin():
+            async with self._to_read.turn(), _connected(self._reading) as connection, connection.begin():
                 unit = UnitOfWork(connection)
                 try:
                     yield unit

@@ -392,3 +392,26 @@ async def test_a_unit_cancelled_at_its_first_statement_leaves_no_transaction_beh
                 other.unit_of_work() as uow,  # the lock is free
             ):
                 await uow.contacts.add(a_contact())
+
+
+async def test_who_writes_again_and_again_lets_others_in(database: Database) -> None:
+    over = asyncio.Event()
+    turns = 0
+
+    async def busy() -> None:
+        nonlocal turns
+        while not over.is_set():
+            async with database.unit_of_work() as uow:
+                await uow.executors.beat("busy", NOW)
+            turns += 1
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(4):
+            group.create_task(busy())
+        while turns < 20:  # noqa: ASYNC110 - it is the writers' turns that count
+            await asyncio.sleep(0)
+        before = turns
+        async with database.unit_of_work() as uow:
+            await uow.executors.beat("other", NOW)
+        over.set()
+    assert turns - before <= 8, "everybody else once, and those who had begun"
