@@ -57,16 +57,19 @@ def command(day: datetime, pbxs: tuple[str, ...], as_object: bool, config: Path 
 def _show(compared: Sequence[Reconciliation]) -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     for one in compared:
-        said = [f"{one.calls} calls"]
-        said += [f"{one.cdrs} CDRs"] if one.cdrs is not None else ["no cdr named"]
-        said += [f"{one.queue_visits} queue visits"] if one.queue_visits is not None else ["no queue_log named"]
+        said = [_count(one.calls, "call")]
+        said.append("no cdr named" if one.cdrs is None else _count(one.cdrs, "CDR"))
+        said.append("no queue_log named" if one.queue_visits is None else _count(one.queue_visits, "queue visit"))
         if one.going_on:
             said.append(f"{one.going_on} still going on")
-        count = len(one.differences)
-        verdict = "no difference" if not count else f"{count} difference{'' if count == 1 else 's'}"
+        verdict = _count(len(one.differences), "difference") if one.differences else "no difference"
         console.print(f"{one.pbx}: {', '.join(said)}: {verdict}")
         if one.differences:
             console.print(_table(one))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _table(one: Reconciliation) -> Table:
