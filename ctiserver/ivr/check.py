@@ -16,7 +16,7 @@ from ctiserver.ivr.loader import Flow, expressions_of
 from ctiserver.ivr.names import VARIABLE_TYPES, scope
 from ctiserver.ivr.nodes.deciding import Branch, Callback, Hours, Lookup, ServiceRecord, Set
 from ctiserver.ivr.nodes.leaving import Dial, Queue, Voicemail
-from ctiserver.ivr.nodes.listening import Confirm, Input, ListeningNode, Menu
+from ctiserver.ivr.nodes.listening import Confirm, Input, ListeningNode, Menu, Survey
 from ctiserver.ivr.nodes.speaking import Play, Say
 from ctiserver.ivr.written import EXHAUSTION, LANGUAGE, Need, Place, written_in
 from ctiserver.model.expression import BOOLEAN, TEXT, Context, Expression, ExpressionError, Scope, Template, Type, fits
@@ -263,6 +263,8 @@ def _stores(c: _Checker) -> Iterator[Problem]:
                         yield from known((*at, "choices", keys, "set", variable), variable, None)
             case Input(store=store) if store is not None:
                 yield from known((*at, "store"), store, grammars.get(node.grammar, "text"))
+            case Survey(store=store) if store is not None:
+                yield from known((*at, "store"), store, "integer")
             case Lookup(store=store) if store is not None:
                 yield from known((*at, "store"), store, "answer" if node.find == "http" else node.find)
         for path, expression in written_in(node, Expression):
@@ -322,6 +324,8 @@ def _sets(c: _Checker, edge: Edge) -> frozenset[str]:
         case Menu(choices=choices):
             return frozenset(getattr(choices.get(edge.label), "set", {}))
         case Input(store=store) if store is not None and edge.label == "ok":
+            return frozenset({store})
+        case Survey(store=store) if store is not None and edge.label in ("ok", "low"):
             return frozenset({store})
         case Lookup(store=store) if store is not None and edge.label == "found":
             return frozenset({store})
@@ -389,6 +393,8 @@ def _own_keys(node: ListeningNode) -> str:
             return "".join(node.choices)
         case Confirm():
             return node.yes_key + "".join(node.no_keys)
+        case Survey():
+            return node.keys
         case Input():
             return "0123456789"
     return ""

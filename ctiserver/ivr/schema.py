@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ctiserver.ivr.nodes.deciding import Branch, Callback, Event, Hours, Lookup, ServiceRecord, Set
 from ctiserver.ivr.nodes.leaving import Dial, Queue, Transfer, Voicemail
-from ctiserver.ivr.nodes.listening import Confirm, Input, InputDefaults, Menu
+from ctiserver.ivr.nodes.listening import Confirm, Input, InputDefaults, Menu, Survey
 from ctiserver.ivr.nodes.speaking import AnswerNode, Audio, Hangup, Play, Say
 from ctiserver.ivr.written import NodeName, VariableName
 from ctiserver.strict_yaml import Duration, Written
@@ -21,6 +21,7 @@ Node = Annotated[
     | Menu
     | Input
     | Confirm
+    | Survey
     | Set
     | Branch
     | Hours

@@ -15,7 +15,7 @@ PROMPT = {"en": "some words"}
 
 KINDS = [
     "menu", "input", "confirm", "play", "branch", "set", "queue", "dial", "voicemail", "record", "lookup",
-    "answer", "event", "audio", "say", "callback", "hours",
+    "survey", "answer", "event", "audio", "say", "callback", "hours",
 ]  # fmt: skip
 
 
@@ -90,6 +90,10 @@ def node(draw: st.DrawFn, target: st.SearchStrategy[str]) -> dict[str, Any]:
             own = {"event": {"event": "something"}, "audio": {"do": draw(st.sampled_from(["start", "stop", "mask"]))},
                    "say": {"value": "=call.dnis", "as": "digits"}, "callback": {"queue": "repair"}}  # fmt: skip
             return {"kind": kind, **own.get(kind, {}), "next": go()}
+        case "survey":
+            own = {"low": 2} if draw(st.booleans()) else {}
+            on = {"ok": go(), "exhausted": go(), **({"low": go()} if own else {})}
+            return {"kind": "survey", "prompt": PROMPT, "scale": [1, 5], **own, "on": on}
         case "hours":
             return {"kind": "hours", "calendar": "always", "on": {"open": go(), "closed": go()}}
         case "record":

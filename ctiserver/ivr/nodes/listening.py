@@ -387,3 +387,42 @@ class Confirm(ListeningNode):
 
     def outcomes(self) -> Mapping[str, Need]:
         return {"yes": Need.WIRED, "no": Need.WIRED, **super().outcomes()}
+
+
+class Survey(ListeningNode):
+    """One question that is answered by a number of a scale, by one key."""
+
+    kind: Literal["survey"]
+    scale: Annotated[tuple[int, int], Field(min_length=2, max_length=2)] = (1, 5)  #: the lowest and the highest key
+    low: int | None = None  #: an answer up to this ends with the outcome low
+    store: VariableName | None = None
+
+    main_outcome: ClassVar[str | None] = "ok"
+
+    @model_validator(mode="after")
+    def _order(self) -> Survey:
+        least, most = self.scale
+        if not 0 <= least < most <= 9:
+            raise ValueError("scale: is two keys of 0 to 9, the lowest first, such as [1, 5]")
+        if self.low is not None and not least <= self.low < most:
+            raise ValueError(f"low: {self.low} does not part the scale {least} to {most}")
+        return self
+
+    @property
+    def keys(self) -> str:
+        """The keys that are an answer."""
+        return _DIGITS[self.scale[0] : self.scale[1] + 1]
+
+    def fit(self, keys: str) -> Fit:
+        return Fit.WHOLE if keys in self.keys else Fit.NO
+
+    def match(self, visit: Visit, keys: str) -> Leave | None:
+        if self.fit(keys or "-") is not Fit.WHOLE:
+            return None
+        if self.store is not None:
+            visit.set(self.store, int(keys))
+        return Leave("low" if self.low is not None and int(keys) <= self.low else "ok")
+
+    def outcomes(self) -> Mapping[str, Need]:
+        low = {} if self.low is None else {"low": Need.WIRED}
+        return {"ok": Need.WIRED, **low, **super().outcomes()}

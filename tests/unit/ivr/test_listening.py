@@ -2,6 +2,7 @@
 
 import pytest
 
+from ctiserver.errors import FileFault
 from ctiserver.ivr.loader import Flow
 from ctiserver.ivr.requests import Finish, HandedBack, Heard, Listen, Speak
 from tests.support.flows import call, flow_of, heard_slots, outcomes, press
@@ -231,3 +232,32 @@ def test_a_silent_caller_hears_two_prompts_and_one_offer_and_takes_no_place_in_a
 def test_an_author_who_says_what_becomes_of_silent_callers_is_obeyed() -> None:
     nodes = f'  start: {{kind: menu, {PROMPT}, choices: {{"1": good}}, on: {{noinput_max: bad, nomatch_max: bad}}}}\n'
     assert heard_slots(call(flow_of(nodes)), "--") == ["prompt", "noinput", "prompt"]
+
+
+SURVEY = """\
+  start:
+    kind: survey
+    prompt: {en: one to five}
+    scale: [1, 5]
+    low: 2
+    store: score
+    on: {ok: good, low: bad, exhausted: bad}
+"""
+
+
+@pytest.mark.parametrize(
+    ("keys", "outcome", "score"), [("4", "ok", 4), ("2", "low", 2), ("95", "ok", 5), ("0*", "nomatch_max", None)]
+)
+def test_a_survey_takes_one_key_of_its_scale(keys: str, outcome: str, score: int | None) -> None:
+    one = press(call(flow_of(SURVEY, top="vars: {score: {type: integer}}\n")), keys)
+    assert outcomes(one) == [f"start {outcome}"]
+    assert one.state.variables["score"] == score
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [("[1, 5]", "[5, 1]", "the lowest first"), ("[1, 5]", "[1, 12]", "0 to 9"), ("low: 2", "low: 5", "does not part")],
+)
+def test_a_scale_that_can_t_be_is_refused(old: str, new: str, says: str) -> None:
+    with pytest.raises(FileFault, match=says):
+        flow_of(SURVEY.replace(old, new), top="vars: {score: {type: integer}}\n")
