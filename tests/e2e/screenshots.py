@@ -17,11 +17,12 @@ from playwright.async_api import Browser, Page, async_playwright
 
 from ctiserver.model.call_entry import PathStep
 from ctiserver.model.contact import Device
-from ctiserver.model.events import CallerEnteredQueue
-from ctiserver.model.ids import DeviceId, Linkedid, QueueName, Uniqueid, WorkOrderId, call_id, new_ulid
+from ctiserver.model.events import QueueOutcome
+from ctiserver.model.ids import DeviceId, WorkOrderId, new_ulid
 from ctiserver.model.work_order import OrderKind, OrderState, WorkOrder
 from tests.e2e.conftest import CHROMIUM_FLAGS, WIDE
-from tests.support.desk import PASSWORD, PBX, Desk, desk
+from tests.support.desk import PASSWORD, Desk, desk
+from tests.support.queue_caller import Caller
 
 
 async def _open(browser: Browser, running: Desk, login: str | None, **options: object) -> Page:
@@ -154,24 +155,30 @@ async def take(running: Desk, browser: Browser, folder: Path) -> None:
     for name in ("agent2", "agent3"):
         await running.features.agents.log_in(name)  # type: ignore[arg-type]
     await running.features.agents.pause("agent3", "lunch")  # type: ignore[arg-type]
+    now = datetime.now(UTC)
+    day: list[tuple[QueueOutcome, float]] = [("answered", 6), ("answered", 14), ("answered", 31), ("abandoned", 3)]
+    for number, (outcome, wait_s) in enumerate([*day, ("abandoned", 71)]):
+        caller = Caller(running, now - timedelta(minutes=12 + 9 * number), f"1390000000{number}")
+        caller.enter()
+        caller.leave(outcome, wait_s)
+        if outcome == "abandoned":
+            caller.end()
     for number in range(2):
-        key = Uniqueid(f"1763700{number}.9")
-        running.bus.publish(
-            CallerEnteredQueue(
-                pbx=PBX,
-                at=datetime.now(UTC) - timedelta(seconds=47 - 20 * number),
-                call_id=call_id(PBX, key),
-                linkedid=Linkedid(key),
-                uniqueid=key,
-                queue=QueueName("repair"),
-                position=number + 1,
-            )
-        )
+        Caller(running, now - timedelta(seconds=47 - 20 * number), f"1370000000{number}").enter()
     lead = await _open(browser, running, "boss", viewport={"width": 1320, "height": 700}, color_scheme="dark")
     await lead.goto(f"{running.url}/#/team")
     await lead.locator("cti-team table").wait_for()
     await shoot(lead, "board")
     await lead.emulate_media(color_scheme="light")
+    await lead.goto(f"{running.url}/#/team/repair/answered")
+    await lead.locator(".counted").wait_for()
+    await shoot(lead, "board-calls")
+    await lead.goto(f"{running.url}/#/missed")
+    await lead.locator("cti-missed table").wait_for()
+    await shoot(lead, "missed")
+    await lead.goto(f"{running.url}/#/audit")
+    await lead.locator("cti-audit table").wait_for()
+    await shoot(lead, "audit")
     await lead.goto(f"{running.url}/#/calls/{line.id}")
     await lead.locator("cti-calls .detail").wait_for()
     await shoot(lead, "calls")

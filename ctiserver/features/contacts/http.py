@@ -43,7 +43,7 @@ class ContactsHttp:
                 handler=self._search,
                 roles=DESK,
                 answer=ContactsAnswer,
-                query={"q": "a name, a firm or part of a number"},
+                query={"q": "any part of a name, a firm, a number, an address or a serial number"},
             ),
             Route(
                 method="GET",

@@ -69,10 +69,11 @@ class Contacts:
             return contact, await uow.contacts.sites(contact_id), await uow.contacts.devices(contact_id)
 
     async def search(self, words: str) -> list[Contact]:
-        """Contacts by part of a name, firm or number; at most twenty. Fewer than two characters find nothing."""
+        """Contacts by any part of name, firm, number, address or device; at most some twenty.
+
+        What says too little finds nobody: a single letter or digit (one 汉字 is enough).
+        """
         words = words.strip()
-        if len(words) < 2:
-            return []
         async with self._database.reading() as uow:
             found = await uow.contacts.search(words)
             number = self.key(words)

@@ -51,6 +51,10 @@ class RecordForm extends Worded(LitElement) {
       .save.conflict {
         color: var(--bad);
       }
+      a {
+        color: var(--accent);
+        font-weight: 600;
+      }
       textarea {
         min-height: 6.5rem;
       }

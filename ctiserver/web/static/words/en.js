@@ -91,7 +91,7 @@ export default {
   "contact.edit": "Who is it?",
 
   "search.title": "Look somebody up",
-  "search.hint": "Part of a name, firm or number",
+  "search.hint": "Part of a name, firm, number, address or serial",
   "search.found": "{n} found",
   "search.nobody": "Nobody is called so, and nobody has that number.",
 

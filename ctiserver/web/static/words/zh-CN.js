@@ -91,7 +91,7 @@ export default {
   "contact.edit": "登记联系人",
 
   "search.title": "查找联系人",
-  "search.hint": "姓名、单位或号码的一部分",
+  "search.hint": "姓名、单位、号码、地址或序列号的一部分",
   "search.found": "找到 {n} 位",
   "search.nobody": "没有这个姓名或号码的联系人。",
 
