@@ -218,13 +218,20 @@ async def test_what_comes_too_late_stands_on_the_timeline_and_changes_nothing(di
     assert closed.resolution == "cancelled"
     (order,) = await dispatch.orders(record.id)
     assert (order.state, order.result) == ("cancelled", {"reason": "cancelled_by_customer"})
-    with pytest.raises(IllegalAct, match="cancelled"):
-        await dispatch.dispatch.complete(visit.id, mia, "done")
+    for _ in range(2):
+        with pytest.raises(IllegalAct, match="cancelled"):
+            await dispatch.dispatch.complete(visit.id, mia, "done", {"labour": "90.00"})
+    assert ("came_too_late", {"order": order.number, "kind": "dispatch", "what": "done", "labour": "90.00"}) in (
+        await timeline(dispatch.database, record)
+    )
+    with pytest.raises(IllegalAct, match="called_again"):
+        await dispatch.dispatch.report(record.id, "called_again", mia)
+    before = [kind for kind, _ in await timeline(dispatch.database, record)].count("came_too_late")
     async with dispatch.database.unit_of_work() as uow:
         (process,) = await uow.processes.of_record(record.id)
         late = {"process_id": process.id, "event": "called_again"}
         await uow.outbox.add(SIGNAL, "late", late, CLOCK.now())
-    await noted(dispatch.database, record, "came_too_late")
+    await noted(dispatch.database, record, "came_too_late", before + 1)
     assert (await dispatch.closed(record.id)).revision == closed.revision
 
 

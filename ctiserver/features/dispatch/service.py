@@ -134,10 +134,24 @@ class Dispatch:
             record = await uow.records.get(record_id)
             actor = await uow.users.get(by)
             running = [one for one in await uow.processes.of_record(record_id) if one.status == "running"]
-            if not any(event in revived(process.definition).any_time for process in running):
-                raise IllegalAct(f"no process of {record.number} is under way that knows {event!r}")
-            await self._tell_all(uow, record, actor, {"event": event})
+            known = any(event in revived(process.definition).any_time for process in running)
+            if known:
+                await self._tell_all(uow, record, actor, {"event": event})
+            else:
+                now = self._clock.now()
+                await uow.records.note(
+                    TimelineEntry(
+                        id=new_ulid(now),
+                        record_id=record.id,
+                        at=now,
+                        actor=f"user:{actor.login}",
+                        kind="came_too_late",
+                        data={"what": event},
+                    )
+                )
         self._changed(record, [])
+        if not known:
+            raise IllegalAct(f"no process of {record.number} is under way that knows {event!r}")
 
     async def call_off(self, record_id: RecordId, by: UserId, reason: str) -> None:
         """Cancel the record's processes: open orders are withdrawn, and the record is closed as cancelled.
@@ -176,29 +190,50 @@ class Dispatch:
             actor = await uow.users.get(by)
             _theirs(before, actor)
             now = self._clock.now()
-            order = work_order.step(before, act, now)
-            if act == "accept" and order.assignee is None:
-                order = replace(order, assignee=by)
-            if act == "complete":
-                _known(order, outcome or "")
-            if result is not None:
-                order = replace(order, result={**order.result, **result})
-            if outcome is not None:
-                order = replace(order, outcome=outcome)
-            if act == "resume":
-                order = await self._shifted(uow, before, order, now)
-            order = await self._keep(uow, order)
-            data: dict[str, Json] = {"act": act, "outcome": outcome, **(result or {})}
-            record = await self._note(uow, order, actor, f"order_{order.state}", data)
-            if outcome is not None:
-                ended: JsonObject = {
-                    "key": _slot_key(order),
-                    "outcome": outcome,
-                    "by": by,
-                    "result": dict(result or {}),
-                }
-                await self._tell_process(uow, order, "order_ended", ended)
+            if outcome is not None and not before.is_open and before.outcome != outcome:
+                # What somebody did is worth knowing also when it changes nothing; the same told twice is not.
+                late: JsonObject = {"what": outcome, **(result or {})}
+                record = await self._note(uow, replace(before, updated_at=now), actor, "came_too_late", late)
+                order = before
+            else:
+                order = await self._stepped(uow, before, act, actor, outcome, result)
+                data: dict[str, Json] = {"act": act, "outcome": outcome, **(result or {})}
+                record = await self._note(uow, order, actor, f"order_{order.state}", data)
         self._changed(record, [order])
+        if order is before:
+            raise IllegalAct(f"work order {order.number} is {order.state}; it does not allow {act}")
+        return order
+
+    async def _stepped(  # noqa: PLR0917
+        self,
+        uow: UnitOfWork,
+        before: WorkOrder,
+        act: OrderAct,
+        actor: User,
+        outcome: str | None,
+        result: JsonObject | None,
+    ) -> WorkOrder:
+        now = self._clock.now()
+        order = work_order.step(before, act, now)
+        if act == "accept" and order.assignee is None:
+            order = replace(order, assignee=actor.id)
+        if act == "complete":
+            _known(order, outcome or "")
+        if result is not None:
+            order = replace(order, result={**order.result, **result})
+        if outcome is not None:
+            order = replace(order, outcome=outcome)
+        if act == "resume":
+            order = await self._shifted(uow, before, order, now)
+        order = await self._keep(uow, order)
+        if outcome is not None:
+            ended: JsonObject = {
+                "key": _slot_key(order),
+                "outcome": outcome,
+                "by": actor.id,
+                "result": dict(result or {}),
+            }
+            await self._tell_process(uow, order, "order_ended", ended)
         return order
 
     async def _shifted(self, uow: UnitOfWork, held: WorkOrder, order: WorkOrder, now: datetime) -> WorkOrder:
