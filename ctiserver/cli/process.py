@@ -24,6 +24,13 @@ from ctiserver.strict_yaml import load, parse
 _FILES = click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 
 
+_DRAWN = {
+    "svg": process_drawing.to_svg,
+    "mermaid": process_drawing.to_mermaid,
+    "bpmn": process_drawing.to_bpmn,
+}
+
+
 @click.group()
 def command() -> None:
     """Check, test and draw processes: what happens to a record after the call."""
@@ -61,15 +68,21 @@ def test(config: Path | None, files: tuple[Path, ...]) -> None:
 
 @command.command()
 @config_option
-@click.option("--format", "form", type=click.Choice(["mermaid", "bpmn"]), default="mermaid", show_default=True)
+@click.option("--format", "form", type=click.Choice(sorted(_DRAWN)), default="svg", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="A file; without it, standard output.")
 @click.argument("file", type=click.Path(path_type=Path))
-def draw(config: Path | None, form: str, file: Path) -> None:
-    """Print a definition's graph: Mermaid for documents, BPMN 2.0 XML for modelling tools."""
+def draw(config: Path | None, form: str, file: Path, out: Path | None) -> None:
+    """Draw a definition's graph as SVG, Mermaid, or BPMN 2.0 XML for modelling tools."""
     definitions, problems = _Site(config).read((file,))
     if problems:
         raise FileFault(problems)
     (definition,) = definitions.values()
-    click.echo(process_drawing.to_bpmn(definition) if form == "bpmn" else process_drawing.to_mermaid(definition))
+    text = _DRAWN[form](definition)
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        out.write_text(text, encoding="utf-8")
+        click.echo(f"drew {len(definition.steps)} steps into {out}")
 
 
 @command.command()

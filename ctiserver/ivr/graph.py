@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from ctiserver.ivr.loader import Flow
@@ -11,6 +11,7 @@ from ctiserver.ivr.nodes.listening import ListeningNode
 from ctiserver.ivr.nodes.speaking import Hangup, Play, Say
 from ctiserver.ivr.speech import spoken_length_s
 from ctiserver.ivr.written import EXHAUSTION, Need, Prompt
+from ctiserver.model.layout import components
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,43 +59,6 @@ def reachable(starts: Iterable[str], after: Mapping[str, list[str]]) -> set[str]
             seen.add(name)
             waiting += after.get(name, ())
     return seen
-
-
-def components(names: Iterable[str], after: Mapping[str, list[str]]) -> list[list[str]]:
-    """Strongly connected components (Tarjan's, without recursion), each before those that lead to it."""
-    order: dict[str, int] = {}
-    low: dict[str, int] = {}
-    stack: list[str] = []
-    on_stack: set[str] = set()
-    found: list[list[str]] = []
-    for root in names:
-        if root in order:
-            continue
-        work: list[tuple[str, Iterator[str]]] = [(root, iter(after.get(root, ())))]
-        order[root] = low[root] = len(order)
-        stack.append(root)
-        on_stack.add(root)
-        while work:
-            name, rest = work[-1]
-            for target in rest:
-                if target not in order:
-                    order[target] = low[target] = len(order)
-                    stack.append(target)
-                    on_stack.add(target)
-                    work.append((target, iter(after.get(target, ()))))
-                    break
-                if target in on_stack:
-                    low[name] = min(low[name], order[target])
-            else:
-                work.pop()
-                if work:
-                    low[work[-1][0]] = min(low[work[-1][0]], low[name])
-                if low[name] == order[name]:
-                    cut = stack.index(name)
-                    found.append(stack[cut:])
-                    on_stack.difference_update(stack[cut:])
-                    del stack[cut:]
-    return found
 
 
 def endless(flow: Flow, edges: Iterable[Edge]) -> list[list[str]]:

@@ -47,7 +47,8 @@ class WrapUpKept:
     extended: bool = False
 
 
-#: What an agent is, most telling first: what nobody hears of, nobody knows. A call is a call, whether the person is logged in to a queue or not.
+#: What an agent is, most telling first: what nobody hears of, nobody knows. A call is a call, whether the person is
+#: logged in to a queue or not.
 PRECEDENCE: tuple[tuple[AgentState, Callable[[Presence], bool]], ...] = (
     ("unknown", lambda it: not it.heard),
     ("talking", lambda it: bool(it.talking)),

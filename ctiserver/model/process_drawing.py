@@ -1,10 +1,12 @@
-"""A process as a picture: Mermaid for documents, BPMN 2.0 XML for modelling tools."""
+"""A process as a picture: SVG that needs nothing, Mermaid for documents, BPMN 2.0 XML for modelling tools."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from xml.sax.saxutils import escape, quoteattr
 
+from ctiserver.model import picture
+from ctiserver.model.picture import Box
 from ctiserver.model.process_definition import Order, ProcessFile, Step
 
 _BPMN = "http://www.omg.org/spec/BPMN/20100524/MODEL"
@@ -18,11 +20,30 @@ def to_mermaid(definition: ProcessFile) -> str:
             lines.append(f'  {name}(["{name}<br/><small>{step.close}</small>"])')
         else:
             lines.append(f'  {name}["{name}<br/><small>{_does(name, step)}</small>"]')
+    for (source, target), labels in _joined(definition).items():
+        lines.append(f'  {source} -->|"{", ".join(labels)}"| {target}')
+    return "\n".join(lines) + "\n"
+
+
+def to_svg(definition: ProcessFile) -> str:
+    """The graph as an SVG picture: what somebody does is blue, an end is grey."""
+    boxes = [
+        Box(
+            name,
+            _does(name, step) if step.close is None else step.close,
+            "#dbeafe" if step.close is None else "#e5e7eb",
+            begins=name == definition.start,
+        )
+        for name, step in definition.steps.items()
+    ]
+    return picture.to_svg(f"{definition.process} {definition.version}", boxes, _joined(definition))
+
+
+def _joined(definition: ProcessFile) -> dict[tuple[str, str], list[str]]:
     joined: dict[tuple[str, str], list[str]] = {}
     for source, target, label in _ways(definition):
         joined.setdefault((source, target), []).append(label)
-    lines += [f'  {source} -->|"{", ".join(labels)}"| {target}' for (source, target), labels in joined.items()]
-    return "\n".join(lines) + "\n"
+    return joined
 
 
 def to_bpmn(definition: ProcessFile) -> str:
@@ -63,7 +84,7 @@ def _ways(definition: ProcessFile) -> Iterator[tuple[str, str, str]]:
         for outcome, move in step.on.items():
             if move.go is None:
                 continue
-            yield name, move.go, outcome if move.max is None else f"{outcome}, up to {move.max} times"
+            yield name, move.go, outcome if move.max is None else f"{outcome} (≤ {move.max})"
             if move.then in definition.steps:
                 assert move.then is not None
                 yield name, move.then, f"{outcome}, then"

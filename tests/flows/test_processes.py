@@ -31,8 +31,12 @@ def test_a_shipped_process_passes_its_tests_on_every_way(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_a_process_is_drawn(path: Path) -> None:
-    status, mermaid = run("draw", path)
+    status, mermaid = run("draw", path, "--format", "mermaid")
     assert (status, mermaid.splitlines()[0]) == (0, "flowchart TD")
+    status, svg = run("draw", path)
+    assert status == 0
+    boxes = [element for element in ElementTree.fromstring(svg).iter() if element.tag.endswith("}g")]
+    assert len(boxes) == sum(1 for line in mermaid.splitlines() if "<small>" in line)
     status, bpmn = run("draw", path, "--format", "bpmn")
     assert status == 0
     root = ElementTree.fromstring(bpmn)

@@ -6,7 +6,7 @@ are sorted by the mean place of their neighbours, a few times up and down, and t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 BOX_W, BOX_H = 168, 46
@@ -159,4 +159,58 @@ def _spread(
         step = min(34.0, (BOX_W - 30) / max(1, len(own) - 1))
         for number, arrow in enumerate(own):
             found[arrow] = x[name] + step * (number - (len(own) - 1) / 2)
+    return found
+
+
+def rows(names: Sequence[str], first: Iterable[str], after: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """Each thing one row below the lowest that leads to it, loops aside; ``first``: where ways begin."""
+    groups = components((*first, *names), after)
+    group_of = {name: number for number, group in enumerate(groups) for name in group}
+    order = list(names)
+    row_of: dict[str, int] = {}
+    for group in reversed(groups):
+        for name in sorted(group, key=order.index):
+            row_of.setdefault(name, 0)
+            for target in after.get(name, ()):
+                same = group_of[target] == group_of[name]
+                if not same or target not in row_of:
+                    row_of[target] = max(row_of.get(target, 0), row_of[name] + 1)
+    used = {row: number for number, row in enumerate(sorted(set(row_of.values())))}
+    return {name: used[row_of[name]] for name in names}
+
+
+def components(names: Iterable[str], after: Mapping[str, Sequence[str]]) -> list[list[str]]:
+    """Strongly connected components (Tarjan's, without recursion), each before those that lead to it."""
+    order: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    on_stack: set[str] = set()
+    found: list[list[str]] = []
+    for root in names:
+        if root in order:
+            continue
+        work: list[tuple[str, Iterator[str]]] = [(root, iter(after.get(root, ())))]
+        order[root] = low[root] = len(order)
+        stack.append(root)
+        on_stack.add(root)
+        while work:
+            name, rest = work[-1]
+            for target in rest:
+                if target not in order:
+                    order[target] = low[target] = len(order)
+                    stack.append(target)
+                    on_stack.add(target)
+                    work.append((target, iter(after.get(target, ()))))
+                    break
+                if target in on_stack:
+                    low[name] = min(low[name], order[target])
+            else:
+                work.pop()
+                if work:
+                    low[work[-1][0]] = min(low[work[-1][0]], low[name])
+                if low[name] == order[name]:
+                    cut = stack.index(name)
+                    found.append(stack[cut:])
+                    on_stack.difference_update(stack[cut:])
+                    del stack[cut:]
     return found
