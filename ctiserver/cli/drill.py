@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -71,7 +72,8 @@ def command(
     )
     if as_json:
         told: list[Json] = [finding.json() for finding in findings]
-        click.echo(json.dumps({"machine": machine(), "findings": told}, ensure_ascii=False, indent=2))
+        at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        click.echo(json.dumps({"at": at, "machine": machine(), "findings": told}, ensure_ascii=False, indent=2))
     else:
         Console().print(table(findings))
     if any(finding.broken for finding in findings):

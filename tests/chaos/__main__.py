@@ -1,4 +1,7 @@
-"""Write docs/reliability.md from what the fault tests have measured: ``python -m tests.chaos [chaos-results]``."""
+"""Write docs/reliability.md from what was measured: ``python -m tests.chaos [chaos-results]``.
+
+The folder holds what the fault tests leave there, and what `ctiserver drill --json` printed, a file a run.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,14 @@ def document(folder: Path) -> str:
     """The whole text. Faults without a result are named as not measured."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for path in sorted(folder.glob("*.json")):
-        one = json.loads(path.read_text(encoding="utf-8"))
-        found[one["fault"], one["form"]] = one
+        read = json.loads(path.read_text(encoding="utf-8"))
+        for one in read.get("findings", [read]):
+            whole = {"form": "drill", "at": read["at"], "machine": read["machine"], **one}
+            found[whole["fault"], whole["form"]] = whole
     parts = [_HEAD]
     names = [*_ORDER, *sorted({fault for fault, _ in found} - set(_ORDER))]
     for fault in names:
-        forms = [found[fault, form] for form in ("short", "long") if (fault, form) in found]
+        forms = [found[fault, form] for form in ("short", "drill", "long") if (fault, form) in found]
         parts.append(f"## {fault}\n")
         if not forms:
             parts.append("Not measured.\n")
