@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
+from ctiserver.features.telephony.lines import Lines
 from ctiserver.privatepbx.lifecycle import PrivatePbx
 from ctiserver.privatepbx.phone import SipPhone
 from ctiserver.privatepbx.tree import Programs
@@ -115,7 +116,7 @@ async def _hears_and_is_heard(page: Page, caller: SipPhone) -> None:
 
 async def _ask(page: Page, extension: str) -> None:
     await page.keyboard.press("Alt+T")
-    await expect(page.get_by_label("分机或号码")).to_be_focused()
+    await expect(page.get_by_label("分机、号码或姓名")).to_be_focused()
     await page.keyboard.type(extension)
     await page.get_by_role("button", name="先咨询").click()
 
@@ -291,7 +292,7 @@ async def test_the_bar_can_be_used_by_everybody_in_both_languages(
         await page.keyboard.press("Alt+A")
         await expect(page.locator("cti-phone")).to_contain_text("通话中", timeout=WITHIN_MS)
         await page.keyboard.press("Alt+T")
-        await expect(page.get_by_label("分机或号码")).to_be_focused()
+        await expect(page.get_by_label("分机、号码或姓名")).to_be_focused()
         # A script of the test's own would be refused by the page's policy.
         await page.evaluate(AXE.read_text())
         for name in ("English", "中文"):
@@ -303,3 +304,25 @@ async def test_the_bar_can_be_used_by_everybody_in_both_languages(
             assert found == []
         await page.keyboard.press("Alt+H")
         await caller.ended()
+
+
+async def test_a_line_that_breaks_ends_no_talk_and_the_page_learns_of_the_end(
+    centre: Exchange, open_desk: OpenDesk, programs: Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a restart of the server: nobody is there to see a page lost, and sound does not pass through it."""
+    (lines,) = [part.clockwork["phone-lines"] for part in centre.app.features.parts if "phone-lines" in part.clockwork]
+    owner: Lines = lines.__self__  # type: ignore[attr-defined]
+    page = await open_desk("wang")
+    async with SipPhone.caller(programs, centre.pbx, CALLER) as caller:
+        await caller.dial("7101")
+        await page.get_by_role("button", name="接听").click()
+        await expect(page.locator("cti-phone")).to_contain_text("通话中", timeout=WITHIN_MS)
+        monkeypatch.setattr(owner, "_lost", lambda _: None)
+        for socket in list(owner._open):
+            await socket.close(code=1012)
+        await expect(page.locator("cti-phone")).to_contain_text("线路正在恢复", timeout=WITHIN_MS)
+        await _hears_and_is_heard(page, caller)
+        await expect(page.locator("cti-phone")).not_to_contain_text("线路正在恢复", timeout=WITHIN_MS)
+        await _hears_and_is_heard(page, caller)
+        await caller.hang_up()
+        await expect(page.locator("cti-phone")).to_contain_text("电话就绪", timeout=WITHIN_MS)

@@ -187,6 +187,11 @@ export class BrowserPhone extends EventTarget {
     else this.#session.terminate();
   }
 
+  /** The call is over, by the PBX's word to the server: let go of what is left of it here. */
+  forget() {
+    if (this.state.call === "talking" || this.state.call === "held") this.#drop();
+  }
+
   mute(muted) {
     this.#step({ type: muted ? "mute" : "unmute" });
     if (muted) this.#session.mute({ audio: true });

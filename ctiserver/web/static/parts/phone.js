@@ -7,6 +7,8 @@ import { may } from "../lib/phone-session.js";
 import { shared } from "../lib/styles.js";
 import { Worded, fault, t, title, word } from "../lib/words.js";
 
+const FORGET_MS = 3000; // how long a goodbye may take to come by the line itself
+const ASK_AFTER_MS = 250;
 const KEYS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#"];
 
 class Phone extends Worded(LitElement) {
@@ -18,6 +20,7 @@ class Phone extends Worded(LitElement) {
     _call: { state: true }, // what the PBX says the phone does
     _open: { state: true }, // "", "keys", "transfer"
     _book: { state: true },
+    _people: { state: true }, // contacts that what was typed may mean
     _to: { state: true }, // whom the book has chosen, or the number that was typed
     _busy: { state: true },
     _error: { state: true },
@@ -42,6 +45,9 @@ class Phone extends Worded(LitElement) {
       }
       .live {
         background: var(--accent-soft);
+      }
+      .live .chip.accent {
+        background: var(--card);
       }
       .who {
         font-weight: 650;
@@ -99,6 +105,8 @@ class Phone extends Worded(LitElement) {
 
   #stop = null;
   #phone = null;
+  #over = 0;
+  #asking = 0;
 
   constructor() {
     super();
@@ -108,6 +116,7 @@ class Phone extends Worded(LitElement) {
     this._open = "";
     this._book = null;
     this._to = null;
+    this._people = [];
   }
 
   connectedCallback() {
@@ -123,6 +132,8 @@ class Phone extends Worded(LitElement) {
     outgoing.removeEventListener("call", this.#asked);
     outgoing.possible = false;
     this.#stop?.();
+    clearTimeout(this.#over);
+    clearTimeout(this.#asking);
     this.#phone?.removeEventListener("change", this.#changed);
     this.#phone?.removeEventListener("failed", this.#failed);
     this.#phone?.stop();
@@ -137,7 +148,7 @@ class Phone extends Worded(LitElement) {
       return;
     }
     if (!this.isConnected) return;
-    this.#stop = this.socket.follow(`phone:${this.me.agent_id}`, (call) => (this._call = call));
+    this.#stop = this.socket.follow(`phone:${this.me.agent_id}`, this.#told);
     if (this._about.kind !== "browser") return;
     const { BrowserPhone } = await import("../lib/phone.js"); // of no use to those without such a phone
     if (!this.isConnected) return;
@@ -147,6 +158,13 @@ class Phone extends Worded(LitElement) {
     this.#phone.start();
     this.#changed();
   }
+
+  #told = (call) => {
+    clearTimeout(this.#over);
+    // The PBX could not say goodbye over a line that broke in mid-call; what it tells the server, it tells us too.
+    if (this._call !== null && call === null) this.#over = setTimeout(() => this.#phone?.forget(), FORGET_MS);
+    this._call = call;
+  };
 
   /** The phone in this browser, if there is one: for those who measure it. */
   get phone() {
@@ -217,6 +235,7 @@ class Phone extends Worded(LitElement) {
   async #toggle(name) {
     this._open = this._open === name ? "" : name;
     this._to = null;
+    this._people = [];
     if (this._open !== "transfer") return;
     this._book = await api("GET", "phone/book");
     await this.updateComplete;
@@ -352,10 +371,11 @@ class Phone extends Worded(LitElement) {
     return html`<div class="panel stack" role="group" aria-label=${t("phone.transfer")}>
       <label class="row">
         <span class="label">${t("phone.to")}</span>
-        <input id="to" type="tel" autocomplete="off" maxlength="32" @input=${this.#typed}>
+        <input id="to" autocomplete="off" maxlength="60" @input=${this.#typed}>
       </label>
       <div class="book">
         ${book.agents.map((agent) => entry("agent", agent.agent_id, agent.name, `${agent.extension} · ${t(`state.${agent.state}`)}`))}
+        ${this._people.map((one) => entry("number", one.numbers[0], one.name || one.organisation, one.numbers[0]))}
         ${book.queues.map((queue) => entry("queue", queue.name, title(queue.title, queue.name), t("phone.queue")))}
       </div>
       <div class="row">
@@ -373,7 +393,19 @@ class Phone extends Worded(LitElement) {
     const colleague = this._book.agents.find((agent) => agent.extension === text);
     if (colleague) this._to = { kind: "agent", key: colleague.agent_id };
     else this._to = text ? { kind: "number", key: text } : null;
+    clearTimeout(this.#asking);
+    this._people = [];
+    if (this._about.outbound && text.length > 1) this.#asking = setTimeout(() => this.#ask(text), ASK_AFTER_MS);
   };
+
+  async #ask(text) {
+    try {
+      const { contacts } = await api("GET", `contacts?q=${encodeURIComponent(text)}`);
+      if (this.renderRoot.querySelector("#to")?.value.trim() === text) this._people = contacts.filter((one) => one.numbers.length);
+    } catch {
+      this._people = []; // colleagues and queues are there all the same
+    }
+  }
 }
 
 customElements.define("cti-phone", Phone);

@@ -304,7 +304,7 @@ export default {
   "phone.hold": "Hold",
   "phone.keys": "Keypad",
   "phone.transfer": "Transfer",
-  "phone.to": "Extension or number",
+  "phone.to": "Extension, number or name",
   "phone.queue": "Queue",
   "phone.transfer_now": "Transfer now",
   "phone.ask_first": "Ask first",

@@ -304,7 +304,7 @@ export default {
   "phone.hold": "保持",
   "phone.keys": "键盘",
   "phone.transfer": "转接",
-  "phone.to": "分机或号码",
+  "phone.to": "分机、号码或姓名",
   "phone.queue": "队列",
   "phone.transfer_now": "立即转接",
   "phone.ask_first": "先咨询",
