@@ -279,6 +279,8 @@ def _facts(pbx: PrivatePbx) -> dict[str, Any]:
         "agi": pbx.agi,
         "phones": sorted(pbx.phone_secrets),
         "log": str(pbx.log_path),
+        "queue_log": str(pbx.queue_log_path),
+        "cdr": str(pbx.epoch_cdr_path),
     }
 
 
@@ -289,6 +291,7 @@ def _print_facts(pbx: PrivatePbx) -> None:
         "AMI": f"{facts['ami']} as {facts['ami_username']}, secret in {facts['ami_secret_file']}",
         "WebSocket": f"{facts['websocket']} for phones in browsers, their passwords in {facts['browser_phones_file']}",
         "AGI": f"asks ctiserver at {facts['agi']}",
+        "its own logs": f"queue_log: {facts['queue_log']}, cdr: {facts['cdr']}",
         "log": facts["log"],
     }
     for name, value in rows.items():

@@ -233,10 +233,12 @@ async def test_each_red_line_says_what_and_where_and_what_to_do(there: Foreign, 
     assert "CTI_AGI names port 4999" in (await only("main: where the PBX asks"))["what"]
     await there.pbx.cli("dialplan reload")
     await there.pbx.cli("dialplan set global CTI_PBX branch")
-    assert "CTI_PBX is branch" in (await only("main: where the PBX asks"))["what"]
-    await there.pbx.cli("dialplan reload")
     site.edit("ctiserver.yaml", "    # queue_log: /var/log/asterisk/queue_log ", "    queue_log: /nowhere/queue_log")
-    assert (await only("main: its own logs"))["where"] == "/nowhere/queue_log"
+    red = await site.red()
+    assert list(red) == ["main: where the PBX asks", "main: its own logs"]
+    assert "CTI_PBX is branch" in red["main: where the PBX asks"]["what"]
+    assert red["main: its own logs"]["where"] == "/nowhere/queue_log"
+    await there.pbx.cli("dialplan reload")
     site.edit("ctiserver.yaml", "/nowhere/queue_log", str(there.pbx.queue_log_path))
     await there.pbx.cli("dialplan set global CTI_QUEUE_FIRST 700")
     assert "names the queue 700" in (await only("main: where the PBX asks"))["what"]
