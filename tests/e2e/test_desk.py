@@ -396,6 +396,49 @@ async def test_a_technician_accepts_and_reports_on_a_phone(running: Desk, open_p
     assert (done.state, done.outcome, done.result["report"]) == ("done", "done", "已加注冷媒")
 
 
+async def test_work_without_a_connection_is_kept_through_a_reload_and_sent_once(
+    running: Desk, open_page: OpenPage
+) -> None:
+    page = await open_page("tech1", viewport={"width": 360, "height": 740}, has_touch=True)
+    _, record = await _call(running)
+    order = await _order(running, record)
+    running.hub.publish("inbox", str(order.assignee), "changed", {})
+    card = page.locator("article")
+    await page.get_by_role("button", name="接受").tap()
+    await expect(card).to_contain_text("已接受")
+
+    async def cut(route: Route) -> None:
+        await route.abort()
+
+    await page.route("**/api/v1/work-orders/*/*", cut)
+    await page.get_by_role("button", name="到达").tap()
+    await expect(page.get_by_role("status").get_by_text("有 1 项尚未发送")).to_be_visible()
+    await page.get_by_role("button", name="完成").tap()
+    await page.get_by_label("处理说明").fill("已加注冷媒")
+    canvas = page.locator("cti-signature canvas")
+    box = await canvas.bounding_box()
+    assert box is not None
+    await page.mouse.move(box["x"] + 20, box["y"] + 20)
+    await page.mouse.down()
+    await page.mouse.move(box["x"] + 120, box["y"] + 50)
+    await page.mouse.up()
+    await page.get_by_role("button", name="提交").tap()
+    await expect(page.get_by_role("status").get_by_text("有 2 项尚未发送")).to_be_visible()
+    await page.reload()
+    await expect(page.get_by_role("status").get_by_text("有 2 项尚未发送")).to_be_visible()
+    async with running.database.reading() as uow:
+        assert (await uow.work_orders.get(order.id)).state == "accepted"
+    await page.unroute("**/api/v1/work-orders/*/*")
+    await page.evaluate("window.dispatchEvent(new Event('online'))")
+    await expect(page.get_by_text("暂无任务")).to_be_visible()
+    async with running.database.reading() as uow:
+        done = await uow.work_orders.get(order.id)
+        kinds = [entry.kind for entry in await uow.records.timeline(record.id)]
+    assert (done.state, done.result["report"]) == ("done", "已加注冷媒")
+    assert str(done.result["signature"]).startswith("data:image/png;base64,")
+    assert kinds.count("order_started") == kinds.count("order_done") == 1
+
+
 async def test_a_supervisor_sees_the_team_change(running: Desk, open_page: OpenPage) -> None:
     page = await open_page("boss")
     await page.goto(f"{running.url}/#/team")

@@ -1,7 +1,9 @@
 // My tasks: work orders by due time, one thumb wide. Accept, decline, report how it ended.
 import { LitElement, css, html, nothing, repeat } from "lit";
 import { api } from "../lib/api.js";
+import { FieldQueue } from "../lib/field-queue.js";
 import { shared } from "../lib/styles.js";
+import "../parts/signature.js";
 import { Ticking } from "../lib/ticking.js";
 import { Worded, ago, dayTime, fault, t, title, word } from "../lib/words.js";
 import "../parts/call.js";
@@ -16,6 +18,9 @@ class Tasks extends Worded(LitElement) {
     _error: { state: true },
     _reporting: { state: true }, // the order whose outcome is being told
     _busy: { state: true },
+    _waiting: { state: true }, // what was done and the server does not have yet
+    _list: { state: true }, // parts and work, with their prices
+    _costing: { state: true }, // the order that a part or work is being written for
   };
 
   static styles = [
@@ -86,12 +91,19 @@ class Tasks extends Worded(LitElement) {
   #ticking = new Ticking(this);
   #timer = 0;
   #stops = [];
+  #queue;
 
   connectedCallback() {
     super.connectedCallback();
     document.addEventListener("visibilitychange", this.#read);
     this.#timer = setInterval(this.#read, READ_EVERY_MS);
     // The snapshot is the word to read, as is each change: what is mine, and what anybody of my role may take.
+    this.#queue = new FieldQueue(this.me.user_id);
+    this.#queue.addEventListener("change", () => (this._waiting = this.#queue.waiting));
+    this.#queue.addEventListener("refused", (event) => (this._error = event.detail));
+    this._waiting = this.#queue.waiting;
+    this.#queue.start().then(this.#read);
+    if (this.me.role === "technician") api("GET", "parts").then((list) => (this._list = list), () => {});
     this.#stops = [this.me.user_id, `role-${this.me.role}`].map((key) => this.socket.follow(`inbox:${key}`, this.#read));
     this.#read();
   }
@@ -101,6 +113,7 @@ class Tasks extends Worded(LitElement) {
     document.removeEventListener("visibilitychange", this.#read);
     clearInterval(this.#timer);
     for (const stop of this.#stops) stop();
+    this.#queue.stop();
   }
 
   #read = async () => {
@@ -117,8 +130,9 @@ class Tasks extends Worded(LitElement) {
     this._busy = order.id;
     this._error = null;
     try {
-      await api("POST", `work-orders/${order.id}/${act}`, body);
       this._reporting = null;
+      this._costing = null;
+      await this.#queue.add(`work-orders/${order.id}/${act}`, body);
       await this.#read();
     } catch (error) {
       this._error = error;
@@ -130,7 +144,19 @@ class Tasks extends Worded(LitElement) {
   #report(event, order) {
     event.preventDefault();
     const form = new FormData(event.target);
-    this.#act(order, "complete", { outcome: form.get("outcome"), report: form.get("report") });
+    const values = {};
+    const signature = event.target.querySelector("cti-signature")?.value;
+    if (signature) values.signature = signature;
+    this.#act(order, "complete", { outcome: form.get("outcome"), report: form.get("report"), values });
+  }
+
+  #cost(event, order) {
+    event.preventDefault();
+    const { what, quantity } = Object.fromEntries(new FormData(event.target));
+    const key = crypto.randomUUID();
+    if (this._list.parts.some((part) => part.name === what)) {
+      this.#act(order, "parts", { key, part: what, quantity: Math.max(1, Math.round(Number(quantity))) });
+    } else this.#act(order, "expenses", { key, what, quantity });
   }
 
   render() {
@@ -140,6 +166,9 @@ class Tasks extends Worded(LitElement) {
         <button class="quiet" @click=${this.#read}>${t("tasks.refresh")}</button>
       </div>
       <div role="alert" class="notice bad" ?hidden=${!this._error}>${this._error ? fault(this._error) : ""}</div>
+      <div role="status">
+        ${this._waiting?.length ? html`<p class="notice warn">${t("tasks.waits", { n: this._waiting.length })}</p>` : nothing}
+      </div>
       ${this._orders?.length === 0
         ? html`<div class="card empty"><h2>${t("tasks.empty")}</h2><p class="soft">${t("tasks.empty_hint")}</p></div>`
         : nothing}
@@ -165,7 +194,11 @@ class Tasks extends Worded(LitElement) {
         ${this.#time("planned", order.planned_at)}
         ${this.#facts(order)}
       </dl>
-      ${this._reporting === order.id ? this.#form(order) : this.#actions(order)}
+      ${this._reporting === order.id
+        ? this.#form(order)
+        : this._costing === order.id
+          ? this.#costs(order)
+          : this.#actions(order)}
     </article>`;
   }
 
@@ -200,7 +233,8 @@ class Tasks extends Worded(LitElement) {
             <button ?disabled=${busy} @click=${() => this.#act(order, "decline")}>${t("tasks.decline")}</button>`
         : nothing}
       ${["accepted", "en_route", "started"].includes(order.state)
-        ? html`<button class="primary" @click=${() => (this._reporting = order.id)}>${t("tasks.complete")}</button>`
+        ? html`${order.kind === "dispatch" ? this.#underWay(order, busy) : nothing}
+            <button class="primary" @click=${() => (this._reporting = order.id)}>${t("tasks.complete")}</button>`
         : nothing}
       ${number
         ? html`<cti-call .number=${number} .from=${{ order_id: order.id }}>
@@ -208,6 +242,40 @@ class Tasks extends Worded(LitElement) {
           </cti-call>`
         : nothing}
     </div>`;
+  }
+
+  #underWay(order, busy) {
+    return html`${order.state === "accepted"
+        ? html`<button ?disabled=${busy} @click=${() => this.#act(order, "set-out")}>${t("tasks.set_out")}</button>`
+        : nothing}
+      ${order.state !== "started"
+        ? html`<button ?disabled=${busy} @click=${() => this.#act(order, "start")}>${t("tasks.arrived")}</button>`
+        : nothing}
+      ${this._list
+        ? html`<button ?disabled=${busy} @click=${() => (this._costing = order.id)}>${t("tasks.cost")}</button>`
+        : nothing}`;
+  }
+
+  #costs(order) {
+    const { parts, work, currency } = this._list;
+    const option = (one) => html`<option value=${one.name}>${title(one.title, one.name)} (${one.price} ${currency})</option>`;
+    return html`<form @submit=${(event) => this.#cost(event, order)}>
+      <label>
+        <span class="label">${t("tasks.cost_what")}</span>
+        <select name="what" required>
+          <optgroup label=${t("tasks.cost_parts")}>${parts.map(option)}</optgroup>
+          <optgroup label=${t("tasks.cost_work")}>${work.map(option)}</optgroup>
+        </select>
+      </label>
+      <label>
+        <span class="label">${t("goods.quantity")}</span>
+        <input name="quantity" type="number" min="0.25" max="1000" step="0.25" value="1" inputmode="decimal" required>
+      </label>
+      <div class="actions">
+        <button class="primary">${t("goods.save")}</button>
+        <button type="button" @click=${() => (this._costing = null)}>${t("tasks.back")}</button>
+      </div>
+    </form>`;
   }
 
   #form(order) {
@@ -219,6 +287,7 @@ class Tasks extends Worded(LitElement) {
         </select>
       </label>
       <label><span class="label">${t("tasks.report")}</span><textarea name="report" rows="3" maxlength="5000"></textarea></label>
+      ${order.kind === "dispatch" ? html`<cti-signature></cti-signature>` : nothing}
       <div class="actions">
         <button class="primary" ?disabled=${this._busy === order.id}>${t("tasks.send")}</button>
         <button type="button" @click=${() => (this._reporting = null)}>${t("tasks.back")}</button>

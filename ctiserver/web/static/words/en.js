@@ -538,4 +538,13 @@ export default {
   "message_state.dead": "did not arrive",
   "message_state.suppressed": "not sent: opted out",
   "contact.email": "E-mail",
+  "tasks.waits": "{n} not sent yet: kept here, and sent when the connection is back.",
+  "tasks.set_out": "On my way",
+  "tasks.arrived": "Arrived",
+  "tasks.cost": "Part or cost",
+  "tasks.cost_what": "What",
+  "tasks.cost_parts": "Parts from the van",
+  "tasks.cost_work": "Work",
+  "tasks.signature": "Customer's signature",
+  "tasks.sign_anew": "Sign anew",
 };

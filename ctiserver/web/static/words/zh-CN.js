@@ -538,4 +538,13 @@ export default {
   "message_state.dead": "未送达",
   "message_state.suppressed": "已退订，未发送",
   "contact.email": "邮箱",
+  "tasks.waits": "有 {n} 项尚未发送：已保存在本机，恢复连接后自动发送",
+  "tasks.set_out": "出发",
+  "tasks.arrived": "到达",
+  "tasks.cost": "配件或费用",
+  "tasks.cost_what": "项目",
+  "tasks.cost_parts": "车上配件",
+  "tasks.cost_work": "工时",
+  "tasks.signature": "客户签名",
+  "tasks.sign_anew": "重新签名",
 };
