@@ -491,9 +491,9 @@ class FlowService:
         if request.do == "queue":
             recorded = await self._records(call, session, request.target)
             variables["CTI_RECORD"] = "talk" if recorded else ""
-            if self._console is not None:
-                # inherited by each phone's channel, and by the halves of Local channels on the way to it
-                variables["__CTI_POP"] = pop_header(call.state.facts, call.id, self._console())
+        if self._console is not None and request.do != "voicemail":
+            # inherited by each phone's channel, and by the halves of Local channels on the way to it
+            variables["__CTI_POP"] = pop_header(call.state.facts, call.id, self._console())
         # The variables first: if the state can't be stored, the fallback finds the queue that was meant.
         await session.set_variables({**self._notes(call), **variables, "CTI_DO": request.do})
         call.kept = True

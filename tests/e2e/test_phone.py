@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -285,6 +286,7 @@ async def test_one_tab_is_the_phone_and_another_takes_over(centre: Exchange, ope
 async def test_the_bar_can_be_used_by_everybody_in_both_languages(
     centre: Exchange, open_desk: OpenDesk, programs: Programs
 ) -> None:
+    await centre.app.features.contacts.find_or_create("13900000003", "赵敏")
     page = await open_desk("wang")
     async with SipPhone.caller(programs, centre.pbx, CALLER) as caller:
         await caller.dial("7101")
@@ -293,6 +295,8 @@ async def test_the_bar_can_be_used_by_everybody_in_both_languages(
         await expect(page.locator("cti-phone")).to_contain_text("通话中", timeout=WITHIN_MS)
         await page.keyboard.press("Alt+T")
         await expect(page.get_by_label("分机、号码或姓名")).to_be_focused()
+        await page.keyboard.type("赵敏")
+        await expect(page.get_by_role("button", name=re.compile("赵敏.*13900000003"))).to_be_visible(timeout=WITHIN_MS)
         # A script of the test's own would be refused by the page's policy.
         await page.evaluate(AXE.read_text())
         for name in ("English", "中文"):
