@@ -9,6 +9,7 @@ import resource
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from ctiserver.drill.finding import Finding
@@ -20,6 +21,7 @@ from ctiserver.drill.scene import (
     Scene,
     Size,
     accounted_for,
+    callers_everywhere,
     everybody_served,
     fell_back,
     joined_once,
@@ -223,8 +225,8 @@ async def _noticed(rig: Rig, *, up: bool, within_s: float) -> None:
 async def pbx_killed(rig: Rig, size: Size) -> Finding:
     """kill -9 of Asterisk with calls, and a restart."""
     finding = Finding("pbx-killed", "Asterisk is killed (SIGKILL) with calls on it, and started anew")
-    async with rig.calling(size.calls, per_s=size.per_s, hold_s=size.hold_s) as callers:
-        await rig.everywhere(callers)
+    async with AsyncExitStack() as stack:
+        callers = await callers_everywhere(rig, size, stack)
         scene = Scene(rig, callers, finding, time.time())
         await rig.pbx.kill()
         await rig.ear.pbx_died()

@@ -207,7 +207,9 @@ async def rig(
             )
         )
         cut = await stack.enter_async_context(line(pbx.ami_host, pbx.ami_port))
+        (folder / "tmp").mkdir()
         environment = {
+            "TMPDIR": str(folder / "tmp"),  # whoever is killed leaves something there
             "CTISERVER_DATA_DIR": str(folder / "data"),
             "CTISERVER_PBXS__MAIN__PORT": str(cut.listens_at),
             "CTISERVER_PBXS__MAIN__SECRET": pbx.ami_secret,

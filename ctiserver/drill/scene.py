@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from ctiserver.drill.finding import Finding
@@ -13,10 +13,12 @@ from ctiserver.drill.rig import Rig
 from ctiserver.drill.server import ServerSilent
 from ctiserver.drill.sipp import Callers
 from ctiserver.drill.stories import Story
+from ctiserver.drill.witness import NotSeen
 
 LOOK_EVERY_S = 0.05
 #: SIPp's own time for retransmissions and good-byes, beyond what a call lasts.
 TO_THE_END_S = 60.0
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,30 @@ class Scene:
         return [story for story in self.stories() if story.stage(self.at) in ("queue", "talk")]
 
 
+async def callers_everywhere(rig: Rig, size: Size, stack: AsyncExitStack) -> Callers:
+    """Callers of whom some are in the menu, some in the queue, and some talk. On a machine that is busy with others the
+    first may have hung up before the last has called: then other callers try."""
+    for attempt in range(_ATTEMPTS):
+        calling = rig.calling(size.calls, per_s=size.per_s, hold_s=size.hold_s)
+        callers = await calling.__aenter__()
+        try:
+            await rig.everywhere(callers, within_s=size.calls / size.per_s + size.hold_s)
+        except BaseException as error:
+            await calling.__aexit__(type(error), error, error.__traceback__)
+            if not isinstance(error, NotSeen) or attempt == _ATTEMPTS - 1:
+                raise
+            await rig.quiet()
+        else:
+            stack.push_async_exit(calling)
+            return callers
+    raise AssertionError("unreachable")
+
+
 @asynccontextmanager
 async def under_load(rig: Rig, size: Size, finding: Finding) -> AsyncIterator[Scene]:
     """Calls in menu, queue and talk; the block does the harm and mends it. Then: what everybody got."""
-    async with rig.calling(size.calls, per_s=size.per_s, hold_s=size.hold_s) as callers:
-        await rig.everywhere(callers)
+    async with AsyncExitStack() as stack:
+        callers = await callers_everywhere(rig, size, stack)
         scene = Scene(rig, callers, finding, time.time())
         yield scene
         fates = await callers.done(size.calls / size.per_s + size.hold_s + TO_THE_END_S)
