@@ -22,6 +22,7 @@ NEEDED_ACTIONS = (
     "CoreSettings",
     "CoreShowChannels",
     "CoreStatus",
+    "DBGetTree",
     "Hangup",
     "Originate",
     "Ping",
