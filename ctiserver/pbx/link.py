@@ -62,8 +62,10 @@ class _AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no type
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._heard = heard
         self._answers: dict[str, list[Message]] = {}
+        self.received = 0  #: bytes
 
     def data_received(self, data: bytes) -> None:
+        self.received += len(data)
         for message in self.decoder.feed(data):
             action = self.responses.get(message.get("ActionID"))
             if action is not None:
@@ -236,10 +238,19 @@ class PbxLink(Actions):
                 if protocol.lost.done():
                     raise PeerLost(protocol.lost.result())
                 self._tally.take(protocol.decoder)
-                await self._ask("Ping", timeout_s=self._settings.ping_timeout_s)
+                await self._ping(protocol)
         finally:
             self._tally.take(protocol.decoder)
             self._manager.close()
+
+    async def _ping(self, protocol: _AmiProtocol) -> None:
+        """Raises DeadlineExceeded where nothing at all came: in a storm of events the answer waits behind them."""
+        before = protocol.received
+        try:
+            await self._ask("Ping", timeout_s=self._settings.ping_timeout_s)
+        except DeadlineExceeded:
+            if protocol.received == before:
+                raise
 
     @asynccontextmanager
     async def asking(self, heard: Callable[[Message], None] = lambda _: None) -> AsyncIterator[Ask]:

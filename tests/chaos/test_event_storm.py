@@ -75,7 +75,7 @@ async def test_a_storm_is_heard_whole_and_in_order(tmp_path: Path, times: int) -
         assert speaker.stdout is not None
         port = int(await speaker.stdout.readline())
         bus, lag, heard = Bus(), Lag(), list[CallEvent]()
-        settings = PbxSettings(port=port, secret=SecretStr("storm"), ping_every_s=0.2)
+        settings = PbxSettings(port=port, secret=SecretStr("storm"), ping_every_s=0.2, ping_timeout_s=20.0)
         link = PbxLink(PbxName("main"), settings, bus, SystemClock())
 
         async def listen() -> None:

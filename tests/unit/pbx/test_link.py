@@ -364,6 +364,18 @@ async def test_an_unanswered_ping_ends_the_connection() -> None:
         await listening.first(PbxUp)
 
 
+async def test_a_ping_whose_answer_waits_behind_a_storm_of_events_ends_nothing() -> None:
+    async with (
+        fake_ami(silent={"Ping"}) as pbx,
+        linked(pbx, ping_every_s=0.01, ping_timeout_s=0.5) as (link, _),
+    ):
+        for number in range(1, 5):
+            await pbx.arrived("Ping", number)
+            await pbx.say(event("Newchannel", **channel(f"1.{number}")))
+        assert link.up
+        assert pbx.connections == 1
+
+
 async def test_a_refusal_is_an_error_with_the_pbxs_words() -> None:
     async with fake_ami(refuses={"Redirect": "Channel does not exist: x"}) as pbx, linked(pbx) as (link, _):
         with pytest.raises(PbxRefused, match="Channel does not exist: x"):
