@@ -16,9 +16,9 @@ from pathlib import Path
 from playwright.async_api import Browser, Page, async_playwright
 
 from ctiserver.model.call_entry import PathStep
-from ctiserver.model.contact import Device
+from ctiserver.model.contact import Device, Site
 from ctiserver.model.events import QueueOutcome
-from ctiserver.model.ids import DeviceId, WorkOrderId, new_ulid
+from ctiserver.model.ids import DeviceId, SiteId, WorkOrderId, new_ulid
 from ctiserver.model.work_order import OrderKind, OrderState, WorkOrder
 from tests.e2e.conftest import CHROMIUM_FLAGS, WIDE
 from tests.support.desk import PASSWORD, Desk, desk
@@ -98,6 +98,16 @@ async def take(running: Desk, browser: Browser, folder: Path) -> None:
         contact.id, contact.revision, name="张伟", organisation="东方物业", note="机房在地下一层，到访前先打电话"
     )
     async with running.database.unit_of_work() as uow:
+        await uow.contacts.add_site(
+            Site(
+                id=SiteId(new_ulid(datetime.now(UTC))),
+                contact_id=contact.id,
+                name="总部",
+                address="世纪大道100号A座",
+                local_person="赵工",
+                local_number="021-5888 1234",
+            )
+        )
         for serial, model, until in (
             ("20231187", "KFR-35 空调", date(2099, 6, 30)),
             ("19880042", "KFR-26 空调", date(2024, 3, 1)),

@@ -13,8 +13,9 @@ import pytest
 from ctiserver.errors import PeerLost
 from ctiserver.features.records.service import Change
 from ctiserver.model.call_entry import Pop
+from ctiserver.model.contact import Device, Site
 from ctiserver.model.events import RingOutcome
-from ctiserver.model.ids import CallId, ContactId, Interface, QueueName, RecordId, new_ulid
+from ctiserver.model.ids import CallId, ContactId, DeviceId, Interface, QueueName, RecordId, SiteId, new_ulid
 from ctiserver.site import NoAnswer
 from tests.support.desk import Browser, Desk, PhoneLine
 from tests.support.eventually import eventually
@@ -540,3 +541,18 @@ async def test_a_person_keeps_their_language(running: Desk, agent: Browser) -> N
     await agent.json("PATCH", "/api/v1/me", {"language": "en"}, status=204)
     assert (await agent.json("GET", "/api/v1/me"))["language"] == "en"
     await agent.json("PATCH", "/api/v1/me", {"language": "tlh"}, status=400)
+
+
+async def test_sites_and_devices_of_the_one_who_calls_pop_too(running: Desk, agent: Browser, phone: str) -> None:
+    line = running.line()
+    line.start()
+    [contact] = await running.features.contacts.find_or_create(line.ani, "张伟")
+    async with running.database.unit_of_work() as uow:
+        await uow.contacts.add_site(
+            Site(id=SiteId("S" * 26), contact_id=contact.id, name="总部", address="世纪大道100号", local_person="赵工")
+        )
+        await uow.contacts.add_device(Device(id=DeviceId("D" * 26), contact_id=contact.id, serial="S1", model="M"))
+    line.ring(phone)
+    shown = await eventually(lambda: agent.json("GET", "/api/v1/pops/mine"), lambda it: it["pop"] is not None)
+    assert [(site["name"], site["address"]) for site in shown["pop"]["sites"]] == [("总部", "世纪大道100号")]
+    assert [device["serial"] for device in shown["pop"]["devices"]] == ["S1"]

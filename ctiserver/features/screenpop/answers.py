@@ -18,6 +18,13 @@ class PopContactAnswer(Answer):
     revision: int
 
 
+class PopSiteAnswer(Answer):
+    name: str
+    address: str
+    local_person: str
+    local_number: str
+
+
 class PopDeviceAnswer(Answer):
     serial: str
     model: str
@@ -64,6 +71,7 @@ class ShownAnswer(Answer):
     queue: str | None
     called_at: datetime | None
     contacts: list[PopContactAnswer]
+    sites: list[PopSiteAnswer]
     devices: list[PopDeviceAnswer]
     records: list[PopRecordAnswer]
     open_records: list[PopRecordAnswer]

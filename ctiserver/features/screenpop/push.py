@@ -7,7 +7,7 @@ from datetime import datetime
 from ctiserver.features.screenpop.service import ScreenPops, Shown
 from ctiserver.model import numbers
 from ctiserver.model.call_entry import CallEntry, PathStep
-from ctiserver.model.contact import Contact, Device
+from ctiserver.model.contact import Contact, Device, Site
 from ctiserver.model.ids import AgentId
 from ctiserver.model.json_value import Json, JsonObject
 from ctiserver.model.record import Record
@@ -45,6 +45,7 @@ def shown_json(shown: Shown | None) -> JsonObject | None:
         "queue": shown.queue,
         "called_at": _time(shown.called_at),
         "contacts": [_contact(contact) for contact in shown.contacts],
+        "sites": [_site(site) for site in shown.sites],
         "devices": [_device(device) for device in shown.devices],
         "records": [_record(record) for record in shown.records],
         "open_records": [_record(record) for record in shown.open_records],
@@ -63,6 +64,15 @@ def _contact(contact: Contact) -> JsonObject:
         "note": contact.note,
         "numbers": list(contact.numbers),
         "revision": contact.revision,
+    }
+
+
+def _site(site: Site) -> JsonObject:
+    return {
+        "name": site.name,
+        "address": site.address,
+        "local_person": site.local_person,
+        "local_number": site.local_number,
     }
 
 

@@ -14,7 +14,7 @@ from ctiserver.clock import Clock
 from ctiserver.features.screenpop.book import PopBook
 from ctiserver.model import numbers
 from ctiserver.model.call_entry import CallEntry, PathStep, Pop
-from ctiserver.model.contact import Contact, Device
+from ctiserver.model.contact import Contact, Device, Site
 from ctiserver.model.events import (
     AgentConnected,
     AgentDisconnected,
@@ -53,6 +53,7 @@ class Shown:
     queue: QueueName | None
     called_at: datetime | None
     contacts: tuple[Contact, ...]  #: several when the number is shared: the agent chooses
+    sites: tuple[Site, ...]  #: of the one contact, as are the devices
     devices: tuple[Device, ...]
     records: tuple[Record, ...]  #: of this call
     open_records: tuple[Record, ...]  #: of the contact, but not of this call
@@ -187,6 +188,7 @@ class ScreenPops:
                 queue=event.queue,
                 called_at=started.at if started else None,
                 contacts=(),
+                sites=(),
                 devices=(),
                 records=(),
                 open_records=(),
@@ -240,6 +242,7 @@ class ScreenPops:
             return replace(
                 shown,
                 contacts=tuple(contacts),
+                sites=tuple(await uow.contacts.sites(one)) if one else (),
                 devices=tuple(await uow.contacts.devices(one)) if one else (),
                 records=tuple(records),
                 open_records=tuple(

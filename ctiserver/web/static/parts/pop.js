@@ -288,6 +288,20 @@ class Pop extends Worded(LitElement) {
           </form>`
         : nothing}
       ${contact.note ? html`<p><span class="label">${t("pop.note")}</span><br>${contact.note}</p>` : nothing}
+      ${it.sites.length
+        ? html`<div>
+            <h3>${t("pop.sites")}</h3>
+            <ul>
+              ${it.sites.map(
+                (site) =>
+                  html`<li class="row spread">
+                    <span>${site.name} <span class="soft">${site.address}</span></span>
+                    <span class="soft small number">${site.local_person} ${site.local_number}</span>
+                  </li>`,
+              )}
+            </ul>
+          </div>`
+        : nothing}
       ${it.devices.length
         ? html`<div>
             <h3>${t("pop.devices")}</h3>

@@ -6,7 +6,8 @@ import { Worded, fault, t, title } from "../lib/words.js";
 import "./call.js";
 
 const ASK_AFTER_MS = 200;
-const SHORTEST = 2;
+// Two characters, or one 汉字: less says too little.
+const ENOUGH = /..|\p{Script=Han}/u;
 
 class Search extends Worded(LitElement) {
   static properties = {
@@ -42,7 +43,7 @@ class Search extends Worded(LitElement) {
   #typed(event) {
     clearTimeout(this.#timer);
     this.#asked = event.target.value.trim();
-    if (this.#asked.length < SHORTEST) this._found = null;
+    if (!this.#asked.match(ENOUGH)) this._found = null;
     else this.#timer = setTimeout(() => this.#ask(this.#asked), ASK_AFTER_MS);
   }
 

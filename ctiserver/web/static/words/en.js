@@ -72,6 +72,7 @@ export default {
   "pop.dialled": "Dialled",
   "pop.called_at": "Called at",
   "pop.path": "Keyed in the menu",
+  "pop.sites": "Sites",
   "pop.devices": "Devices",
   "pop.in_warranty": "In warranty until {day}",
   "pop.out_of_warranty": "Out of warranty since {day}",

@@ -72,6 +72,7 @@ export default {
   "pop.dialled": "被叫号码",
   "pop.called_at": "来电时间",
   "pop.path": "菜单按键",
+  "pop.sites": "地点",
   "pop.devices": "设备",
   "pop.in_warranty": "保修至 {day}",
   "pop.out_of_warranty": "已于 {day} 过保",
