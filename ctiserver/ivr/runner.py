@@ -67,7 +67,7 @@ _LIVE_SPEECH_S = 1.5
 #: How long what is being written may go on when the caller hangs up meanwhile; what is being read is given up at once.
 _GRACE_S = 0.05
 #: How much longer than its sound a prompt may take to play.
-_LATE_S = 0.5
+_LATE_S = 0.1
 _WITHHELD = frozenset({"", "anonymous", "unknown", "restricted", "unavailable", "withheld", "private"})
 
 #: What the dialplan says (``CTI_RESULT``) and what that is to a flow. What is not here is an error.

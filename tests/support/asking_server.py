@@ -1,0 +1,54 @@
+"""A FastAGI server with one menu, in a process of its own, to be stopped: ``python -m tests.support.asking_server FOLDER PORT``.
+
+It prints ``ready``, then the name of each request that the flow makes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from ctiserver.ivr.requests import Request
+from tests.support.flow_server import flow_server
+
+PROMPT_S = 2.0
+FLOW = """\
+schema: callflow/1
+flow: menu
+version: "1"
+languages: [en]
+start: ask
+nodes:
+  ask:
+    kind: menu
+    prompt: {en: Press one.}
+    choices: {"1": bye}
+    on: {exhausted: bye}
+  bye: {kind: hangup, prompt: {en: Goodbye.}}
+"""
+
+
+def _tell(word: str) -> None:
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
+
+
+async def _serve(folder: Path, port: int) -> None:
+    flows = folder / "asking"
+    flows.mkdir()
+    (flows / "menu.flow.yaml").write_text(FLOW, encoding="utf-8")
+
+    def told(_: str, request: Request) -> bool:
+        _tell(type(request).__name__)
+        return True
+
+    async with flow_server(folder, flow="menu", flows=flows, port=port, tone_s=PROMPT_S) as server:
+        _tell("ready")
+        seen = 0
+        while True:
+            seen = await server.service.until(told, after=seen, within_s=120.0)
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(Path(sys.argv[1]), int(sys.argv[2])))
