@@ -46,7 +46,7 @@ async def test_queue_time_out_then_message_then_hang_up(pbx: PrivatePbx, program
     assert scripts[0] == "flow?dnis=4008001234&result=&deadman=1"
     assert scripts[1].startswith("flow?dnis=4008001234&result=queue%3ATIMEOUT")
     assert seen[0] == {"CTI_RESULT": "", "CTI_QUEUES_LEFT": "", "CTI_DNIS": "4008001234"}
-    assert seen[1] == {"CTI_RESULT": "queue:TIMEOUT", "CTI_QUEUES_LEFT": "&repair&", "CTI_DNIS": "4008001234"}
+    assert seen[1] == {"CTI_RESULT": "queue:TIMEOUT:1", "CTI_QUEUES_LEFT": "&repair&", "CTI_DNIS": "4008001234"}
     did, status, file = seen[2]["CTI_RESULT"].split(":")
     assert (did, status) == ("voicemail", "TIMEOUT")
     assert os.path.getsize(file) > 8_000
@@ -77,7 +77,7 @@ async def test_agent_who_hangs_up_first_gives_the_caller_back(pbx: PrivatePbx, p
         await agent.hang_up()
         await server.all_done()
         await caller.ended()
-    assert results == ["queue:CONTINUE", ""]
+    assert results == ["queue:CONTINUE:1", ""]
 
 
 async def test_empty_and_unknown_queues_say_so(pbx: PrivatePbx, programs: Programs) -> None:
@@ -102,7 +102,7 @@ async def test_empty_and_unknown_queues_say_so(pbx: PrivatePbx, programs: Progra
         await caller.dial("4008001234")
         await server.all_done()
         await caller.ended()
-    assert results == ["queue:JOINEMPTY", "queue:UNKNOWN"]
+    assert results == ["queue:JOINEMPTY:", "queue:UNKNOWN:"]
 
 
 async def test_person_who_presses_no_key_has_not_answered(pbx: PrivatePbx, programs: Programs) -> None:
