@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -242,3 +244,16 @@ async def test_a_caller_who_went_home_waits_for_no_page(running: Desk, agent: Br
         return await agent.json("POST", "/api/v1/phone/registered")
 
     await eventually(waiting, lambda answer: answer == {"resume": None})
+
+
+@pytest.mark.parametrize("number", ["102", "110"], ids=["a colleague", "help"])
+async def test_colleagues_and_help_are_called_though_nobody_outside_may_be(
+    running: Desk, agent: Browser, number: str
+) -> None:
+    wish = {"id": str(uuid.uuid4()), "asked_at": int(time.time()), "to": {"kind": "number", "key": number}}
+    await agent.json("POST", "/api/v1/phone/calls", wish, status=202)
+    [order] = running.pbx.told
+    assert order.startswith(f"originate PJSIP/agent1 {number}@cti-agents")
+    assert f"X-CTI-Answer)={wish['id']}" in order
+    outside = {**wish, "id": str(uuid.uuid4()), "to": {"kind": "number", "key": "13800000001"}}
+    assert (await agent.json("POST", "/api/v1/phone/calls", outside, status=422))["code"] == "not_diallable"

@@ -10,7 +10,7 @@ import structlog
 from ctiserver.clock import Clock
 from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UserFault
 from ctiserver.features.telephony.phones import Phones
-from ctiserver.features.telephony.service import Place, Target
+from ctiserver.features.telephony.service import AGENTS, Place, Target
 from ctiserver.model.call_entry import CallEntry
 from ctiserver.model.ids import AgentId, CallId, ContactId, RecordId, Uniqueid, WorkOrderId, call_id, new_ulid
 from ctiserver.model.person import Agent
@@ -89,7 +89,7 @@ class Outgoing:
             raise Conflict("your phone is in a call")
         presented = self._presented(agent, wish.queue)
         variables = {"CTI_OUT_OPTIONS": "T"}
-        if wish.to.kind == "number":
+        if place.context != AGENTS:
             variables["CTI_PRESENTED"] = presented
         if self._phones.browser_phone(agent) is not None:
             variables["PJSIP_HEADER(add,X-CTI-Answer)"] = wish.id
@@ -129,7 +129,7 @@ class Outgoing:
             contact_id = wish.contact_id
             if record_id is not None:
                 contact_id = contact_id or (await uow.records.get(record_id)).contact_id
-            if wish.to.kind == "number":
+            if exten.startswith("+"):
                 contact_id = await self._callable(uow, exten, contact_id)
             await uow.calls.save(
                 CallEntry(

@@ -154,7 +154,15 @@ class Telephony:
                     raise UserFault(f"there is no queue {to.key}", where="queues.yaml", fix="Add it there")
                 return Place(QUEUES, to.key)
             case "number":
+                if self._inside(agent, to.key):
+                    return Place(AGENTS, to.key)
                 return Place(self._phones.settings(agent).outbound_context, self._dialable(to.key))
+
+    def _inside(self, agent: Agent, number: str) -> bool:
+        """Whether the agents' own context takes it: a colleague's extension, or a call for help."""
+        home = self._phones.pbx_name(agent)
+        extensions = (it.extension for it in self._phones.everybody() if self._phones.pbx_name(it) == home)
+        return number in extensions or number in self._site.emergency.numbers
 
     def _dialable(self, number: str) -> str:
         rules = self._site.outbound

@@ -303,7 +303,7 @@ class Phone extends Worded(LitElement) {
   #idle(it) {
     return html`
       ${it?.line === "waiting" ? html`<button @click=${() => this.#do(() => this.#phone.start({ steal: true }))}>${t("phone.take")}</button>` : nothing}
-      ${this._about.outbound && (!it || it.line === "ready")
+      ${it ? it.line === "ready" : this._about.outbound
         ? html`<form class="row" @submit=${this.#dial}>
             <input name="number" type="tel" autocomplete="off" maxlength="32" required aria-label=${t("phone.number")} placeholder=${t("phone.number")}>
             <button ?disabled=${this._busy}>${t("phone.dial")}</button>
