@@ -184,7 +184,7 @@ async def test_what_the_pbx_did_alone_is_known_once_the_server_is_back_whatever_
             assert await records(app) == {
                 LEAVES_MESSAGE: ["fallback", "message_left", "opened"],
                 ANSWERED: ["fallback", "opened"],
-                GIVES_UP: ["opened"],  # a missed call
+                GIVES_UP: ["fallback", "opened"],  # a missed call
             }
             async with app.database.reading() as uow:
                 assert [owner.owner for owner in await uow.records.recent() if owner.owner] == ["li.min"]
