@@ -192,6 +192,14 @@ async def take(running: Desk, browser: Browser, folder: Path) -> None:
     await lead.goto(f"{running.url}/#/calls/{line.id}")
     await lead.locator("cti-calls .detail").wait_for()
     await shoot(lead, "calls")
+    async with running.database.reading() as uow:
+        [record] = await uow.records.of_call(line.id)
+    await lead.goto(f"{running.url}/#/chain/{record.id}")
+    await lead.locator("cti-chain ol").wait_for()
+    await shoot(lead, "chain")
+    await lead.goto(f"{running.url}/#/late")
+    await lead.locator("cti-late section").first.wait_for()
+    await shoot(lead, "late")
 
 
 async def main(folder: Path) -> None:

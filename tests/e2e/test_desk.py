@@ -597,6 +597,13 @@ async def test_every_page_is_free_of_serious_barriers_and_fits_at_double_size(
     await page.goto(f"{running.url}/#/audit")
     await page.locator("cti-audit table").wait_for()
     await look("audit log")
+    for name, shown in (("goods", "form"), ("money", "form"), ("late", "h1"), ("messages", "h1")):
+        await page.goto(f"{running.url}/#/{name}")
+        await page.locator(f"cti-{name} {shown}").first.wait_for()
+        await look(name)
+    await page.goto(f"{running.url}/#/chain/{record.id}")
+    await page.locator("cti-chain ol").wait_for()
+    await look("chain")
     await running.features.users.change("boss", role="admin", by="test")
     await page.goto(f"{running.url}/#/desk")
     await page.reload()
