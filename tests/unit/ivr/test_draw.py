@@ -7,9 +7,9 @@ from itertools import combinations
 from xml.etree import ElementTree
 
 import pytest
+from ctiserver.ivr.layout import BOX_H, BOX_W, layout
 
 from ctiserver.ivr.draw import _joined, _rows, _written, to_svg
-from ctiserver.ivr.layout import BOX_H, BOX_W, layout
 from ctiserver.ivr.library import flow_files
 from ctiserver.ivr.loader import Flow, load_flow
 from ctiserver.resources import shipped
