@@ -54,7 +54,7 @@ def keep(finding: Finding, *, long: bool) -> None:
     )
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_what_must_hold_of_every_fault_does(programs: Programs) -> None:
     """One after the other on one rig, as the command does by itself."""
     before = children()
