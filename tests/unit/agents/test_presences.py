@@ -92,10 +92,11 @@ class Floor:
         paused: bool = False,
         reason: str = "",
         paused_at: datetime | None = None,
+        interface: Interface = PHONE,
     ) -> None:
         self.presences.heard(
             MemberChanged(
-                pbx=pbx, at=NOW, queue=REPAIR, interface=PHONE, name="Li", present=present, dynamic=True,
+                pbx=pbx, at=NOW, queue=REPAIR, interface=interface, name="Li", present=present, dynamic=True,
                 paused=paused, pause_reason=reason, penalty=2, status="free", in_call=False, paused_at=paused_at,
             )
         )  # fmt: skip
@@ -276,3 +277,12 @@ async def test_a_link_that_is_lost_and_does_not_know_it_yet_keeps_nobody_busy(fl
         floor.back(restarted=False)
         await floor.told(f"pause True {WRAP_UP}")
     assert main.tried == 2
+
+
+def test_a_seat_by_a_local_channel_is_that_of_whose_extension_it_leads_to(floor: Floor) -> None:
+    local = Interface("Local/101@from-queue/n")
+    floor.seat(BRANCH, interface=local)
+    assert (floor.state(LI), floor.state(ZHAO)) == ("logged_out", "available")
+    assert [seat.interface for seat in floor.seating.of(ZHAO)] == [local]
+    floor.seat(BRANCH, interface=local, present=False)
+    assert floor.state(ZHAO) == "logged_out"
