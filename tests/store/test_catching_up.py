@@ -237,6 +237,12 @@ async def test_a_message_is_a_record_whose_caller_is_called_back(missed: Missed)
         assert await uow.outbox.waiting_count() == 1
 
 
+async def test_a_call_lasted_until_the_last_that_the_journal_tells_of_it(missed: Missed) -> None:
+    missed.pbx.tree |= {UNIQUEID: FALLBACK, f"{UNIQUEID}-vm1": MESSAGE}
+    await missed.catch_up()
+    assert (await missed.entry()).ended_at == T0 + timedelta(seconds=40)
+
+
 async def test_a_message_that_the_flow_has_kept_is_not_kept_again(missed: Missed) -> None:
     async with missed.database.unit_of_work() as uow:
         await uow.calls.save(CallEntry(id=CALL, pbx=MAIN, direction="inbound", ani="13800138000", started_at=T0))

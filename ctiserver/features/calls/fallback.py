@@ -87,8 +87,8 @@ class TakingOver:
 async def _entry(uow: UnitOfWork, pbx: PbxName, call: CallId, entry: JournalEntry) -> CallEntry:
     """The call's entry; made now if nobody told of the call."""
     known = await uow.calls.find(call)
-    if known is not None and known.dnis and known.ani:
-        return known
+    if known is not None and known.detail.get("ended") == "unseen" and known.ended_at is not None:
+        known = replace(known, ended_at=max(known.ended_at, entry.at))  # it lasted until then at the least
     if known is None:
         began = began_at(entry.uniqueid) or entry.at
         known = CallEntry(
