@@ -54,7 +54,8 @@ _KEEP = (
 )
 _MEANT = (
     (tables.timers.c.process_id == sa.bindparam("process_"))
-    & (tables.timers.c.state == sa.literal("waiting"))
+    # Written so that SQLite does not take the index over all waiting timers: of 10,000 processes that is 20,000 rows.
+    & (tables.timers.c.state.concat("") == "waiting")
     & tables.timers.c.key.like(sa.bindparam("like_"), escape="|")
 )
 _ENDED: dict[str, Any] = {name: sa.bindparam(name) for name in ("state", "ended_at")}
