@@ -29,9 +29,9 @@ class Centre:
     phone: SipPhone
     technician: UserId
 
-    async def begin(self, **fields: object) -> Record:
+    async def begin(self) -> Record:
         """A record whose repair begins."""
-        record = a_record(caller_number=CUSTOMER, **fields)
+        record = a_record(caller_number=CUSTOMER)
         async with self.app.database.unit_of_work() as uow:
             await uow.records.add(record)
             await leave_start(uow, record.id)
