@@ -278,7 +278,7 @@ def _sqlite_engines(url: sa.URL, readers: int) -> tuple[AsyncEngine, AsyncEngine
 
 def _postgres(url: sa.URL, readers: int) -> tuple[AsyncEngine, AsyncEngine]:
     def engine(**execution_options: Any) -> AsyncEngine:
-        return create_async_engine(
+        made = create_async_engine(
             url,
             pool_size=readers,
             max_overflow=0,
@@ -295,6 +295,15 @@ def _postgres(url: sa.URL, readers: int) -> tuple[AsyncEngine, AsyncEngine]:
             },
             execution_options=execution_options,
         )
+
+        @event.listens_for(made.sync_engine, "handle_error")
+        def broken(context: sa.engine.ExceptionContext) -> None:
+            # The driver can't go on with this connection (the server went away in the middle of an operation, say), and
+            # SQLAlchemy would give it to the next one who asks, who could not either.
+            if isinstance(context.sqlalchemy_exception, exc.InterfaceError):
+                context.is_disconnect = True
+
+        return made
 
     return engine(), engine(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 

@@ -26,7 +26,7 @@ class FlowStates:
 
     async def load(self, call: CallId) -> JsonObject | None:
         found = await self._connection.execute(
-            sa.select(tables.flow_states.c.state).where(tables.flow_states.c.call_id == call).with_for_update()
+            sa.select(tables.flow_states.c.state).where(tables.flow_states.c.call_id == call)
         )
         state: JsonObject | None = found.scalar_one_or_none()
         return state
