@@ -92,14 +92,15 @@ class TwoPbxs(RuleBasedStateMachine):
         )  # fmt: skip
         self._hear(CallEnded(**self._of(pbx, call), summary=summary))
 
-    @rule(pbx=PBXS, queue=QUEUES, phone=PHONES, present=st.booleans(), status=STATUSES, paused=st.booleans())
+    @rule(seat=st.tuples(QUEUES, PBXS, PHONES), present=st.booleans(), status=STATUSES, paused=st.booleans())
     def a_member_changes(
-        self, pbx: PbxName, queue: QueueName, phone: Interface, present: bool, status: MemberStatus, paused: bool
+        self, seat: tuple[QueueName, PbxName, Interface], present: bool, status: MemberStatus, paused: bool
     ) -> None:
+        queue, pbx, phone = seat
         if present:
-            self.seats[queue, pbx, phone] = (status, paused)
+            self.seats[seat] = (status, paused)
         else:
-            self.seats.pop((queue, pbx, phone), None)
+            self.seats.pop(seat, None)
         self._hear(
             MemberChanged(
                 pbx=pbx, at=self.now, queue=queue, interface=phone, name="", present=present, dynamic=True,
