@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -27,6 +28,8 @@ _BUSY_S = 15
 _CHECKED_PAGES = 16_384
 
 _open_unit: ContextVar[UnitOfWork | None] = ContextVar("_open_unit", default=None)
+
+_LOOK_AGAIN_S = 0.05
 
 
 class _Turns:
@@ -158,6 +161,20 @@ class Database:
                 return await connection.run_sync(schema.upgrade)
 
     async def _prepare(self, url: sa.URL, upgrade: bool, any_schema: bool) -> None:
+        """Raises UserFault for what can't be used."""
+        until = time.monotonic() + _BUSY_S
+        while True:
+            try:
+                return await self._look(url, upgrade, any_schema)
+            except UserFault as fault:
+                # Two that open a new file at once: SQLite does not wait while the other turns WAL on, it gives up.
+                cause = fault.__cause__
+                text = str(cause.orig if isinstance(cause, exc.DBAPIError) else cause)
+                if "locked" not in text or time.monotonic() > until:
+                    raise
+            await asyncio.sleep(_LOOK_AGAIN_S)
+
+    async def _look(self, url: sa.URL, upgrade: bool, any_schema: bool) -> None:
         try:
             if url.get_backend_name() == "sqlite":
                 await self._check_file()

@@ -90,7 +90,7 @@ async def test_from_log_in_to_the_next_call_with_the_keyboard_alone(running: Des
     await expect(fault).to_have_attribute("aria-invalid", "true")
     await page.keyboard.type("E4")
     line.hang_up(PHONE)
-    line.end()
+    line.end("answered")
     await _state(running, "wrap_up")
     await page.keyboard.press("Control+Enter")
     await expect(page.get_by_text("已保存结果：需上门维修")).to_be_visible()
@@ -226,12 +226,12 @@ async def test_a_lost_connection_is_said_and_comes_back_with_what_was_missed(
     await _state(running, "available")
     await page.route("**/api/v1/tickets", lambda route: route.abort())
     running.hub.close()
-    await expect(page.get_by_text("与服务器的连接中断")).to_be_visible()
+    await expect(page.get_by_text("服务器正在重启")).to_be_visible()
     line, _ = await _call(running)
     line.ring(PHONE)
     await page.unroute("**/api/v1/tickets")
     await expect(page.locator("cti-pop")).to_contain_text("张伟")
-    await expect(page.get_by_text("与服务器的连接中断")).to_have_count(0)
+    await expect(page.get_by_text("服务器正在重启")).to_have_count(0)
     assert [pop.reason for pop in await running.features.pops.of_call(line.id)] == ["no_browser"]
 
     async def painted() -> bool:

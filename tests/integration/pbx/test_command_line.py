@@ -68,7 +68,7 @@ async def test_up_status_cli_logs_down(pbx_command: CommandLine) -> None:
     assert up.status == 0, up.err
     facts = json.loads(up.out)
     assert facts["state"] == "up"
-    assert facts["phones"] == ["agent1", "agent2", "agent3"]
+    assert facts["phones"] == ["agent1", "agent2", "agent3", "web1", "web2"]
     started = json.loads((pbx_command.state / "pbx.json").read_text(encoding="utf-8"))["started"]
     assert Path(facts["ami_secret_file"]).read_text(encoding="utf-8").strip()
 
