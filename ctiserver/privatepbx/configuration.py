@@ -110,7 +110,10 @@ def files(plan: Plan) -> dict[str, str]:
         "musiconhold.conf": _music(plan),
         "indications.conf": _INDICATIONS,
         # An agent (option t of Queue and Dial) may hand a call on: *2, then the extension; AMI's Atxfer presses it too.
-        "features.conf": "[general]\natxferdropcall = no\natxferthreeway = *3\n[featuremap]\nblindxfer = *1\natxfer = *2\n",
+        # Without a word about it, # would be a blind transfer, and no key that the other side hears.
+        "features.conf": (
+            "[general]\natxferdropcall = no\natxferthreeway = *3\n[featuremap]\nblindxfer = *1\natxfer = *2\n"
+        ),
         "cdr.conf": "[general]\nenable = yes\nunanswered = yes\n",
         "cdr_custom.conf": _CDR,
         # Read by modules that are loaded; empty is their default.
