@@ -4,8 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO   ?=
 PYTEST ?=
-# The tests wait for telephones more than they compute. Those of one file share an Asterisk, so they stay together.
-WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
+# Those of one file share an Asterisk, so they stay together. More processes than cores would break real-time limits.
+WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench chaos guards vendor clean python

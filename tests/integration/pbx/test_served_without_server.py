@@ -180,7 +180,7 @@ async def test_help_is_dialled_from_any_phone_and_nobody_is_asked(pbx: PrivatePb
                 with pytest.raises(CallFailed, match="404"):
                     await agent.answered()
         finally:
-            await pbx.cli("dialplan set global CTI_EMERGENCY ")
+            await pbx.cli('dialplan set global CTI_EMERGENCY ""')
 
 
 async def test_server_that_dies_under_way_leaves_the_caller_to_the_queue_chosen_last(

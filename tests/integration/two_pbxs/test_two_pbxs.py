@@ -124,7 +124,9 @@ async def test_calls_at_the_same_time_on_two_real_pbxs(programs: Programs, tmp_p
         await callers[BRANCH].dial(NUMBER)
         await phones[BRANCH].ringing()
         await phones[BRANCH].answer()
-        await eventually(two.entries, lambda seen: seen["13800000002"].answered_at is not None)
+        await eventually(
+            two.entries, lambda seen: "13800000002" in seen and seen["13800000002"].answered_at is not None
+        )
         assert (await other.json("GET", "/api/v1/pops/mine"))["pop"]["ani"] == "13800000002"
         assert (await other.json("GET", "/api/v1/agents/me"))["state"] == "talking"
         assert await browser.json("GET", "/api/v1/pops/mine") == {"pop": None}
