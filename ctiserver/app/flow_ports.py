@@ -26,9 +26,9 @@ from ctiserver.ivr.state import PathStep
 from ctiserver.model import call_entry
 from ctiserver.model.contact import Contact, Device
 from ctiserver.model.expression import Money, Value
-from ctiserver.model.ids import AgentId, CallId, ContactId, DeviceId, PbxName, QueueName, RecordId, new_ulid
+from ctiserver.model.ids import AgentId, CallId, ContactId, DeviceId, PbxName, QueueName, RecordId
 from ctiserver.model.json_value import Json
-from ctiserver.model.record import CALLBACK_ASKED, Record, TimelineEntry
+from ctiserver.model.record import CALLBACK_ASKED, Record
 from ctiserver.net import HttpClient, RequestFailed
 from ctiserver.site import Site
 from ctiserver.store.database import Database
@@ -241,12 +241,7 @@ class StoreFlowPorts:
         """The caller is to be called back: an order, by the process for it."""
         wish: dict[str, Json] = {"number": number, "queue": queue, "reason": reason, "call_id": call_id}
         await self._note(uow, record, call_id, CALLBACK_ASKED, wish)
-        await uow.outbox.add(
-            "process_start",
-            f"process_start/{record.id}/callback/{call_id}",
-            {"record_id": record.id, "process": "callback"},
-            self._clock.now(),
-        )
+        await uow.outbox.start_process(record.id, "callback", self._clock.now(), cause=call_id)
 
     async def _record_of(self, call_id: CallId) -> Record:
         """The call's record; one is opened for a caller who has none yet, so that what they said is not lost."""
@@ -281,12 +276,7 @@ class StoreFlowPorts:
     async def _note(
         self, uow: UnitOfWork, record: Record, call_id: CallId, kind: str, data: Mapping[str, Json]
     ) -> None:
-        now = self._clock.now()
-        await uow.records.note(
-            TimelineEntry(
-                id=new_ulid(now), record_id=record.id, at=now, actor=f"call:{call_id}", kind=kind, data=dict(data)
-            )
-        )
+        await uow.records.write_line(record.id, self._clock.now(), f"call:{call_id}", kind, data)
 
     async def _people(self, uow: UnitOfWork, by: Mapping[str, Value]) -> list[Contact]:
         if "id" in by:

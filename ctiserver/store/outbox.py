@@ -9,9 +9,12 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ctiserver.model.ids import new_ulid
+from ctiserver.model.ids import RecordId, new_ulid
 from ctiserver.model.json_value import JsonObject
 from ctiserver.store import rows, tables
+
+#: Topic of rows that have a process started.
+PROCESS_START = "process_start"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,11 @@ class Outbox:
                 "handed_at": None,
             },
         )
+
+    async def start_process(self, record: RecordId, process: str, now: datetime, *, cause: str = "") -> bool:
+        """Have a process started, once a record, process and ``cause``; False if it was asked for before."""
+        key = "/".join([PROCESS_START, record, process, *([cause] if cause else [])])
+        return await self.add(PROCESS_START, key, {"record_id": record, "process": process}, now)
 
     async def add_all(self, left: Sequence[OutboxRow]) -> None:
         """Leave several rows at once, each unless one with its key was left before."""

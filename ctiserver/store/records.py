@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import date
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ctiserver.model.ids import AgentId, CallId, ContactId, RecordId
+from ctiserver.model.ids import AgentId, CallId, ContactId, RecordId, new_ulid
+from ctiserver.model.json_value import Json
 from ctiserver.model.record import Record, TimelineEntry
 from ctiserver.store import rows, tables
 from ctiserver.store.outbox import Outbox, OutboxRow
@@ -87,6 +88,19 @@ class Records(RevisedRepository[Record, RecordId]):
             sa.select(links.c.call_id).where(links.c.record_id == record).order_by(links.c.call_id)
         )
         return [CallId(key) for key in found.scalars()]
+
+    async def write_line(
+        self,
+        record: RecordId,
+        at: datetime,
+        actor: str,
+        kind: str,
+        data: Mapping[str, Json] | None = None,
+    ) -> TimelineEntry:
+        """A new line on a record's timeline: who did what then."""
+        entry = TimelineEntry(id=new_ulid(at), record_id=record, at=at, actor=actor, kind=kind, data=dict(data or {}))
+        await self.note(entry)
+        return entry
 
     async def note(self, entry: TimelineEntry) -> None:
         """Put an entry on a record's timeline."""

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import Protocol
 
 from ctiserver.clock import Clock
 from ctiserver.model.call_entry import CallEntry
-from ctiserver.model.ids import AgentId, CallId, PbxName, began_at, new_ulid
+from ctiserver.model.ids import AgentId, CallId, PbxName, began_at
 from ctiserver.model.journal import JournalEntry
 from ctiserver.model.json_value import Json
-from ctiserver.model.record import Record, TimelineEntry
+from ctiserver.model.record import Record
 from ctiserver.store.unit_of_work import UnitOfWork
 
+#: Who wrote it on the timeline: the dialplan, alone.
+_PBX = "pbx"
 #: The reason of a call whose caller is known to have gone without being served.
 _UNSERVED = "left_unserved"
 #: Outcomes of which that is so.
@@ -54,13 +54,9 @@ class TakingOver:
         if await _is_noted(uow, records, entry.file):
             return []
         record = records[-1] if records else await self._open_record(uow, known, owner=None)
-        await _note(uow, record, entry.at, "message_left", {"file": entry.file, "status": entry.status})
-        await uow.outbox.add(
-            "process_start",
-            f"process_start/{record.id}/callback",
-            {"record_id": record.id, "process": "callback"},
-            self._clock.now(),
-        )
+        said: dict[str, Json] = {"file": entry.file, "status": entry.status}
+        await uow.records.write_line(record.id, entry.at, _PBX, "message_left", said)
+        await uow.outbox.start_process(record.id, "callback", self._clock.now())
         known = await uow.calls.get(known.id)  # with the contact that the record was linked to
         await uow.calls.save(replace(known, outcome=known.outcome or "voicemail", no_record_reason=None))
         return [record]
@@ -80,7 +76,7 @@ class TakingOver:
             records = [await self._open_record(uow, known, owner=known.agent_id)]
             await uow.calls.save(replace(await uow.calls.get(known.id), no_record_reason=None))
         for record in records:
-            await _note(uow, record, entry.at, "fallback", said)
+            await uow.records.write_line(record.id, entry.at, _PBX, "fallback", said)
         return records
 
 
@@ -111,9 +107,3 @@ async def _is_noted(uow: UnitOfWork, records: list[Record], file: str) -> bool:
             if line.kind == "message_left" and line.data.get("file") == file:
                 return True
     return False
-
-
-async def _note(uow: UnitOfWork, record: Record, at: datetime, kind: str, data: Mapping[str, Json]) -> None:
-    await uow.records.note(
-        TimelineEntry(id=new_ulid(at), record_id=record.id, at=at, actor="pbx", kind=kind, data=dict(data))
-    )

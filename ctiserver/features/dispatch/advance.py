@@ -16,23 +16,24 @@ import structlog
 from ctiserver.clock import Clock
 from ctiserver.features.dispatch.definitions import Definition, revived
 from ctiserver.features.dispatch.execution import Execution
-from ctiserver.model.ids import RecordId, UserId, new_ulid
+from ctiserver.model.ids import RecordId, UserId
 from ctiserver.model.json_value import JsonObject
 from ctiserver.model.process import Stale, decide
 from ctiserver.model.process_definition import ANY
 from ctiserver.model.process_messages import Begin, Cancelled, Event, Happened, OrderDueAnew, OrderEnded, TimerFired
 from ctiserver.model.process_state import ProcessState
-from ctiserver.model.record import Record, TimelineEntry
+from ctiserver.model.record import Record
 from ctiserver.model.span import WorkingTime
 from ctiserver.model.work_order import WorkOrder
 from ctiserver.store.database import Database
+from ctiserver.store.outbox import PROCESS_START
 from ctiserver.store.processes import ProcessRow
 from ctiserver.store.unit_of_work import UnitOfWork
 
 log = structlog.get_logger(__name__)
 
 #: Rows of the outbox that are for processes.
-START, SIGNAL, TIMER = "process_start", "process_signal", "process_timer"
+START, SIGNAL, TIMER = PROCESS_START, "process_signal", "process_timer"
 TOPICS = (START, SIGNAL, TIMER)
 
 Changed = Callable[[Record, list[WorkOrder]], None]
@@ -179,6 +180,4 @@ def _what(payload: Mapping[str, Any]) -> str:
 
 
 async def _note(uow: UnitOfWork, record: Record, now: datetime, kind: str, data: JsonObject) -> None:
-    await uow.records.note(
-        TimelineEntry(id=new_ulid(now), record_id=record.id, at=now, actor="process", kind=kind, data=data)
-    )
+    await uow.records.write_line(record.id, now, "process", kind, data)

@@ -15,10 +15,10 @@ from ctiserver.errors import UserFault
 from ctiserver.features.dispatch.advance import SIGNAL
 from ctiserver.features.dispatch.definitions import revived
 from ctiserver.model import work_order
-from ctiserver.model.ids import RecordId, UserId, WorkOrderId, new_ulid
+from ctiserver.model.ids import RecordId, UserId, WorkOrderId
 from ctiserver.model.json_value import Json, JsonObject
 from ctiserver.model.person import User
-from ctiserver.model.record import Record, TimelineEntry
+from ctiserver.model.record import Record
 from ctiserver.model.work_order import IllegalAct, OrderAct, WorkOrder
 from ctiserver.store.database import Database
 from ctiserver.store.unit_of_work import UnitOfWork
@@ -138,17 +138,8 @@ class Dispatch:
             if known:
                 await self._tell_all(uow, record, actor, {"event": event})
             else:
-                now = self._clock.now()
-                await uow.records.note(
-                    TimelineEntry(
-                        id=new_ulid(now),
-                        record_id=record.id,
-                        at=now,
-                        actor=f"user:{actor.login}",
-                        kind="came_too_late",
-                        data={"what": event},
-                    )
-                )
+                late: JsonObject = {"what": event}
+                await uow.records.write_line(record.id, self._clock.now(), f"user:{actor.login}", "came_too_late", late)
         self._changed(record, [])
         if not known:
             raise IllegalAct(f"no process of {record.number} is under way that knows {event!r}")
@@ -170,10 +161,7 @@ class Dispatch:
 
     async def _tell_all(self, uow: UnitOfWork, record: Record, actor: User, what: JsonObject) -> None:
         now = self._clock.now()
-        entry = TimelineEntry(
-            id=new_ulid(now), record_id=record.id, at=now, actor=f"user:{actor.login}", kind="process_told", data=what
-        )
-        await uow.records.note(entry)
+        entry = await uow.records.write_line(record.id, now, f"user:{actor.login}", "process_told", what)
         await uow.outbox.add(SIGNAL, f"told/{entry.id}", {"record_id": record.id, **what}, now)
 
     async def _act(
@@ -261,16 +249,8 @@ class Dispatch:
             )
 
     async def _note(self, uow: UnitOfWork, order: WorkOrder, actor: User, kind: str, data: JsonObject) -> Record:
-        await uow.records.note(
-            TimelineEntry(
-                id=new_ulid(order.updated_at),
-                record_id=RecordId(order.record_id),
-                at=order.updated_at,
-                actor=f"user:{actor.login}",
-                kind=kind,
-                data={"order": order.number, "kind": order.kind, **data},
-            )
-        )
+        said = {"order": order.number, "kind": order.kind, **data}
+        await uow.records.write_line(order.record_id, order.updated_at, f"user:{actor.login}", kind, said)
         return await uow.records.get(order.record_id)
 
 

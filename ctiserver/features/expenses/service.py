@@ -13,7 +13,7 @@ from ctiserver.errors import UserFault
 from ctiserver.model.expense import ExpenseLine, Payer, Settlement, payer_of, total
 from ctiserver.model.ids import RecordId, WorkOrderId, new_ulid
 from ctiserver.model.json_value import Json
-from ctiserver.model.record import Record, TimelineEntry
+from ctiserver.model.record import Record
 from ctiserver.price_list import CENTS, Goods
 from ctiserver.store.database import Database
 from ctiserver.store.faults import Conflict
@@ -198,16 +198,13 @@ class Money:
         return line
 
     async def _note(self, uow: UnitOfWork, line: ExpenseLine, actor: str, kind: str, more: dict[str, Json]) -> None:
-        now = self._clock.now()
         data: dict[str, Json] = {
             "what": line.what,
             "amount": f"{line.amount} {self._goods.currency}",
             "payer": line.payer,
             **more,
         }
-        await uow.records.note(
-            TimelineEntry(id=new_ulid(now), record_id=line.record_id, at=now, actor=actor, kind=kind, data=data)
-        )
+        await uow.records.write_line(line.record_id, self._clock.now(), actor, kind, data)
 
     def _end_of(self, month: str) -> datetime:
         """When a month of the site's time zone ends. Raises UserFault for what is no month."""

@@ -14,7 +14,8 @@ from ctiserver.model import expression
 from ctiserver.model.care_rule import MADE_UP, CareRule, Subject
 from ctiserver.model.expression import Context
 from ctiserver.model.ids import RecordId, new_ulid
-from ctiserver.model.record import Record, TimelineEntry
+from ctiserver.model.json_value import Json
+from ctiserver.model.record import Record
 from ctiserver.site import Site
 from ctiserver.store.database import Database
 from ctiserver.store.faults import Duplicate, StoreUnavailable
@@ -103,23 +104,10 @@ class Care:
                 await uow.records.add(record)
                 # Another server may have been faster: its row stands, and nothing of ours is kept.
                 await uow.raised_records.add(name, subject.id, due_on, record.id, now)
-                await uow.records.note(
-                    TimelineEntry(
-                        id=new_ulid(now),
-                        record_id=record.id,
-                        at=now,
-                        actor="server",
-                        kind="raised_by_rule",
-                        data={"rule": name, "due_on": due_on.isoformat(), "type": record.type},
-                    )
-                )
+                why: dict[str, Json] = {"rule": name, "due_on": due_on.isoformat(), "type": record.type}
+                await uow.records.write_line(record.id, now, "server", "raised_by_rule", why)
                 if kind.process is not None:
-                    await uow.outbox.add(
-                        "process_start",
-                        f"process_start/{record.id}/{kind.process}",
-                        {"record_id": record.id, "process": kind.process},
-                        now,
-                    )
+                    await uow.outbox.start_process(record.id, kind.process, now)
         except Duplicate:
             return False
         self._opened(record)

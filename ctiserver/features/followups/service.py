@@ -25,10 +25,10 @@ from ctiserver.metrics import REGISTRY
 from ctiserver.model import numbers, outbound_call, work_order
 from ctiserver.model.contact import Contact
 from ctiserver.model.events import CallEnded
-from ctiserver.model.ids import CallId, PbxName, RecordId, Uniqueid, call_id, new_ulid
+from ctiserver.model.ids import CallId, PbxName, Uniqueid, call_id
 from ctiserver.model.json_value import Json, JsonObject
 from ctiserver.model.outbound_call import Limits, OutboundCall
-from ctiserver.model.record import Record, TimelineEntry
+from ctiserver.model.record import Record
 from ctiserver.model.span import WorkingTime
 from ctiserver.model.work_order import WorkOrder
 from ctiserver.pbx.port import Pbx
@@ -379,13 +379,5 @@ class FollowUps:
         return replace(order, revision=order.revision + 1)
 
     async def _note(self, uow: UnitOfWork, order: WorkOrder, now: datetime, kind: str, data: JsonObject) -> None:
-        await uow.records.note(
-            TimelineEntry(
-                id=new_ulid(now),
-                record_id=RecordId(order.record_id),
-                at=now,
-                actor="server",
-                kind=kind,
-                data={"order": order.number, "kind": order.kind, **data},
-            )
-        )
+        said = {"order": order.number, "kind": order.kind, **data}
+        await uow.records.write_line(order.record_id, now, "server", kind, said)

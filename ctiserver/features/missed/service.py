@@ -16,8 +16,9 @@ from ctiserver.model import numbers
 from ctiserver.model.call_entry import CallEntry
 from ctiserver.model.events import AgentConnected, CallEnded, CallEvent, CallStarted, CallSummary
 from ctiserver.model.ids import AgentId, CallId, PbxName, new_ulid
+from ctiserver.model.json_value import Json
 from ctiserver.model.missed import IN_VAIN, MissedCall, MissedFigures, MissedState, missed_figures
-from ctiserver.model.record import CALLBACK_ASKED, Record, TimelineEntry
+from ctiserver.model.record import CALLBACK_ASKED, Record
 from ctiserver.store.database import Database
 from ctiserver.store.faults import StoreUnavailable
 from ctiserver.store.processes import ProcessRow
@@ -235,27 +236,14 @@ class Missed:
     async def _owe(self, uow: UnitOfWork, missed: MissedCall) -> None:
         """Promise a call back on the record, and start the process that keeps it."""
         now = self._clock.now()
-        await uow.records.note(
-            TimelineEntry(
-                id=new_ulid(now),
-                record_id=missed.record_id,
-                at=now,
-                actor=f"call:{missed.call_id}",
-                kind=CALLBACK_ASKED,
-                data={
-                    "number": missed.number,
-                    "queue": missed.queue,
-                    "reason": "missed",
-                    "call_id": missed.call_id,
-                },
-            )
-        )
-        await uow.outbox.add(
-            "process_start",
-            f"process_start/{missed.record_id}/{CALLBACK}/{missed.call_id}",
-            {"record_id": missed.record_id, "process": CALLBACK},
-            now,
-        )
+        wish: dict[str, Json] = {
+            "number": missed.number,
+            "queue": missed.queue,
+            "reason": "missed",
+            "call_id": missed.call_id,
+        }
+        await uow.records.write_line(missed.record_id, now, f"call:{missed.call_id}", CALLBACK_ASKED, wish)
+        await uow.outbox.start_process(missed.record_id, CALLBACK, now, cause=missed.call_id)
 
 
 async def _callback(uow: UnitOfWork, missed: MissedCall) -> Callback | None:

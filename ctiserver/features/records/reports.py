@@ -11,9 +11,9 @@ from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
 from ctiserver.features.records.service import Opened, Records
 from ctiserver.model.contact import Contact, Device
-from ctiserver.model.ids import RecordId, new_ulid
+from ctiserver.model.ids import RecordId
 from ctiserver.model.json_value import Json
-from ctiserver.model.record import Record, TimelineEntry
+from ctiserver.model.record import Record
 from ctiserver.site import Site
 from ctiserver.store.database import Database
 from ctiserver.store.unit_of_work import UnitOfWork
@@ -75,15 +75,11 @@ class Reports:
             )
             record = await self._complete(uow, opened, said, device)
             if not opened.new:
-                await self._note(uow, record, by.actor, said)
+                again = {"subject": said.subject, "notes": said.notes}
+                await uow.records.write_line(record.id, now, by.actor, "reported_again", again)
             process = self._site.record_types[said.type].process
             if said.start and process is not None:
-                await uow.outbox.add(
-                    "process_start",
-                    f"process_start/{record.id}/{process}",
-                    {"record_id": record.id, "process": process},
-                    now,
-                )
+                await uow.outbox.start_process(record.id, process, now)
             await uow.requests.keep(by.user_id, key, body_hash, {"record_id": record.id}, now)
         self._records.tell(record)
         return Opened(record, new=opened.new)
@@ -128,10 +124,3 @@ class Reports:
             return record
         await uow.records.update(replace(whole, updated_at=self._clock.now()))
         return await uow.records.get(record.id)
-
-    async def _note(self, uow: UnitOfWork, record: Record, actor: str, said: Report) -> None:
-        now = self._clock.now()
-        data: dict[str, Json] = {"subject": said.subject, "notes": said.notes}
-        await uow.records.note(
-            TimelineEntry(id=new_ulid(now), record_id=record.id, at=now, actor=actor, kind="reported_again", data=data)
-        )

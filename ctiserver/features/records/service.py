@@ -17,7 +17,7 @@ from ctiserver.model import record_fields
 from ctiserver.model.events import AgentConnected
 from ctiserver.model.ids import AgentId, CallId, ContactId, RecordId, new_ulid
 from ctiserver.model.json_value import Json
-from ctiserver.model.record import Record, TimelineEntry
+from ctiserver.model.record import Record
 from ctiserver.site import Disposition, RecordType, Site
 from ctiserver.store.database import Database
 from ctiserver.store.faults import Conflict
@@ -260,13 +260,8 @@ class Records:
             if process is not None:
                 # One process a record and kind: the key keeps a second wish from starting a second one. A call back may
                 # be promised again when the first was made; while one is owed, the process keeps to that.
-                again = f"/{record.revision}" if disposition.does == "callback" else ""
-                await uow.outbox.add(
-                    "process_start",
-                    f"process_start/{record.id}/{process}{again}",
-                    {"record_id": record.id, "process": process},
-                    now,
-                )
+                again = str(record.revision) if disposition.does == "callback" else ""
+                await uow.outbox.start_process(record.id, process, now, cause=again)
         self._changed(record)
         return record
 
@@ -362,10 +357,7 @@ class Records:
     async def _note(
         self, uow: UnitOfWork, record: Record, actor: str, kind: str, data: Mapping[str, Json] | None = None
     ) -> None:
-        now = self._clock.now()
-        await uow.records.note(
-            TimelineEntry(id=new_ulid(now), record_id=record.id, at=now, actor=actor, kind=kind, data=dict(data or {}))
-        )
+        await uow.records.write_line(record.id, self._clock.now(), actor, kind, data)
 
     def _type(self, name: str) -> RecordType:
         try:

@@ -10,8 +10,8 @@ import asyncio
 
 from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
-from ctiserver.model.ids import RecordId, WorkOrderId, new_ulid
-from ctiserver.model.record import TimelineEntry
+from ctiserver.model.ids import WorkOrderId, new_ulid
+from ctiserver.model.json_value import Json
 from ctiserver.model.stock import Level, Move, MoveKind, moved
 from ctiserver.price_list import Goods
 from ctiserver.store.database import Database
@@ -101,7 +101,8 @@ class StockKeeping:
             await uow.stock.promise(order_id, place, part, promised + after.reserved - level.reserved)
         await uow.stock.add(move)
         if record_id is not None and kind in ("reserve", "issue", "return_old"):
-            await uow.records.note(self._line(record_id, move))
+            said: dict[str, Json] = {"part": part, "place": place, "quantity": quantity}
+            await uow.records.write_line(record_id, now, actor, f"part_{kind}", said)
         return after
 
     async def send(self, *, key: str, place: str, to: str, part: str, quantity: int, actor: str) -> tuple[Level, Level]:
@@ -144,16 +145,6 @@ class StockKeeping:
         """What was done, the newest first."""
         async with self._database.reading() as uow:
             return await uow.stock.moves(place=place, part=part, before=before, limit=limit)
-
-    def _line(self, record_id: RecordId, move: Move) -> TimelineEntry:
-        return TimelineEntry(
-            id=new_ulid(move.at),
-            record_id=record_id,
-            at=move.at,
-            actor=move.actor,
-            kind=f"part_{move.kind}",
-            data={"part": move.part, "place": move.place, "quantity": move.quantity},
-        )
 
     def _known(self, place: str, part: str | None) -> None:
         if place not in self._goods.places:

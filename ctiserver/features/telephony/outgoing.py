@@ -12,9 +12,9 @@ from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UserFault
 from ctiserver.features.telephony.phones import Phones
 from ctiserver.features.telephony.service import AGENTS, Place, Target
 from ctiserver.model.call_entry import CallEntry
-from ctiserver.model.ids import AgentId, CallId, ContactId, RecordId, Uniqueid, WorkOrderId, call_id, new_ulid
+from ctiserver.model.ids import AgentId, CallId, ContactId, RecordId, Uniqueid, WorkOrderId, call_id
+from ctiserver.model.json_value import Json
 from ctiserver.model.person import Agent
-from ctiserver.model.record import TimelineEntry
 from ctiserver.site import Site
 from ctiserver.store.database import Database
 from ctiserver.store.unit_of_work import UnitOfWork
@@ -145,16 +145,8 @@ class Outgoing:
             )
             if record_id is not None:
                 await uow.records.link_call(record_id, call)
-                await uow.records.note(
-                    TimelineEntry(
-                        id=new_ulid(now),
-                        record_id=record_id,
-                        at=now,
-                        actor=actor,
-                        kind="called_out",
-                        data={"call_id": call, "order_id": wish.order_id},
-                    )
-                )
+                said: dict[str, Json] = {"call_id": call, "order_id": wish.order_id}
+                await uow.records.write_line(record_id, now, actor, "called_out", said)
         return True
 
     async def _failed(self, call: CallId) -> None:
