@@ -81,8 +81,8 @@ class Stories:
                 self.by_uniqueid[uniqueid] = Story(event.get("CallerIDNum", ""), uniqueid, at, stages=[(at, "menu")])
             return
         story = self.by_uniqueid.get(uniqueid)
-        if story is None:
-            return
+        if story is None or story.ended_at is not None:
+            return  # AgentComplete may follow the Hangup, and brings nobody back
         match name:
             case "Newstate" if event.get("ChannelState") == "6" and story.answered_at is None:
                 story.answered_at = at

@@ -26,6 +26,7 @@ TALKS = {"Event": "AgentConnect", "Interface": "PJSIP/agent1"}
 LOST = {"Event": "UserEvent", "UserEvent": "CtiFallback", "Reason": "FAILURE"}
 CALLER_ENDS = {"Event": "HangupRequest"}
 OVER = {"Event": "Hangup"}
+TALK_OVER = {"Event": "AgentComplete"}
 
 
 def test_a_caller_from_menu_to_agent() -> None:
@@ -71,6 +72,12 @@ def test_a_pbx_that_dies_ends_its_calls() -> None:
         (15.0, "pbx"),
         (12.0, "caller"),
     ]
+
+
+def test_what_is_said_of_a_call_after_its_end_brings_nobody_back() -> None:
+    stories = Stories()
+    events(stories, "1.1", (11.0, QUEUED), (12.0, TALKS), (13.0, CALLER_ENDS), (13.1, OVER), (13.1, TALK_OVER))
+    assert stories.alive(14.0) == {}
 
 
 def test_agents_legs_are_no_callers() -> None:
