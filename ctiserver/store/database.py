@@ -62,7 +62,7 @@ class Database:
     def __init__(self, writing: AsyncEngine, reading: AsyncEngine, readers: int) -> None:
         self._writing = writing
         self._reading = reading
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[tuple[frozenset[str], Callable[[], None]]] = []
         self._followed: frozenset[str] = frozenset()
         self._to_write = _Turns(1 if writing.dialect.name == "sqlite" else readers)
         self._to_read = _Turns(readers)
@@ -98,9 +98,9 @@ class Database:
         """``sqlite`` or ``postgresql``."""
         return self._writing.dialect.name
 
-    def on_outbox(self, listener: Callable[[], None]) -> None:
-        """Call ``listener`` after every commit that left rows in the outbox; it must not wait."""
-        self._listeners.append(listener)
+    def on_outbox(self, topics: Collection[str], listener: Callable[[], None]) -> None:
+        """Call ``listener`` after every commit that left rows of these topics in the outbox; it must not wait."""
+        self._listeners.append((frozenset(topics), listener))
 
     def follow_timelines(self, kinds: Collection[str]) -> None:
         """From now on each line of these kinds on a record's timeline is left in the outbox too, with its commit."""
@@ -131,8 +131,9 @@ class Database:
                     if connection.in_transaction():
                         await _to_the_end(connection.rollback())
                     elif unit.outbox.added:
-                        for listener in self._listeners:
-                            listener()
+                        for topics, listener in self._listeners:
+                            if not topics.isdisjoint(unit.outbox.added):
+                                listener()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[UnitOfWork]:

@@ -35,7 +35,7 @@ class Outbox:
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
-        self.added = False
+        self.added: set[str] = set()  #: topics of which rows were left
 
     async def add(
         self,
@@ -51,7 +51,7 @@ class Outbox:
 
         ``row_id``: an id that the row shall have, else a fresh one.
         """
-        self.added = True
+        self.added.add(topic)
         return await rows.insert_or_leave(
             self._connection,
             tables.outbox,
@@ -74,7 +74,7 @@ class Outbox:
     async def add_all(self, left: Sequence[OutboxRow]) -> None:
         """Leave several rows at once, each unless one with its key was left before."""
         if left:
-            self.added = True
+            self.added.update(row.topic for row in left)
             await rows.insert_all_or_leave(
                 self._connection, tables.outbox, [rows.values(tables.outbox, row) for row in left]
             )

@@ -119,7 +119,7 @@ async def test_a_cancelled_block_keeps_nothing_and_frees_the_database(database: 
 
 async def test_a_commit_under_way_is_seen_through_when_cancelled(database: Database) -> None:
     told: list[str] = []
-    database.on_outbox(lambda: told.append("committed"))
+    database.on_outbox(["t"], lambda: told.append("committed"))
     committing = asyncio.Event()
 
     async def use_case() -> None:
@@ -184,7 +184,7 @@ async def test_a_dangling_reference_is_refused(database: Database) -> None:
 
 async def test_listeners_hear_of_committed_outbox_rows_only(database: Database) -> None:
     heard: list[int] = []
-    database.on_outbox(lambda: heard.append(1))
+    database.on_outbox(["t", "u"], lambda: heard.append(1))
     async with database.unit_of_work() as uow:
         await uow.contacts.add(a_contact())
     assert heard == []
@@ -196,6 +196,9 @@ async def test_listeners_hear_of_committed_outbox_rows_only(database: Database) 
     async with database.unit_of_work() as uow:
         await uow.outbox.add("t", "k", {}, NOW)
         assert heard == []
+    assert heard == [1]
+    async with database.unit_of_work() as uow:
+        await uow.outbox.add("another's", "k2", {}, NOW)
     assert heard == [1]
 
 

@@ -348,6 +348,12 @@ async def test_two_servers_make_and_send_a_message_once(outside: Callable[..., A
     assert len(await it.all()) == 1
 
 
+async def test_where_nothing_is_left_to_write_no_writer_waits_for_it(outside: Callable[..., Any]) -> None:
+    it = await outside()
+    async with it.desk.database.unit_of_work():  # on SQLite the only one that may write, and nobody opens a second
+        assert await it.messages.write() == 0
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -12,12 +12,16 @@ from typing import Any
 import pytest
 
 from ctiserver.clock import ManualClock
+from ctiserver.features.stock import service
+from ctiserver.features.stock.service import StockKeeping
 from ctiserver.model.contact import Device
 from ctiserver.model.ids import DeviceId, WorkOrderId, new_ulid
 from ctiserver.model.work_order import WorkOrder
 from ctiserver.price_list import Goods, Outlet
 from ctiserver.resources import shipped
 from ctiserver.site import load_site
+from ctiserver.store.faults import StoreUnavailable
+from ctiserver.store.goods import Stock
 from tests.support.desk import Browser, Desk, desk
 
 
@@ -162,6 +166,29 @@ async def test_what_is_reserved_is_for_its_order_alone_and_free_when_that_is_ove
                 pass
     finally:
         running.cancel()
+
+
+async def test_tidying_up_bears_a_database_that_is_away_and_keeps_no_writer_waiting(
+    visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away, looked = [True], asyncio.Event()
+
+    async def stale(stock: Stock) -> list[Any]:
+        if away:
+            away.clear()
+            raise StoreUnavailable("away")
+        looked.set()
+        return []
+
+    monkeypatch.setattr(Stock, "stale_promises", stale)
+    monkeypatch.setattr(service, "_TIDY_EVERY_S", 0.01)
+    stock = StockKeeping(visit.desk.database, visit.clock, visit.desk.site.goods)
+    running = asyncio.ensure_future(stock.run())
+    async with asyncio.timeout(5):
+        await looked.wait()
+    running.cancel()
+    async with visit.desk.database.unit_of_work():  # on SQLite the only one that may write, and nobody opens a second
+        assert await stock.tidy() == 0
 
 
 async def test_under_warranty_the_maker_pays_and_work_goes_to_the_technicians_outlet(visit: Visit) -> None:

@@ -41,7 +41,7 @@ class Relay:
         self._clock = clock
         self._look_every_s = look_every_s
         self._wake = asyncio.Event()
-        database.on_outbox(self._wake.set)
+        database.on_outbox(self._topics, self._wake.set)
 
     async def run(self) -> None:
         """Hand on until cancelled; while the database is away the rows wait in it. An error of the receiver goes up."""

@@ -67,7 +67,7 @@ class Messages:
             [rule.on for rule in rules.customers if rule.via in carriers]
             + [kind for hook in rules.webhooks.values() for kind in hook.on]
         )
-        database.on_outbox(self._wake.set)
+        database.on_outbox([TIMELINE], self._wake.set)
 
     async def run(self) -> None:
         """Make messages and send them, until cancelled."""
@@ -87,6 +87,9 @@ class Messages:
     async def write(self) -> int:
         """Turn what happened into messages; how many lines were done with."""
         now = self._clock.now()
+        async with self._database.reading() as uow:
+            if not await uow.outbox.waiting([TIMELINE], 1):
+                return 0  # nothing to do is what is found most of the time, and writers wait for each other
         async with self._database.unit_of_work() as uow:
             left = await uow.outbox.waiting([TIMELINE], _PAGE, claim=True)
             for row in left:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 
+import structlog
+
 from ctiserver.clock import Clock
-from ctiserver.errors import UserFault
+from ctiserver.errors import CtiError, UserFault
 from ctiserver.model.ids import WorkOrderId, new_ulid
 from ctiserver.model.json_value import Json
 from ctiserver.model.stock import Level, Move, MoveKind, moved
@@ -18,6 +20,8 @@ from ctiserver.store.database import Database
 from ctiserver.store.faults import Conflict
 from ctiserver.store.unit_of_work import UnitOfWork
 from ctiserver.strict_yaml import suggest
+
+log = structlog.get_logger(__name__)
 
 _TIDY_EVERY_S = 30.0
 
@@ -125,6 +129,9 @@ class StockKeeping:
     async def tidy(self) -> int:
         """What was reserved for orders that are over and was not used is free again; for how many promises."""
         freed = 0
+        async with self._database.reading() as uow:
+            if not await uow.stock.stale_promises():
+                return 0  # as most of the time: nobody who writes shall wait for that
         async with self._database.unit_of_work() as uow:
             for order_id, place, part, quantity in await uow.stock.stale_promises():
                 # a promise may be made and freed again and again, so its key must not stand for all times
@@ -138,7 +145,10 @@ class StockKeeping:
     async def run(self) -> None:
         """Tidy up now and then, until cancelled."""
         while True:
-            await self.tidy()
+            try:
+                await self.tidy()
+            except CtiError as error:  # the database is away, or two promised at once: what is stale then is so later
+                log.error("stock_not_tidied", reason=str(error))
             await asyncio.sleep(_TIDY_EVERY_S)
 
     async def moves(self, place: str | None, part: str | None, before: str | None, limit: int) -> list[Move]:
