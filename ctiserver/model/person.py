@@ -21,7 +21,7 @@ FIRST_PBX = PbxName("")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """A log-in account. Skills and regions are those of field work."""
+    """A log-in account. Skills, regions, department and hours are what work orders ask for."""
 
     id: UserId
     login: str
@@ -31,6 +31,9 @@ class User:
     language: str = "en"
     skills: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
+    department: str = ""
+    calendar: str = ""  #: whose hours they work; empty: at any time
+    away_until: datetime | None = None  #: ill or on leave until then: gets no new work orders by rule
     active: bool = True
     created_at: datetime
     revision: int = 1

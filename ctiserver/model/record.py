@@ -30,7 +30,9 @@ class Record:
     payer: str = ""  #: ``customer``, ``maker`` or ``company``; empty while open
     complainant: str = ""  #: who complains or asks, where that is somebody else than the contact
     complainant_number: str = ""
-    priority: int = 0  #: raised by one with each repeat call
+    priority: int = 0  #: raised by repeat calls: by its process as that says, else by one
+    repeat_calls: int = 0  #: how often somebody rang again about it while it was open (催单)
+    repeat_call_at: datetime | None = None  #: when last
     disposition: str | None = None
     resolution: str | None = None  #: how its process closed it
     notes: str = ""

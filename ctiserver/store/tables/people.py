@@ -18,6 +18,9 @@ users = Table(
     word("language"),
     Column("skills", TextTuple, nullable=False),
     Column("regions", TextTuple, nullable=False),
+    word("department", server_default=""),
+    word("calendar", server_default=""),  # whose hours they work; empty: at any time
+    instant("away_until", nullable=True),
     Column("active", Boolean, nullable=False),
     instant("created_at"),
     revision(),

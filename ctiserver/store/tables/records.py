@@ -30,6 +30,8 @@ records = Table(
     Column("complainant", Text, nullable=False, server_default=""),
     word("complainant_number", server_default=""),
     Column("priority", Integer, nullable=False),
+    Column("repeat_calls", Integer, nullable=False, server_default="0"),
+    instant("repeat_call_at", nullable=True),
     word("disposition", nullable=True),
     word("resolution", nullable=True),
     long_text("notes"),

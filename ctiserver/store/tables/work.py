@@ -59,6 +59,7 @@ work_orders = Table(
     revision(),
     Index("ix_work_orders_assignee_state", "assignee", "state"),
     Index("ix_work_orders_role_state", "role", "state"),
+    Index("ix_work_orders_kind_state_updated_at", "kind", "state", "updated_at"),
 )
 
 timers = Table(
