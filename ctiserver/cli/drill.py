@@ -38,7 +38,7 @@ EXIT_BROKEN = 1
     help="This one; may be repeated. Default: all but load.",
 )
 @click.option("--calls", type=click.IntRange(4, 500), default=8, show_default=True, help="Callers of each fault.")
-@click.option("--agents", type=click.IntRange(1, 50), default=2, show_default=True, help="Telephones that answer.")
+@click.option("--agents", type=click.IntRange(1, 200), default=2, show_default=True, help="Telephones that answer.")
 @click.option("--per-second", type=click.FloatRange(0.2, 10), default=1.5, show_default=True, help="Callers a second.")
 @click.option("--hold", type=click.FloatRange(8, 120), default=18.0, show_default=True, help="Seconds a call lasts.")
 @click.option(

@@ -332,13 +332,16 @@ async def load(rig: Rig, size: Size) -> Finding:
             sizes.append((time.monotonic(), rig.server.memory_mb()))
             await asyncio.sleep(1.0)
 
+    cpu_s = rig.server.cpu_s()
     async with asyncio.TaskGroup() as group:
         scales = group.create_task(weigh())
         await _counted(rig, size, finding, calls)
         scales.cancel()
+    finding.figures["cpu_ms_a_call"] = round(1000 * (rig.server.cpu_s() - cpu_s) / calls, 1)
     finding.figures["memory_mb_at_the_end"] = round(sizes[-1][1], 1)
     warm = [one for one in sizes if one[0] > sizes[0][0] + _WARM_UP_S]
     if len(warm) > _WARM_UP_S:  # a slope of less says nothing
+        finding.figures["memory_mb_after_warm_up"] = round(warm[0][1], 1)
         finding.at_most("memory_mb_a_week_by_slope", _slope(warm) * 7 * 86_400, 100.0, unit="MB")
     return finding
 

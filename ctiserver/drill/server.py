@@ -82,6 +82,11 @@ class Server:
         pages = int(Path(f"/proc/{self.running.pid}/statm").read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
+    def cpu_s(self) -> float:
+        """Processor time that it has used since its start."""
+        fields = Path(f"/proc/{self.running.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def said(self) -> str:
         """Its log since its last start."""
         with self.log.open("rb") as file:
