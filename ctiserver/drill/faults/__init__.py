@@ -1,0 +1,31 @@
+"""The faults: what is taken away, for how long, and what the callers must get all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from ctiserver.drill.faults.callers import load, rush
+from ctiserver.drill.faults.database import database_locked, disk_full
+from ctiserver.drill.faults.line import line_frozen, line_reset
+from ctiserver.drill.faults.pbx import both_killed, pbx_killed
+from ctiserver.drill.faults.server import host_gone, server_ended, server_frozen, server_killed, server_killed_often
+from ctiserver.drill.finding import Finding
+from ctiserver.drill.rig import Rig
+from ctiserver.drill.scene import Size
+
+#: By the name that ``--fault`` takes, in the order in which they are run.
+FAULTS: Mapping[str, Callable[[Rig, Size], Awaitable[Finding]]] = {
+    "server-killed": server_killed,
+    "server-killed-often": server_killed_often,
+    "server-frozen": server_frozen,
+    "host-gone": host_gone,
+    "server-ended": server_ended,
+    "line-reset": line_reset,
+    "line-frozen": line_frozen,
+    "pbx-killed": pbx_killed,
+    "both-killed": both_killed,
+    "database-locked": database_locked,
+    "disk-full": disk_full,
+    "rush": rush,
+    "load": load,
+}

@@ -1,0 +1,91 @@
+"""Nothing breaks: there are many callers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ctiserver.drill.finding import Finding
+from ctiserver.drill.rig import Rig
+from ctiserver.drill.scene import TO_THE_END_S, Scene, Size, everybody_served, logged_once
+
+#: How many of many callers listen: what they hear goes through our own loop, fifty packets a second each.
+_LISTENERS = 12
+_WARM_UP_S = 300
+
+
+async def rush(rig: Rig, size: Size) -> Finding:
+    """Far more callers than agents, and nothing broken."""
+    finding = Finding("rush", f"{size.calls} callers in {size.calls / size.per_s:.0f} s on {len(rig.phones)} agents")
+    scene = await _counted(rig, size, finding, size.calls)
+    stories = scene.stories()
+    finding.figures["reached_an_agent"] = sum(1 for story in stories if story.agents)
+    finding.figures["waited_till_they_gave_up"] = sum(1 for s in stories if s.queues and not s.agents)
+    answers = [None if s.answered_at is None else s.answered_at - s.rang_at for s in stories]
+    worst = None if None in answers else max(one for one in answers if one is not None)
+    finding.at_most("ring_to_answer_worst_s", worst, 6.0)
+    return finding
+
+
+async def load(rig: Rig, size: Size) -> Finding:
+    """An ordinary hour, or a minute of one: SIPp's calls are the PBX's, our log's and the CDRs'; memory stays."""
+    calls = round(size.per_s * size.fault_s)
+    finding = Finding("load", f"{size.per_s:g} calls a second of {size.hold_s:g} s, for {size.fault_s:g} s")
+    sizes: list[tuple[float, float]] = []
+
+    async def weigh() -> None:
+        while True:
+            sizes.append((time.monotonic(), rig.server.memory_mb()))
+            await asyncio.sleep(1.0)
+
+    cpu_s = rig.server.cpu_s()
+    async with asyncio.TaskGroup() as group:
+        scales = group.create_task(weigh())
+        await _counted(rig, size, finding, calls)
+        scales.cancel()
+    finding.figures["cpu_ms_a_call"] = round(1000 * (rig.server.cpu_s() - cpu_s) / calls, 1)
+    finding.figures["memory_mb_at_the_end"] = round(sizes[-1][1], 1)
+    warm = [one for one in sizes if one[0] > sizes[0][0] + _WARM_UP_S]
+    if len(warm) > _WARM_UP_S:  # a slope of less says nothing
+        finding.figures["memory_mb_after_warm_up"] = round(warm[0][1], 1)
+        finding.at_most("memory_mb_a_week_by_slope", _slope(warm) * 7 * 86_400, 100.0, unit="MB")
+    return finding
+
+
+def _slope(points: Sequence[tuple[float, float]]) -> float:
+    """Of the straight line through the points, by least squares."""
+    mean_x = sum(x for x, _ in points) / len(points)
+    mean_y = sum(y for _, y in points) / len(points)
+    return sum((x - mean_x) * (y - mean_y) for x, y in points) / sum((x - mean_x) ** 2 for x, _ in points)
+
+
+async def _counted(rig: Rig, size: Size, finding: Finding, calls: int) -> Scene:
+    """Calls that SIPp, the PBX, our log and the CDRs must count alike; some of the callers listen."""
+    began, listeners = time.time(), max(1, min(_LISTENERS, calls // 5))
+    within_s = calls / size.per_s + size.hold_s + TO_THE_END_S
+    async with (
+        rig.calling(calls - listeners, per_s=size.per_s, hold_s=size.hold_s) as callers,
+        rig.listening(listeners, per_s=size.per_s * listeners / calls, hold_s=size.hold_s) as (listening, heard),
+    ):
+        fates = await callers.done(within_s) | await listening.done(within_s)
+    await rig.quiet()
+    scene = Scene(rig, callers, finding, began, list(heard))
+    stories = scene.stories()
+    finding.figures["callers"] = len(fates)
+    finding.none("calls_that_sipp_counts_as_failed", [n for n, fate in fates.items() if fate == "failed"])
+    finding.none("calls_that_the_pbx_did_not_see", sorted(set(fates) - {story.number for story in stories}))
+    finding.none("calls_without_a_cdr", sorted(set(fates) - _cdr_callers(rig.pbx.cdr_path)))
+    everybody_served(scene)
+    silences = [heard[story.number].longest_silence_s(story) for story in scene.latecomers()]
+    finding.figures["callers_who_listened"] = len(silences)
+    finding.at_most("silence_worst_s", max(silences), 6.0)
+    await logged_once(scene)
+    return scene
+
+
+def _cdr_callers(path: Path) -> set[str]:
+    if not path.exists():
+        return set()
+    return {line.split(",")[2].strip('"') for line in path.read_text(encoding="utf-8").splitlines()}

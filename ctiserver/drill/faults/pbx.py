@@ -1,0 +1,63 @@
+"""Asterisk is killed, alone or with the server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+
+from ctiserver.drill.finding import Finding
+from ctiserver.drill.rig import Rig
+from ctiserver.drill.scene import LOOK_EVERY_S, TO_THE_END_S, Scene, Size, callers_everywhere, logged_once, right
+
+
+async def pbx_killed(rig: Rig, size: Size) -> Finding:
+    """kill -9 of Asterisk with calls, and a restart."""
+    finding = Finding("pbx-killed", "Asterisk is killed (SIGKILL) with calls on it, and started anew")
+    async with AsyncExitStack() as stack:
+        callers = await callers_everywhere(rig, size, stack)
+        scene = Scene(rig, callers, finding, time.time())
+        await rig.pbx.kill()
+        await rig.ear.pbx_died()
+    await rig.pbx.restart()
+    await _mended(scene)
+    return finding
+
+
+async def both_killed(rig: Rig, size: Size) -> Finding:
+    """kill -9 of Asterisk and the server in the same moment, with calls; both are started anew."""
+    finding = Finding("both-killed", "Asterisk and the server are killed (SIGKILL) at once, and started anew")
+    async with AsyncExitStack() as stack:
+        callers = await callers_everywhere(rig, size, stack)
+        scene = Scene(rig, callers, finding, time.time())
+        await rig.server.kill()
+        await rig.pbx.kill()
+        await rig.ear.pbx_died()
+    await rig.pbx.restart()
+    finding.figures["start_s"] = round(await rig.start_server(), 2)
+    await _mended(scene)
+    return finding
+
+
+async def _mended(scene: Scene) -> None:
+    """What must hold once both are there again: calls are over and say why, agents are back, callers reach them."""
+    rig, finding = scene.rig, scene.finding
+    began = time.monotonic()
+    numbers = [story.number for story in scene.stories()]
+    finding.figures["callers"] = len(numbers)
+    ended: dict[str, object] = {}
+    while time.monotonic() < began + 20.0:
+        entries = await rig.entries(numbers)
+        ended = {n: e.detail.get("ended") for n, found in entries.items() for e in found if e.complete}
+        if len(ended) == len(numbers):
+            break
+        await asyncio.sleep(LOOK_EVERY_S)
+    finding.at_most("calls_ended_s", time.monotonic() - began if len(ended) == len(numbers) else None, 5.0)
+    finding.none("calls_not_ended_as_pbx_restarted", sorted(n for n in numbers if ended.get(n) != "pbx_restarted"))
+    await right(scene, 5.0, "agents_back_after_s")
+    async with rig.calling(2, per_s=1.0, hold_s=10.0) as callers:
+        await callers.done(TO_THE_END_S)
+    await rig.quiet()
+    after = rig.ear.stories.of(callers.load.numbers)
+    finding.none("callers_without_an_agent_afterwards", [s.number for s in after if not s.agents])
+    await logged_once(scene)

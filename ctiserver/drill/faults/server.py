@@ -1,0 +1,146 @@
+"""The server is killed, stopped, cut off, or asked to end."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+
+from ctiserver.drill.finding import Finding
+from ctiserver.drill.proxy import gone
+from ctiserver.drill.rig import Rig
+from ctiserver.drill.scene import (
+    TO_THE_END_S,
+    Scene,
+    Size,
+    accounted_for,
+    everybody_served,
+    fell_back,
+    joined_once,
+    latecomers,
+    logged_once,
+    nobody_dropped,
+    queued_within,
+    right,
+    under_load,
+)
+
+
+async def server_killed(rig: Rig, size: Size) -> Finding:
+    """kill -9 while callers are in menu, queue and talk; started anew after a while."""
+    finding = Finding("server-killed", "The server is killed (SIGKILL), and started anew")
+    async with under_load(rig, size, finding) as scene:
+        await rig.server.kill()
+        async with latecomers(scene):
+            await asyncio.sleep(size.fault_s)
+            finding.figures["start_s"] = round(await rig.start_server(), 2)
+            async with rig.calling(1, per_s=1.0, hold_s=3.0) as first:  # while it still catches up
+                await right(scene, 5.0)
+                await first.done(3.0 + TO_THE_END_S)
+    [story] = rig.ear.stories.of(first.load.numbers)
+    finding.must("the first caller after the start is in the menu", not story.fallbacks)
+    nobody_dropped(scene)
+    everybody_served(scene)
+    queued_within(scene, 1.0)
+    fell_back(scene, 1.0, "FAILURE")
+    await logged_once(scene)
+    return finding
+
+
+async def server_killed_often(rig: Rig, size: Size) -> Finding:
+    """kill -9 at random instants, again and again, while callers come and go."""
+    finding = Finding("server-killed-often", f"The server is killed {size.kills} times at random instants")
+    numbers: list[str] = []
+    killed: list[float] = []
+    took: list[float] = []
+    while len(killed) < size.kills:
+        async with rig.calling(size.calls, per_s=size.per_s, hold_s=size.hold_s) as callers:
+            numbers += callers.load.numbers
+            while len(killed) < size.kills and callers.process.alive:
+                await asyncio.sleep(random.uniform(0.1, 3.0))  # noqa: S311 - an instant, not a secret
+                killed.append(time.time())
+                await rig.server.kill()
+                await rig.start_server()
+                took.append(await rig.right())
+            await callers.done(size.calls / size.per_s + size.hold_s + TO_THE_END_S)
+        await rig.quiet()
+    scene = Scene(rig, callers, finding, killed[0], numbers)
+    stories = scene.stories()
+    then = [(story, at, story.stage(at)) for story in stories for at in killed]
+    finding.figures["callers"] = len(stories)
+    finding.figures["kills_that_callers_lived_through"] = sum(1 for *_, stage in then if stage != "gone")
+    hurt = [story.number for story, _, stage in then if stage in ("queue", "talk") and story.ended_by != "caller"]
+    finding.none("dropped_in_queue_or_talk", hurt)
+    # Who hangs up within the second that is allowed was not let down.
+    waits = [
+        story.queued_after(at)
+        for story, at, stage in then
+        if stage == "menu" and (story.ended_at is None or story.ended_at > at + 1.0)
+    ]
+    worst = None if None in waits else max((wait for wait in waits if wait is not None), default=0.0)
+    finding.at_most("menu_to_queue_worst_s", worst, 1.0)
+    finding.at_most("state_right_worst_s", max(took), 5.0)
+    everybody_served(scene)
+    await logged_once(scene)
+    await accounted_for(scene)
+    return finding
+
+
+async def server_frozen(rig: Rig, size: Size) -> Finding:
+    """SIGSTOP, and SIGCONT later: the kernel accepts calls for it, and nobody answers them."""
+    finding = Finding("server-frozen", f"The server hangs (SIGSTOP) for {size.fault_s:g} s, then goes on")
+    async with under_load(rig, size, finding) as scene:
+        rig.server.freeze()
+        async with latecomers(scene):
+            await asyncio.sleep(size.fault_s)
+            rig.server.thaw()
+            await right(scene, 5.0)
+    nobody_dropped(scene)
+    everybody_served(scene)
+    joined_once(scene)
+    fell_back(scene, 2.0, "hung")
+    hung = [s.fallbacks[0][0] - scene.at for s in scene.in_menu() if s.fallbacks]
+    # The longest that is ever played in one piece, and three seconds more (see explanation/reliability).
+    finding.at_most("menu_to_fallback_worst_s", max(hung, default=0.0), 12.0)
+    await logged_once(scene)
+    return finding
+
+
+async def host_gone(rig: Rig, size: Size) -> Finding:
+    """The server's host is gone: packets to its FastAGI port vanish."""
+    finding = Finding("host-gone", "The server's host is gone: what is sent to it vanishes")
+    await rig.server.kill()
+    async with gone(rig.agi_port):
+        began = time.time()
+        async with rig.calling(3, per_s=size.per_s, hold_s=8.0) as callers:
+            await callers.done(8.0 + TO_THE_END_S)
+        await rig.quiet()
+    stories = rig.ear.stories.of(callers.load.numbers)
+    waits = [story.fallbacks[0][0] - story.rang_at if story.fallbacks else None for story in stories]
+    worst = None if None in waits else max((wait for wait in waits if wait is not None), default=None)
+    finding.at_most("ring_to_fallback_worst_s", worst, 2.5)
+    await rig.start_server()
+    scene = Scene(rig, callers, finding, began)
+    await right(scene, 5.0)
+    everybody_served(scene)
+    await logged_once(scene)
+    return finding
+
+
+async def server_ended(rig: Rig, size: Size) -> Finding:
+    """SIGTERM: callers in the menu finish or are handed over, new ones are refused politely."""
+    finding = Finding("server-ended", "The server is asked to end (SIGTERM), and started anew")
+    async with under_load(rig, size, finding) as scene:
+        began = time.monotonic()
+        rig.server.ask_to_end()
+        async with latecomers(scene, 1):
+            await rig.server.ended(25.0)
+            finding.at_most("end_s", time.monotonic() - began, 20.0)
+            finding.figures["start_s"] = round(await rig.start_server(), 2)
+            await right(scene, 5.0)
+    nobody_dropped(scene)
+    everybody_served(scene)
+    queued_within(scene, 12.0)
+    fell_back(scene, 1.0, "busy")
+    await logged_once(scene)
+    return finding
