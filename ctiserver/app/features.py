@@ -36,6 +36,8 @@ from ctiserver.features.messages.service import Messages
 from ctiserver.features.missed import push as missed_push
 from ctiserver.features.missed.http import routes as missed_routes
 from ctiserver.features.missed.service import Missed
+from ctiserver.features.photos.http import PhotosHttp
+from ctiserver.features.photos.service import Photos
 from ctiserver.features.queues import push as queues_push
 from ctiserver.features.queues.http import QueuesHttp
 from ctiserver.features.queues.service import Queues
@@ -253,6 +255,8 @@ def build(ground: Ground) -> Features:
 
     dispatch = Dispatch(database, clock, changed=orders_changed)
     dispatch_http = DispatchHttp(dispatch, database, site)
+    photos = Photos(database, clock, settings.data_dir / "photos", changed=orders_changed)
+    photos_http = PhotosHttp(photos, may_reach_record=records_http.may_reach)
     care = Care(
         database,
         clock,
@@ -434,6 +438,7 @@ def build(ground: Ground) -> Features:
             rules={"order_id": dispatch_http.may_reach},
         ),
         Part(
+        Part(routes=photos_http.routes(), rules={"photo_id": photos_http.may_reach}),
             services={"follow-ups": followups.run},
             clockwork={"automatic-calls": followups.tend, "care-rules": care.tend},
         ),

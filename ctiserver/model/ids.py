@@ -20,6 +20,7 @@ SiteId = NewType("SiteId", str)  #: ULID
 DeviceId = NewType("DeviceId", str)  #: ULID
 RecordId = NewType("RecordId", str)  #: ULID
 RecordingId = NewType("RecordingId", str)  #: ULID
+PhotoId = NewType("PhotoId", str)  #: ULID
 WorkOrderId = NewType("WorkOrderId", str)  #: ULID
 AgentId = NewType("AgentId", str)  #: short name: ``agent1``
 UserId = NewType("UserId", str)  #: ULID of a log-in account

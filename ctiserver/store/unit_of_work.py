@@ -16,6 +16,7 @@ from ctiserver.store.missed import MissedCalls
 from ctiserver.store.outbound_calls import OutboundCalls, RaisedRecords
 from ctiserver.store.outbox import Outbox
 from ctiserver.store.people import Agents, Sessions, Users, WrapUps
+from ctiserver.store.photos import Photos
 from ctiserver.store.pops import Pops
 from ctiserver.store.processes import Executors, Processes, Timers
 from ctiserver.store.recordings import Recordings
@@ -42,6 +43,7 @@ class UnitOfWork:
         self.calls = CallLog(connection)
         self.catching_up = CatchingUp(connection)
         self.flow_states = FlowStates(connection)
+        self.photos = Photos(connection)
         self.pops = Pops(connection)
         self.records = Records(connection, self.outbox, followed)
         self.recordings = Recordings(connection)

@@ -97,10 +97,18 @@ def _operation(route: Route, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
             "required": True,
             "content": {"application/json": {"schema": schema_of[route.body]}},
         }
+    elif route.takes:
+        operation["requestBody"] = {"required": True, "content": _files(route.takes)}
     return operation
 
 
+def _files(media_types: Iterable[str]) -> dict[str, Any]:
+    return {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in media_types}
+
+
 def _responses(route: Route, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
+    if route.gives:
+        return {"200": {"description": "The file", "content": _files(route.gives)}}
     if route.answer is None:
         if route.path == PATH:
             return {"200": {"description": "This document", "content": {"application/json": {"schema": {}}}}}

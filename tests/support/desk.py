@@ -263,7 +263,7 @@ async def desk(
     async with Database.open(newest_sqlite(folder)) as database:
         hub = Hub(clock)
         pbx = ObedientPbx(bus)
-        settings = Settings(web=web or WebSettings(port=0), pbxs=pbxs or {})
+        settings = Settings(data_dir=folder / "data", web=web or WebSettings(port=0), pbxs=pbxs or {})
         # The features, routes, topics and rules are those that `ctiserver serve` has, so that the access matrix is the
         # real one.
         features = build(

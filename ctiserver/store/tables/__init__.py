@@ -20,6 +20,7 @@ from ctiserver.store.tables.missed import missed_calls
 from ctiserver.store.tables.outbound import outbound_calls, raised_records
 from ctiserver.store.tables.outbox import outbox
 from ctiserver.store.tables.people import agents, sessions, users, wrap_ups
+from ctiserver.store.tables.photos import photos
 from ctiserver.store.tables.recordings import recordings
 from ctiserver.store.tables.records import counters, record_calls, record_timeline, records
 from ctiserver.store.tables.requests import requests
@@ -46,6 +47,7 @@ __all__ = [
     "opt_outs",
     "outbound_calls",
     "outbox",
+    "photos",
     "pops",
     "process_events",
     "processes",

@@ -1,0 +1,128 @@
+"""Photos over HTTP: sent for a work order, seen with its record."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from ctiserver.features.photos.answers import PhotoAnswer, PhotosAnswer
+from ctiserver.features.photos.service import EnoughPhotos, NoPhoto, NoRoom, Photos
+from ctiserver.model.ids import PhotoId, RecordId, WorkOrderId
+from ctiserver.model.photo import SUFFIXES, Photo
+from ctiserver.web.access import EVERYBODY, Intent, Person, person_of
+from ctiserver.web.problems import Away, Conflict, Invalid, NotFound
+from ctiserver.web.routes import Route, json_answer
+
+#: Of one photo, in bytes. The console sends them scaled down, at a tenth of it.
+MAX_BYTES = 4 * 1024 * 1024
+_KEY_MAX = 120
+
+MayReachRecord = Callable[[Person, str, Intent], Awaitable[bool]]
+
+
+class PhotosHttp:
+    """Routes over photos."""
+
+    def __init__(self, photos: Photos, *, may_reach_record: MayReachRecord) -> None:
+        """Who may read a record may see its photos."""
+        self._photos = photos
+        self._may_reach_record = may_reach_record
+
+    def routes(self) -> list[Route]:
+        """Path parameter ``photo_id`` is guarded by :meth:`may_reach`; orders and records by their own features."""
+        return [
+            Route(
+                method="POST",
+                path="/api/v1/work-orders/{order_id}/photos",
+                handler=self._add,
+                roles=EVERYBODY,
+                takes=tuple(SUFFIXES),
+                answer=PhotoAnswer,
+                status=(200, 201),
+                query={
+                    "key": "chosen by who sends it: the same sent twice is kept once, and the second time answered 200"
+                },
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/records/{record_id}/photos",
+                handler=self._of_record,
+                roles=EVERYBODY,
+                answer=PhotosAnswer,
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/photos/{photo_id}",
+                handler=self._show,
+                roles=EVERYBODY,
+                gives=tuple(SUFFIXES),
+            ),
+        ]
+
+    async def may_reach(self, person: Person, photo_id: str, intent: Intent) -> bool:
+        """Whoever may reach the record."""
+        found = await self._photos.find(PhotoId(photo_id))
+        return found is not None and await self._may_reach_record(person, found.record_id, intent)
+
+    async def _add(self, request: web.Request) -> web.Response:
+        key = request.query.get("key", "")
+        if not 8 <= len(key) <= _KEY_MAX:
+            raise Invalid(f"send a key of 8 to {_KEY_MAX} characters, a new one for each photo", {"key": "missing"})
+        content = await _read(request)
+        try:
+            photo, new = await self._photos.add(
+                WorkOrderId(request.match_info["order_id"]),
+                key,
+                content,
+                sent_as=request.content_type,
+                by=person_of(request).login,
+            )
+        except NoPhoto as error:
+            raise Invalid(str(error), {"body": "no_photo"}) from None
+        except EnoughPhotos as error:
+            raise Conflict(str(error)) from None
+        except NoRoom as error:
+            raise Away(str(error)) from None
+        return json_answer(_photo(photo), status=201 if new else 200)
+
+    async def _of_record(self, request: web.Request) -> web.Response:
+        photos = await self._photos.of_record(RecordId(request.match_info["record_id"]))
+        return json_answer(PhotosAnswer(photos=[_photo(photo) for photo in photos]))
+
+    async def _show(self, request: web.Request) -> web.StreamResponse:
+        """The picture. Its bytes never change, so a browser may keep it for as long as its person is logged in."""
+        photo = await self._photos.find(PhotoId(request.match_info["photo_id"]))
+        path = None if photo is None else self._photos.path(photo)
+        if photo is None or path is None or not path.is_file():
+            raise NotFound("there is no such photo, or its file was taken away")
+        headers = {
+            "Cache-Control": "private, max-age=86400",
+            "Content-Type": photo.media_type,
+            "Content-Disposition": "inline",
+        }
+        return web.FileResponse(path, headers=headers)
+
+
+async def _read(request: web.Request) -> bytes:
+    """The body, if it is not too large. The server's general limit is for JSON."""
+    if (request.content_length or 0) > MAX_BYTES:
+        raise web.HTTPRequestEntityTooLarge(MAX_BYTES, request.content_length or 0)
+    content = bytearray()
+    async for chunk in request.content.iter_chunked(64 * 1024):
+        content += chunk
+        if len(content) > MAX_BYTES:
+            raise web.HTTPRequestEntityTooLarge(MAX_BYTES, len(content))
+    return bytes(content)
+
+
+def _photo(photo: Photo) -> PhotoAnswer:
+    return PhotoAnswer(
+        id=photo.id,
+        order_id=photo.order_id,
+        media_type=photo.media_type,
+        size=photo.size,
+        sha256=photo.sha256,
+        added_by=photo.added_by,
+        added_at=photo.added_at,
+    )
