@@ -319,6 +319,7 @@ class Automatic(Written):
     """Calls that ctiserver makes by itself: follow-ups and surveys."""
 
     enabled: bool = False
+    pbx: str = ""  #: the one of ctiserver.yaml's pbxs that they go out by; empty: the first
     presented: str = ""  #: the number that is shown; empty: the trunk's
     ring: Duration = timedelta(seconds=30)
     calls_per_s: Annotated[float, Field(gt=0, le=50)] = 1.0
@@ -451,6 +452,16 @@ def unknown_flows(directory: Path, flows: Collection[str]) -> list[Problem]:
         for place, flow in named
         if flow not in flows
     ]
+
+
+def unknown_pbx(directory: Path, pbxs: Collection[str]) -> list[Problem]:
+    """What dialling.yaml says about a PBX that is not among ``pbxs``, with its place. The site itself must read."""
+    path = directory / "dialling.yaml"
+    document = load(path if path.exists() else shipped("config", "dialling.yaml"))
+    name = parse(document, DiallingFile).automatic.pbx
+    if name in ("", *pbxs):
+        return []
+    return [Problem(document.place(("automatic", "pbx")), "CT-013", f"no PBX is named {name!r}", suggest(name, pbxs))]
 
 
 def _suggested(name: str, flows: Collection[str]) -> str:

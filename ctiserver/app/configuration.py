@@ -16,7 +16,7 @@ from ctiserver.ivr.loader import Flow, load_flow
 from ctiserver.ivr.visit import World
 from ctiserver.resources import shipped
 from ctiserver.settings import Settings
-from ctiserver.site import Site, load_site, unknown_flows
+from ctiserver.site import Site, load_site, unknown_flows, unknown_pbx
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -58,6 +58,7 @@ def read(settings: Settings) -> Written:
     for flow in flows.values():
         problems.extend(check(flow, names))
     problems.extend(unknown_flows(site.directory, sorted(flows)))
+    problems.extend(unknown_pbx(site.directory, sorted(settings.pbxs)))
     definitions = attempt(
         lambda: load_definitions(
             site.directory,

@@ -269,7 +269,8 @@ def build(ground: Ground) -> Features:
         bus,
         clock,
         site,
-        pbx=ground.pbxs[ground.main],
+        pbx=ground.pbxs[PbxName(site.automatic.pbx or ground.main)],
+        others=ground.pbxs,
         region=settings.region,
         hours=ground.hours,
         going_on=ground.going_on,
@@ -437,8 +438,8 @@ def build(ground: Ground) -> Features:
             topics=dispatch_push.topics(),
             rules={"order_id": dispatch_http.may_reach},
         ),
-        Part(
         Part(routes=photos_http.routes(), rules={"photo_id": photos_http.may_reach}),
+        Part(
             services={"follow-ups": followups.run},
             clockwork={"automatic-calls": followups.tend, "care-rules": care.tend},
         ),

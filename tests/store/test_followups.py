@@ -75,6 +75,7 @@ class Table:
     clock: ManualClock
     pbx: PlayedPbx
     advance: Advance
+    others: dict[PbxName, PlayedPbx] = field(default_factory=dict)
     going_on: set[CallId] = field(default_factory=set)
     calendars: dict[str, Calendar] = field(default_factory=dict)
     site: Site = field(default_factory=lambda: Site(Path(), automatic=AUTOMATIC, outbound=ALLOWED))
@@ -87,6 +88,7 @@ class Table:
             self.clock,
             self.site,
             pbx=cast(Pbx, self.pbx),
+            others=cast(dict[PbxName, Pbx], self.others),
             region="CN",
             hours=lambda: WorkingTime(ZoneInfo("UTC"), self.calendars),
             going_on=lambda _: self.going_on,
@@ -319,6 +321,50 @@ async def test_the_next_second_and_the_next_day_bring_more(table: Table) -> None
     assert made == [1, 1, 0, 0]
     table.clock.advance(timedelta(days=1).total_seconds())
     assert await service.place() == 1
+
+
+async def test_what_the_days_limit_holds_up_past_its_time_is_left_to_a_person(table: Table) -> None:
+    urgent = definitions(
+        ASK.replace("attempts: 2", "complete_within: 2 hours\n    attempts: 2").replace(
+            "unreachable: lost}", "unreachable: lost, late: {escalate: supervisor, stay: true}}"
+        )
+    )
+    table.advance = Advance(table.database, lambda: urgent, table.clock, WorkingTime(ZoneInfo("UTC")))
+    table.site = replace(table.site, automatic=AUTOMATIC.model_copy(update={"minutes_a_day": 0}))
+    record = await table.begin()
+    service = table.follow_ups()
+    assert await service.place() == 0
+    assert [order.state for order in await table.orders(record)] == ["offered"], "it may be called yet"
+    table.clock.advance(timedelta(hours=2).total_seconds())
+    assert await service.place() == 0
+    assert [(order.role, order.outcome, order.result.get("reason")) for order in await table.orders(record)] == [
+        ("server", "unreachable", "held_up"),
+        ("supervisor", None, None),
+    ]
+    assert table.pbx.asked == []
+
+
+async def test_a_call_by_the_pbx_of_before_is_settled_when_that_one_does_not_have_it(table: Table) -> None:
+    record = await table.begin()
+    await table.follow_ups().place()
+    before, table.pbx = table.pbx, PlayedPbx(PbxName("second"))
+    table.others[before.name] = before
+    table.clock.advance(timedelta(minutes=1).total_seconds())
+    before.up = False
+    await table.follow_ups().settle_unseen()
+    assert (await table.calls(record))[0].state == "asked", "nobody knows, so nobody says"
+    before.up = True
+    await table.follow_ups().settle_unseen()
+    assert (await table.calls(record))[0].reason == "not_seen"
+
+
+async def test_a_call_by_a_pbx_that_is_gone_for_good_is_settled(table: Table) -> None:
+    record = await table.begin()
+    await table.follow_ups().place()
+    table.pbx = PlayedPbx(PbxName("second"))
+    table.clock.advance(timedelta(minutes=1).total_seconds())
+    await table.follow_ups().settle_unseen()
+    assert (await table.calls(record))[0].reason == "not_seen"
 
 
 async def test_nobody_is_called_at_night(table: Table) -> None:

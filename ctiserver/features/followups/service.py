@@ -101,18 +101,22 @@ class FollowUps:
         site: Site,
         *,
         pbx: Pbx,
+        others: Mapping[PbxName, Pbx] | None = None,
         region: str,
         hours: Callable[[], WorkingTime],
         going_on: Callable[[PbxName], Collection[CallId]],
         changed: Callable[[Record, list[WorkOrder]], None] = lambda record, orders: None,
     ) -> None:
-        """``hours`` gives the site's calendars as they are now; ``going_on`` the calls that a PBX, whose link is up,
+        """``pbx`` is the one that calls go out by, ``others`` those by which they may have gone before.
+
+        ``hours`` gives the site's calendars as they are now; ``going_on`` the calls that a PBX, whose link is up,
         has now; ``changed`` is told after each commit."""
         self._database = database
         self._bus = bus
         self._clock = clock
         self._site = site
         self._pbx = pbx
+        self._pbxs = {**(others or {}), pbx.name: pbx}
         self._region = region
         self._hours = hours
         self._going_on = going_on
@@ -172,6 +176,9 @@ class FollowUps:
                 return "decided"
             record = await uow.records.get(call.record_id)
             verdict = await self._verdict(uow, call, record, now, today)
+            held_up = await self._limit(uow, now, today) if isinstance(verdict, Call) else None
+            if held_up in ("minutes", "money") and order.due_at is not None and order.due_at <= now:
+                verdict = GiveUp("held_up", "way")  # nobody knows when it could be; a person does it now
             match verdict:
                 case GiveUp():
                     order = await self._end(uow, call, order, "unreachable", verdict.reason, verdict.what)
@@ -179,10 +186,6 @@ class FollowUps:
                     await uow.outbound_calls.save(replace(call, due_at=verdict.at))
                     return "decided"
                 case Call():
-                    held_up = outbound_call.held_up(
-                        self._limits(),
-                        await uow.outbound_calls.spent(now - outbound_call.pace(self._automatic.calls_per_s)[1], today),
-                    )
                     if held_up is not None:
                         self._say_held_up(held_up)
                         return "nothing"
@@ -240,6 +243,11 @@ class FollowUps:
             if found is not None:
                 return found
         return None
+
+    async def _limit(self, uow: UnitOfWork, now: datetime, today: datetime) -> str | None:
+        """Which limit is reached, if one is."""
+        _, pace = outbound_call.pace(self._automatic.calls_per_s)
+        return outbound_call.held_up(self._limits(), await uow.outbound_calls.spent(now - pace, today))
 
     def _limits(self) -> Limits:
         automatic = self._automatic
@@ -303,13 +311,13 @@ class FollowUps:
 
     async def settle_unseen(self) -> None:
         """Settle what was asked for and is not there: it ended, or never was, while nobody looked."""
-        if not self._pbx.up:
-            return
         async with self._database.reading() as uow:
             asked = await uow.outbound_calls.under_way(self._clock.now() - _UNSEEN_AFTER)
-        going_on = self._going_on(self._pbx.name) if asked else ()
         for call in asked:
-            if call.pbx == self._pbx.name and call.call_id not in going_on:
+            placed_by = None if call.pbx is None else self._pbxs.get(call.pbx)
+            if placed_by is not None and not placed_by.up:
+                continue  # whether it goes on is not known
+            if placed_by is None or call.call_id not in self._going_on(placed_by.name):
                 await self._settle(call.id, reason="not_seen" if call.answered_at is None else "ended")
 
     async def _ended(self, call: CallId) -> None:
