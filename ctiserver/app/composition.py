@@ -46,7 +46,8 @@ from ctiserver.store.database import Database
 from ctiserver.supervise import Supervisor
 from ctiserver.web import problems
 from ctiserver.web.access import Access
-from ctiserver.web.hub import Hub, HubLimits
+from ctiserver.web.connection import HubLimits
+from ctiserver.web.hub import Hub
 from ctiserver.web.server import WebServer
 from ctiserver.web.sessions import Sessions
 

@@ -12,7 +12,6 @@ import asyncio
 import hashlib
 import json
 import secrets
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,6 +26,15 @@ from ctiserver.model.ids import UserId
 from ctiserver.model.json_value import Json
 from ctiserver.model.person import Role
 from ctiserver.web.access import Person
+from ctiserver.web.connection import (
+    CLOSE_BAD_MESSAGE,
+    CLOSE_GOING_AWAY,
+    CLOSE_LOGGED_OUT,
+    CLOSE_RESTART,
+    CLOSE_TOO_SLOW,
+    Connection,
+    HubLimits,
+)
 from ctiserver.web.problems import NotLoggedIn
 from ctiserver.web.routes import Body
 
@@ -35,11 +43,6 @@ log = structlog.get_logger(__name__)
 #: How often a snapshot is made anew because something changed meanwhile. The last one is sent with what changed: then
 #: a browser may see an older state once more, but ends at the newest.
 _SNAPSHOT_TRIES = 3
-CLOSE_GOING_AWAY = 1001
-CLOSE_BAD_MESSAGE = 1008
-CLOSE_RESTART = 1012  #: "service restart"
-CLOSE_TOO_SLOW = 1013
-CLOSE_LOGGED_OUT = 4401
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,19 +55,6 @@ class Topic:
     snapshot: Callable[[str], Awaitable[Json]]  #: all that is so now, for a key
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HubLimits:
-    """What one browser may cost."""
-
-    queued_frames: int = 256
-    queued_bytes: int = 256 * 1024
-    subscriptions: int = 64
-    send_timeout_s: float = 0.8  #: one frame; a browser that takes none for so long is thrown out
-    ticket_s: float = 30.0
-    message_max_bytes: int = 4096
-    heartbeat_s: float = 20.0
-
-
 class ClientMessage(Body):
     """What a browser may say. ``ping`` is answered with ``pong``, since pages can't see WebSocket pings."""
 
@@ -72,53 +62,13 @@ class ClientMessage(Body):
     topic: str = ""
 
 
-class _Client:
-    """One browser's connection: what is still to be sent, bounded."""
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    """A topic's snapshot as it is sent."""
 
-    def __init__(self, person: Person, limits: HubLimits) -> None:
-        self.person = person
-        self.topics: dict[str, list[str] | None] = {}  #: frames held back until the snapshot is out; None: flowing
-        self.close_code: int | None = None
-        self.wake = asyncio.Event()
-        self._limits = limits
-        self._frames: deque[str] = deque()
-        self._bytes = 0
-
-    def offer(self, frame: str) -> None:
-        """Queue a frame; the one that does not fit ends the connection instead."""
-        if self.close_code is not None:
-            return
-        self._frames.append(frame)
-        self._bytes += len(frame)
-        if len(self._frames) > self._limits.queued_frames or self._bytes > self._limits.queued_bytes:
-            self.close(CLOSE_TOO_SLOW)
-        self.wake.set()
-
-    def offer_delta(self, topic: str, frame: str) -> None:
-        """Queue a delta, or hold it back while its topic's snapshot is being made."""
-        held = self.topics.get(topic)
-        if held is None:
-            self.offer(frame)
-        elif len(held) < self._limits.queued_frames:
-            held.append(frame)
-        else:
-            self.close(CLOSE_TOO_SLOW)
-
-    def close(self, code: int) -> None:
-        """Send nothing more; end with this code."""
-        if self.close_code is None:
-            self.close_code = code
-        self._frames.clear()
-        self._bytes = 0
-        self.wake.set()
-
-    def take(self) -> str | None:
-        """The next frame to send, if there is one."""
-        if not self._frames:
-            return None
-        frame = self._frames.popleft()
-        self._bytes -= len(frame)
-        return frame
+    seq: int
+    frame: bytes
+    made_at: float  #: monotonic seconds
 
 
 @dataclass(slots=True)
@@ -126,7 +76,9 @@ class _Followed:
     """A topic that at least one browser follows."""
 
     seq: int = 0
-    clients: set[_Client] = field(default_factory=set)
+    clients: set[Connection] = field(default_factory=set)
+    snapshot: _Snapshot | None = None  #: the last that was made
+    making: asyncio.Future[_Snapshot | None] | None = None  #: the one under way; None if whoever made it gave up
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +96,7 @@ class Hub:
         self._clock = clock
         self._limits = limits or HubLimits()
         self._followed: dict[str, _Followed] = {}
-        self._clients: set[_Client] = set()
+        self._clients: set[Connection] = set()
         self._tickets: dict[str, _Ticket] = {}
         self.logged_out: list[Callable[[UserId], None]] = []  #: who else must know that an account's log-ins are over
 
@@ -176,7 +128,7 @@ class Hub:
         followed.seq += 1
         frame = _frame({"topic": name, "kind": "delta", "seq": followed.seq, "event": event, "data": data})
         for client in followed.clients:
-            client.offer_delta(name, frame)
+            client.offer_delta(name, followed.seq, frame)
         return len(followed.clients)
 
     def may_follow(self, person: Person, topic: str) -> bool:
@@ -216,20 +168,14 @@ class Hub:
         ticket = self._tickets.pop(_digest(request.query.get("ticket", "")), None)
         if ticket is None or ticket.good_until < self._clock.monotonic():
             raise NotLoggedIn("the ticket is used up or too old; ask for another")
-        limits = self._limits
-        socket = web.WebSocketResponse(
-            timeout=limits.send_timeout_s,
-            heartbeat=limits.heartbeat_s,
-            max_msg_size=limits.message_max_bytes,
-            compress=False,
-        )
+        client = Connection(ticket.person, self._limits)
+        socket = client.response()
         await socket.prepare(request)
-        client = _Client(ticket.person, limits)
         self._clients.add(client)
         left_s = (ticket.session_ends_at - self._clock.now()).total_seconds()
         try:
             async with asyncio.TaskGroup() as group:
-                sending = group.create_task(self._send(socket, client, request))
+                sending = group.create_task(client.send(socket, request))
                 try:
                     async with asyncio.timeout(left_s):
                         await self._read(socket, client)
@@ -244,7 +190,7 @@ class Hub:
                 self._unfollow(client, topic)
         return socket
 
-    async def _read(self, socket: web.WebSocketResponse, client: _Client) -> None:
+    async def _read(self, socket: web.WebSocketResponse, client: Connection) -> None:
         async for message in socket:
             if client.close_code is not None:
                 return
@@ -263,35 +209,70 @@ class Hub:
                 case "unsubscribe":
                     self._unfollow(client, said.topic)
                 case "ping":
-                    client.offer('{"kind":"pong"}')
+                    client.offer(_PONG)
 
-    async def _follow(self, client: _Client, name: str) -> None:
+    async def _follow(self, client: Connection, name: str) -> None:
         if not self.may_follow(client.person, name) or len(client.topics) >= self._limits.subscriptions:
             client.offer(_frame({"topic": name, "kind": "refused"}))
             return
         kind, _, key = name.partition(":")
         followed = self._followed.setdefault(name, _Followed())
         followed.clients.add(client)
-        held: list[str] = []
+        held: list[tuple[int, bytes]] = []
         client.topics[name] = held
         try:
-            for _ in range(_SNAPSHOT_TRIES):
-                held.clear()
-                seq = followed.seq
-                data = await self._topics[kind].snapshot(key)
-                if not held:
-                    break  # nothing changed while it was made, so it is of one moment
+            snapshot = await self._snapshot(kind, key, followed)
         except Exception:
             # One of the three edges where a failure is contained: the browser comes back for another snapshot.
             log.exception("snapshot_failed", topic=name)
             client.close(CLOSE_TOO_SLOW)
             return
-        client.offer(_frame({"topic": name, "kind": "snapshot", "seq": seq, "data": data}))
+        client.offer(snapshot.frame)
         client.topics[name] = None
-        for frame in held:
-            client.offer(frame)
+        for seq, frame in held:
+            if seq > snapshot.seq:
+                client.offer(frame)
 
-    def _unfollow(self, client: _Client, name: str) -> None:
+    async def _snapshot(self, kind: str, key: str, followed: _Followed) -> _Snapshot:
+        """A snapshot not older than this moment: one for all who ask at once, as after a restart everybody does.
+
+        The last one will do while nothing was published after it; for a second, as some tell how old their data is.
+        """
+        joined = followed.seq  # what is published from now on is held back for the one who asks
+        while followed.making is not None:
+            made = await asyncio.shield(followed.making)  # who gives up must not take it from the others
+            if made is not None and made.seq >= joined:
+                return made
+        last = followed.snapshot
+        if last is not None and last.seq >= joined and self._age_s(last) <= self._limits.snapshot_shared_s:
+            return last
+        return await self._make_snapshot(kind, key, followed)
+
+    def _age_s(self, snapshot: _Snapshot) -> float:
+        return self._clock.monotonic() - snapshot.made_at
+
+    async def _make_snapshot(self, kind: str, key: str, followed: _Followed) -> _Snapshot:
+        followed.making = making = asyncio.get_running_loop().create_future()
+        try:
+            for _ in range(_SNAPSHOT_TRIES):
+                seq = followed.seq
+                data = await self._topics[kind].snapshot(key)
+                if followed.seq == seq:
+                    break  # nothing changed while it was made, so it is of one moment
+            frame = _frame({"topic": f"{kind}:{key}", "kind": "snapshot", "seq": seq, "data": data})
+            followed.snapshot = _Snapshot(seq, frame, self._clock.monotonic())
+            making.set_result(followed.snapshot)
+            return followed.snapshot
+        except Exception as error:
+            making.set_exception(error)
+            making.exception()  # it is no matter if nobody else waited
+            raise
+        finally:
+            followed.making = None
+            if not making.done():  # whoever made it gave up: the next one makes another
+                making.set_result(None)
+
+    def _unfollow(self, client: Connection, name: str) -> None:
         client.topics.pop(name, None)
         followed = self._followed.get(name)
         if followed is not None:
@@ -299,37 +280,12 @@ class Hub:
             if not followed.clients:
                 del self._followed[name]
 
-    async def _send(self, socket: web.WebSocketResponse, client: _Client, request: web.Request) -> None:
-        while True:
-            frame = client.take()
-            if frame is None:
-                if client.close_code is not None:
-                    break
-                client.wake.clear()
-                await client.wake.wait()
-                continue
-            try:
-                async with asyncio.timeout(self._limits.send_timeout_s):
-                    await socket.send_str(frame)
-            except TimeoutError:
-                client.close(CLOSE_TOO_SLOW)
-            except ConnectionError:
-                client.close(CLOSE_GOING_AWAY)
-        if client.close_code == CLOSE_TOO_SLOW:
-            log.warning("websocket_too_slow", login=client.person.login)
-        try:
-            async with asyncio.timeout(self._limits.send_timeout_s):
-                await socket.close(code=client.close_code or CLOSE_GOING_AWAY)
-        except (TimeoutError, ConnectionError):
-            pass
-        finally:
-            # What is still in the transport's buffer will never be read: give its memory back now.
-            if request.transport is not None and client.close_code == CLOSE_TOO_SLOW:
-                request.transport.abort()
+
+def _frame(data: dict[str, Json]) -> bytes:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _frame(data: dict[str, Json]) -> str:
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+_PONG = _frame({"kind": "pong"})
 
 
 def _digest(secret: str) -> str:

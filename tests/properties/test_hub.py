@@ -13,7 +13,8 @@ from ctiserver.clock import ManualClock
 from ctiserver.model.ids import UserId
 from ctiserver.model.json_value import Json
 from ctiserver.web.access import EVERYBODY, Person
-from ctiserver.web.hub import CLOSE_TOO_SLOW, Hub, HubLimits, Topic, _Client
+from ctiserver.web.connection import CLOSE_TOO_SLOW, Connection, HubLimits
+from ctiserver.web.hub import Hub, Topic
 
 PERSON = Person(user_id=UserId("U"), login="u", name="U", role="agent", language="en", agent_id=None)
 LIMITS = HubLimits(queued_frames=8, queued_bytes=4096, subscriptions=2)
@@ -45,7 +46,7 @@ class Seen:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.client = _Client(PERSON, LIMITS)
+        self.client = Connection(PERSON, LIMITS)
         self.following: asyncio.Task[None] | None = None
         self.values: dict[str, int] = {}
         self.seqs: dict[str, int] = {}

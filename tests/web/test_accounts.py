@@ -10,7 +10,7 @@ import pytest
 from ctiserver.errors import UserFault
 from ctiserver.model.events import RecordingHeard
 from ctiserver.model.ids import RecordingId
-from ctiserver.web.hub import CLOSE_LOGGED_OUT
+from ctiserver.web.connection import CLOSE_LOGGED_OUT
 from tests.support.desk import PASSWORD, PBX, Browser, Desk
 from tests.support.eventually import eventually
 

@@ -15,7 +15,7 @@ from argon2 import PasswordHasher
 from ctiserver.clock import ManualClock
 from ctiserver.errors import UserFault
 from ctiserver.features.users.passwords import LONGEST_LINE, Attempts, Passwords
-from ctiserver.web.hub import CLOSE_LOGGED_OUT
+from ctiserver.web.connection import CLOSE_LOGGED_OUT
 from ctiserver.web.problems import TooMany
 from ctiserver.web.sessions import COOKIE, hash_of
 from tests.support.desk import PASSWORD, Browser, Desk, desk
