@@ -20,6 +20,8 @@ from ctiserver.model.queue_log import LoggedVisit
 NEAR = timedelta(seconds=1)
 #: Part of a second that a party is in a CDR for while the call is moved to another (pick-up, transfer).
 _MOVED = timedelta(seconds=1)
+#: Asterisk reads its clock anew for each log, a moment before or after the event that told us.
+_READ_APART = timedelta(milliseconds=100)
 
 T = TypeVar("T")
 Source = Literal["cdr", "queue_log"]
@@ -139,7 +141,7 @@ class _Compared:
 
     def as_long(self, what: str, ours: timedelta, theirs: timedelta, parts: int = 1) -> None:
         """``parts``: how many lengths, each cut to seconds, were added up."""
-        if abs(ours - theirs) > NEAR * max(1, parts):
+        if abs(ours - theirs) > NEAR * max(1, parts) + _READ_APART:
             self.add(what, f"{ours.total_seconds():.1f} s", f"{theirs.total_seconds():.0f} s")
 
 

@@ -225,6 +225,11 @@ class PrivatePbx:
         return self._layout.log / "full"
 
     @property
+    def astdb_path(self) -> Path:
+        """Where Asterisk writes its database, AstDB, down about once a second."""
+        return self._layout.state / "var/astdb.sqlite3"
+
+    @property
     def queue_log_path(self) -> Path:
         return self._layout.log / "queue_log"
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
+from math import floor
 from pathlib import Path
 
 from ctiserver.model.events import AgentRingEnded, CallSummary, QueueVisit, Segment
@@ -23,8 +24,8 @@ _EXITS = {
 }
 #: How queue_log says that a member's phone rang in vain, and what we call that.
 _RANG_OUT = {"RINGNOANSWER": ("no_answer", "busy", "declined", "failed"), "RINGCANCELED": ("cancelled",)}
-#: Both logs have whole seconds.
-_NEAR_S = 1.0
+#: Both logs have whole seconds, cut off; ours are compared as whole seconds too.
+_NEAR_S = 1
 _CDR_COLUMNS = (
     *("uniqueid", "linkedid", "src", "dst", "channel", "dstchannel", "start", "answer", "end"),
     *("duration", "billsec", "disposition"),
@@ -49,7 +50,7 @@ def queue_log(pbx: PrivatePbx, uniqueid: str) -> list[LoggedVisit]:
     """The visits of one caller, in order."""
     visits: list[LoggedVisit] = []
     entered = 0
-    for line in Path(pbx.queue_log_path).read_text().splitlines():
+    for line in _whole_lines(Path(pbx.queue_log_path)):
         at, caller, queue, member, event, *data = line.split("|")
         if caller != uniqueid:
             continue
@@ -79,9 +80,14 @@ def cdrs(pbx: PrivatePbx, linkedids: Sequence[str]) -> list[dict[str, str]]:
     """Asterisk's CDRs of one call."""
     if not pbx.cdr_path.exists():
         return []
-    with pbx.cdr_path.open(newline="") as file:
-        rows = [dict(zip(_CDR_COLUMNS, row, strict=True)) for row in csv.reader(file)]
+    rows = [dict(zip(_CDR_COLUMNS, row, strict=True)) for row in csv.reader(_whole_lines(pbx.cdr_path))]
     return [row for row in rows if row["linkedid"] in linkedids]
+
+
+def _whole_lines(log: Path) -> list[str]:
+    """The lines of a log that Asterisk has written to their ends; it may be in the middle of the last one."""
+    whole, _, _ = log.read_text().rpartition("\n")
+    return whole.splitlines()
 
 
 def disagreements(
@@ -110,13 +116,13 @@ def _visits(call: CallSummary, logged: Sequence[LoggedVisit]) -> Iterable[str]:
         yield f"queue visits: ours {ours}, queue_log {theirs}"
         return
     for visit, log in zip((v for v in call.queue_visits if v.entered_at != v.left_at), logged, strict=True):
-        if not _near(_seconds(visit), log.wait_s):
+        if not _lasted(_seconds(visit), log.wait_s):
             yield f"waited in {visit.queue}: ours {_seconds(visit)}, queue_log {log.wait_s}"
         if log.member and not log.member.startswith("Local/") and visit.agent != f"PJSIP/{log.member}":
             yield f"answered {visit.queue}: ours {visit.agent}, queue_log {log.member}"
         if log.talk_s is not None and visit.agent is not None:
             talked = _with_caller_s(call, visit.agent, visit)
-            if not _near(talked, log.talk_s):
+            if not _lasted(talked, log.talk_s):
                 yield f"talk of {visit.agent}: ours {talked}, queue_log {log.talk_s}"
         if log.ended_by and not call.transfers and log is logged[-1] and call.hangup_by != log.ended_by:
             yield f"hung up by: ours {call.hangup_by}, queue_log {log.ended_by}"
@@ -134,7 +140,7 @@ def _rings(logged: Sequence[LoggedVisit], rings: Iterable[AgentRingEnded]) -> It
                     if ring[:2] == (visit.queue, named)
                     and ring[2] in _RANG_OUT[event]
                     and ring[3] is not None
-                    and _near(ring[3] / 1000, ring_ms / 1000)
+                    and _lasted(ring[3] / 1000, round(ring_ms / 1000))
                 ),
                 None,
             )
@@ -176,11 +182,11 @@ def _times(call: CallSummary, rows: Sequence[dict[str, str]]) -> Iterable[str]:
         yield "no CDR yet"
         return
     began, ended = min(_at(row["start"]) for row in rows), max(_at(row["end"]) for row in rows)
-    if call.started_at is None or not _near(call.started_at.timestamp(), began.timestamp()):
+    if not _same(call.started_at, began):
         yield f"began: ours {call.started_at}, CDRs {began}"
     # Whoever is left alone in a conference has no CDR, and no segment.
     lasted = max((s.ended_at for s in call.segments if s.ended_at is not None), default=call.ended_at)
-    if lasted is None or not _near(lasted.timestamp(), ended.timestamp()):
+    if not _same(lasted, ended):
         yield f"ended: ours {lasted}, CDRs {ended}"
 
 
@@ -201,7 +207,7 @@ def _talks(call: CallSummary, rows: Sequence[dict[str, str]]) -> Iterable[str]:
             yield f"{phone} answered, by the CDRs alone"
     for phone in sorted(through):
         last = _stays(call, phone)[-1][1]
-        if not _near(last.timestamp(), max(ends[phone]).timestamp()):
+        if not _same(last, max(ends[phone])):
             yield f"{phone} was in the call until {max(ends[phone])} by the CDRs: ours until {last}"
     for phone in call.answered_by:
         if phone not in ends:
@@ -248,9 +254,14 @@ def _seconds(visit: QueueVisit) -> float | None:
     return (visit.left_at - visit.entered_at).total_seconds()
 
 
-def _near(ours: float | None, theirs: float) -> bool:
-    # Theirs is cut off to whole seconds, at either end: up to one second less or more.
-    return ours is not None and abs(ours - theirs) <= _NEAR_S
+def _lasted(ours: float | None, theirs: float) -> bool:
+    """Whether a span is the same. Theirs is the difference of two times that were cut off."""
+    return ours is not None and abs(round(ours) - theirs) <= _NEAR_S
+
+
+def _same(ours: datetime | None, theirs: datetime) -> bool:
+    """Whether an instant is the same. Theirs was cut off, so is ours: 29.999 is 29 to them, 30.000 is 30 to us."""
+    return ours is not None and abs(floor(ours.timestamp()) - theirs.timestamp()) <= _NEAR_S
 
 
 def _at(text: str) -> datetime:
