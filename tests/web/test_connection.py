@@ -75,17 +75,16 @@ async def test_who_takes_little_is_borne_with() -> None:
 
 async def test_what_waits_is_bounded_by_frames() -> None:
     connection = Connection(PERSON, LIMITS)
-    for _ in range(LIMITS.queued_frames):
+    for _ in range(LIMITS.queued_frames + 1):
+        assert connection.close_code is None
         connection.offer(b"")
-    assert connection.close_code is None
-    connection.offer(b"")
     assert connection.close_code == CLOSE_TOO_SLOW
 
 
 async def test_what_waits_is_bounded_by_bytes_though_one_snapshot_may_be_large() -> None:
     connection = Connection(PERSON, LIMITS)
-    connection.offer(b"x" * 5 * LIMITS.queued_bytes)
-    assert connection.close_code is None
-    connection.offer(b"y")
+    for frame in (b"x" * 5 * LIMITS.queued_bytes, b"y"):
+        assert connection.close_code is None
+        connection.offer(frame)
     assert connection.close_code == CLOSE_TOO_SLOW
     assert connection.take() is None
