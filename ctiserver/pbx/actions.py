@@ -22,6 +22,10 @@ class Actions(ABC):
         """Send an action; the link must be up for it, since it depends on what is known of the PBX."""
 
     @abstractmethod
+    async def _answer(self, action: str, /, **fields: str) -> Message:
+        """Send an action and give what the PBX answered."""
+
+    @abstractmethod
     async def _list(self, action: str, /, **fields: str) -> list[Message]:
         """Ask for a list: all its rows, the response and the end left out."""
 
@@ -165,6 +169,22 @@ class Actions(ABC):
     async def set_variable(self, channel: str, variable: str, value: str) -> None:
         """Set a variable of a channel."""
         await self._order("Setvar", Channel=channel, Variable=variable, Value=value)
+
+    async def variable(self, channel: str, name: str) -> str:
+        """A variable of a channel; empty if it is not set, or if the channel is gone."""
+        try:
+            return (await self._answer("Getvar", Channel=channel, Variable=name)).get("Value")
+        except PbxRefused as refusal:
+            if str(refusal) != "No such channel":
+                raise
+            return ""
+
+    async def mute(self, channel: str, *, muted: bool) -> None:
+        """Let nobody hear the person on ``channel``, or hear them again.
+
+        By a function in Setvar, since MuteAudio would need the class ``system``, with which an account may do anything.
+        """
+        await self.set_variable(channel, "MUTEAUDIO(in)", "on" if muted else "off")
 
     async def mute_recording(self, channel: str, *, muted: bool) -> bool:
         """Write silence, or sound again, into what MixMonitor records of a channel; False if nothing records it."""

@@ -391,6 +391,10 @@ class PbxLink(Actions):
         self._must_be_up()
         await self._ask(action, fields)
 
+    async def _answer(self, action: str, /, **fields: str) -> Message:
+        self._must_be_up()
+        return (await self._ask(action, fields))[0]
+
     async def _list(self, action: str, /, **fields: str) -> list[Message]:
         self._must_be_up()
         return [row for row in await self._ask(action, fields, as_list=True) if row.name]

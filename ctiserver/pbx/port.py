@@ -117,6 +117,14 @@ class Pbx(Protocol):
         """Set a variable of a channel."""
         ...
 
+    async def variable(self, channel: str, name: str) -> str:
+        """A variable of a channel; empty if it is not set, or if the channel is gone."""
+        ...
+
+    async def mute(self, channel: str, *, muted: bool) -> None:
+        """Let nobody hear the person on ``channel``, or hear them again."""
+        ...
+
     async def mute_recording(self, channel: str, *, muted: bool) -> bool:
         """Write silence, or sound again, into what MixMonitor records of a channel; False if nothing records it."""
         ...

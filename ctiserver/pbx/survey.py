@@ -54,6 +54,7 @@ NEEDED_MODULES = (
     "func_timeout",
     "func_uri",
     "res_agi",
+    "res_mutestream",
 )
 #: Global variables that the shipped dialplan reads.
 GLOBALS = (

@@ -113,6 +113,8 @@ def files(plan: Plan) -> dict[str, str]:
         # Without a word about it, # would be a blind transfer, and no key that the other side hears.
         "features.conf": (
             "[general]\natxferdropcall = no\natxferthreeway = *3\n[featuremap]\nblindxfer = *1\natxfer = *2\n"
+            # Hold for phones without a console of their own: see [cti-hold] of cti.conf.
+            "[applicationmap]\ncti-hold = *4,self/both,Gosub(cti-hold,s,1),default\n"
         ),
         "cdr.conf": "[general]\nenable = yes\nunanswered = yes\n",
         "cdr_custom.conf": _CDR,
@@ -247,7 +249,8 @@ def _extensions(plan: Plan) -> str:
     trunk = plan.site.trunks[0].name if plan.site.trunks else ""
     phones = "".join(
         f"exten => {_safe(phone.extension, 'the extension')},hint,PJSIP/{_safe(phone.name, 'the phone')}\n"
-        f"exten => {phone.extension},1,Dial(PJSIP/{phone.name},30,tTb(cti-pop^s^1))\n same => n,Hangup()\n"
+        f"exten => {phone.extension},1,Set(DYNAMIC_FEATURES=cti-hold)\n"
+        f" same => n,Dial(PJSIP/{phone.name},30,tTb(cti-pop^s^1))\n same => n,Hangup()\n"
         for phone in plan.site.phones
     )
     return (

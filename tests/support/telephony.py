@@ -17,7 +17,7 @@ from ctiserver.settings import AgiSettings, BrowserPhoneSettings, PbxSettings, S
 from tests.support.desk import PASSWORD
 
 #: Straight into the queue, without a flow.
-NUMBERS = {"cti-inbound": {"7101": ("Answer()", "Set(CTI_QUEUE=repair)", "Queue(repair,ct,,,60)", "Hangup()")}}
+NUMBERS = {"cti-inbound": {"7101": ("Answer()", "Set(CTI_QUEUE=repair)", "Queue(repair,ctb(cti-pop^s^1),,,60)", "Hangup()")}}
 #: A site where calls to a country's numbers are allowed, and one queue shows its own.
 SITE = {
     "dialling.yaml": "outbound: {allow: ['+86'], refuse: ['+86400']}\n",

@@ -10,7 +10,7 @@ import structlog
 from ctiserver.clock import Clock
 from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UserFault
 from ctiserver.features.telephony.phones import Phones
-from ctiserver.features.telephony.service import AGENTS, Place, Target
+from ctiserver.features.telephony.service import AGENTS, HOLD_FEATURE, Place, Target
 from ctiserver.model.call_entry import CallEntry
 from ctiserver.model.ids import AgentId, CallId, ContactId, RecordId, Uniqueid, WorkOrderId, call_id
 from ctiserver.model.json_value import Json
@@ -88,7 +88,7 @@ class Outgoing:
         if self._phones.standing(agent) is not None:
             raise Conflict("your phone is in a call")
         presented = self._presented(agent, wish.queue)
-        variables = {"CTI_OUT_OPTIONS": "T"}
+        variables = {"CTI_OUT_OPTIONS": "T", "DYNAMIC_FEATURES": HOLD_FEATURE}
         if place.context != AGENTS:
             variables["CTI_PRESENTED"] = presented
         if self._phones.browser_phone(agent) is not None:

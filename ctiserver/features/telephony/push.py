@@ -27,4 +27,11 @@ def phone_json(call: PhoneCall | None) -> JsonObject | None:
     """A phone's call as the topic writes it; None when it is idle."""
     if call is None:
         return None
-    return {"call_id": call.call_id, "doing": call.doing, "parties": call.parties, "waiting": call.waiting}
+    return {
+        "call_id": call.call_id,
+        "doing": call.doing,
+        "parties": call.parties,
+        "waiting": call.waiting,
+        "held": call.held,
+        "muted": call.muted,
+    }

@@ -1,7 +1,8 @@
-"""Use cases of an agent's phone: hand a call on, ask somebody first, call out. Done by AMI, for any phone."""
+"""Use cases of an agent's phone: hold, mute, hand a call on, ask somebody first. Done by AMI, for any phone."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -9,10 +10,10 @@ from typing import Literal
 import structlog
 
 from ctiserver.bus import Bus, Lagged
-from ctiserver.errors import UserFault
+from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UserFault
 from ctiserver.features.telephony.phones import Phones
-from ctiserver.model.events import CallEvent, CallsMerged
-from ctiserver.model.ids import AgentId, CallId
+from ctiserver.model.events import CallEvent, CallHeld, CallsMerged, PbxUp
+from ctiserver.model.ids import AgentId, CallId, PbxName, Uniqueid
 from ctiserver.model.numbers import dialable
 from ctiserver.model.person import Agent
 from ctiserver.model.tracking.standing import Standing
@@ -25,6 +26,12 @@ log = structlog.get_logger(__name__)
 #: Contexts and keys of dialplan/cti.conf and features.conf.
 AGENTS, QUEUES, CONSULT = "cti-agents", "cti-queues", "cti-consult"
 JOIN_KEYS = "*3"  #: atxferthreeway
+HOLD_FEATURE, HOLD_KEYS, UNHOLD_KEY = "cti-hold", "*4", "*"
+#: Of a channel: the other side while our feature holds it; whether the person on it is muted.
+HELD, MUTED = "CTI_HELD", "CTI_MUTED"
+#: The PBX takes about 0.3 s for the keys of a feature.
+_HOLD_WITHIN_S = 3.0
+_LOOK_EVERY_S = 0.05
 
 Doing = Literal["ringing", "talking", "consulting", "conference"]
 
@@ -34,6 +41,13 @@ class NotDiallable(Refusal):
 
     status = 422
     code = "not_diallable"
+
+
+class NoHold(Refusal):
+    """The PBX can't hold this call for you: its channel has no feature cti-hold (docs/how-to/browser-phone.md)."""
+
+    status = 409
+    code = "no_hold"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +74,8 @@ class PhoneCall:
     doing: Doing
     parties: int  #: others in the room with it
     waiting: int  #: others of the call who wait elsewhere
+    held: bool = False  #: the others hear music
+    muted: bool = False  #: by the console; what the phone's own key does, nobody knows
 
 
 class Telephony:
@@ -81,14 +97,19 @@ class Telephony:
         self._region = region
         self._changed = changed
         self._told: dict[AgentId, PhoneCall] = {}
+        self._muted: dict[AgentId, Uniqueid] = {}  #: and which channel of theirs
+        self._held_before: dict[AgentId, Uniqueid] = {}  #: held already when the link to the PBX came up
 
     async def run(self) -> None:
         """Tell each desk what its phone does, until the bus closes."""
-        with self._bus.subscribe(CallEvent) as events:
+        with self._bus.subscribe(CallEvent, PbxUp) as events:
             while True:
                 try:
                     async for event in events:
-                        self._heard(event)
+                        if isinstance(event, PbxUp):
+                            await self._recall(event.pbx)
+                        elif isinstance(event, CallEvent):
+                            self._heard(event)
                     return
                 except Lagged:
                     for agent in self._phones.everybody():
@@ -102,16 +123,55 @@ class Telephony:
     def call(self, agent_id: AgentId) -> PhoneCall | None:
         """What the agent's phone does now."""
         standing = self._phones.standing(self._phones.agent(agent_id))
-        return None if standing is None else _phone_call(standing)
+        if standing is None:
+            return None
+        return _phone_call(
+            standing,
+            held=self._held(agent_id, standing),
+            muted=self._muted.get(agent_id) == standing.uniqueid,
+        )
 
     async def hang_up(self, agent_id: AgentId) -> None:
         """End the agent's part of the call. Raises Conflict without one; PeerLost, DeadlineExceeded, PbxRefused."""
         pbx, standing = self._needed(agent_id)
         await pbx.hangup(standing.channel)
 
+    async def hold(self, agent_id: AgentId) -> None:
+        """Music for the other side; the agent's phone stays in the call, and hears nothing.
+
+        Raises Conflict without a talk between two, NoHold; PeerLost …
+        """
+        pbx, standing = self._talk(agent_id)
+        if standing.waiting or len(standing.others) > 1:
+            raise Conflict("only a talk between two can be held")
+        if self._held(agent_id, standing):
+            return
+        # Where there is no such feature, its keys would be heard by the other side.
+        if HOLD_FEATURE not in (await pbx.variable(standing.channel, "DYNAMIC_FEATURES")).split("#"):
+            raise NoHold
+        await self._press_until(pbx, standing, HOLD_KEYS, held=True)
+        log.info("call_held", agent=agent_id, call_id=standing.call_id)
+
+    async def unhold(self, agent_id: AgentId) -> None:
+        """Back to the one on hold. Raises Conflict where nobody is, or the phone itself holds; PeerLost …"""
+        pbx, standing = self._needed(agent_id)
+        if not self._held(agent_id, standing):
+            raise Conflict("nobody is on hold")
+        if not await self._take_back(agent_id, pbx, standing):
+            raise Conflict("your phone holds the call by its own key: take it back there")
+
+    async def mute(self, agent_id: AgentId) -> None:
+        """Nobody hears the agent until :meth:`unmute`, or the call's end. Raises Conflict without a talk; PeerLost …"""
+        await self._mute(agent_id, muted=True)
+
+    async def unmute(self, agent_id: AgentId) -> None:
+        """The agent is heard again. Raises Conflict without a talk; PeerLost …"""
+        await self._mute(agent_id, muted=False)
+
     async def transfer(self, agent_id: AgentId, to: Target) -> None:
         """Blind transfer. Raises Conflict without a talk, UserFault for a target that is none; PeerLost …"""
         (pbx, standing), place = self._talk(agent_id), self.place(agent_id, to)
+        await self._take_back(agent_id, pbx, standing)
         await pbx.blind_transfer(standing.channel, context=place.context, exten=place.exten)
         log.info("call_transferred", agent=agent_id, call_id=standing.call_id, to=to.kind)
 
@@ -121,6 +181,7 @@ class Telephony:
         if to.kind == "queue":
             raise UserFault("a queue can't be asked first", fix="Transfer to it, or ask one agent")
         place = self.place(agent_id, to)
+        await self._take_back(agent_id, pbx, standing)
         # The keys of a feature can be pressed for digits alone, so where they lead is said beforehand.
         await pbx.set_variable(standing.channel, "__CTI_CONSULT", f"{place.context},{place.exten},1")
         await pbx.attended_transfer(standing.channel, context=CONSULT, exten="1")
@@ -190,7 +251,67 @@ class Telephony:
             raise Conflict("nobody is waiting: you are asking no one")
         return pbx, standing
 
+    async def _mute(self, agent_id: AgentId, *, muted: bool) -> None:
+        pbx, standing = self._talk(agent_id)
+        await pbx.mute(standing.channel, muted=muted)
+        # The PBX does not tell of it, and a server that starts anew must not show a muted agent as one who is heard.
+        await pbx.set_variable(standing.channel, MUTED, "1" if muted else "")
+        if muted:
+            self._muted[agent_id] = standing.uniqueid
+        else:
+            self._muted.pop(agent_id, None)
+        self._look(self._phones.agent(agent_id))
+
+    def _held(self, agent_id: AgentId, standing: Standing) -> bool:
+        return standing.held or self._held_before.get(agent_id) == standing.uniqueid
+
+    async def _take_back(self, agent_id: AgentId, pbx: Pbx, standing: Standing) -> bool:
+        """End our hold; False if the phone itself holds, which is all the same to a transfer."""
+        if not self._held(agent_id, standing):
+            return True
+        ours = bool(await pbx.variable(standing.channel, HELD))
+        if ours:
+            await self._press_until(pbx, standing, UNHOLD_KEY, held=False)
+        before = self._held_before.pop(agent_id, None)
+        self._look(self._phones.agent(agent_id))
+        return ours or before is not None
+
+    async def _press_until(self, pbx: Pbx, standing: Standing, keys: str, *, held: bool) -> None:
+        """Raises NoHold if the PBX does not do what the keys say."""
+        await pbx.press(standing.channel, keys)
+        try:
+            async with asyncio.timeout(_HOLD_WITHIN_S):
+                while True:
+                    if bool(await pbx.variable(standing.channel, HELD)) is held:
+                        return
+                    await asyncio.sleep(_LOOK_EVERY_S)
+        except TimeoutError:
+            raise NoHold from None
+
+    async def _recall(self, name: PbxName) -> None:
+        """What no event says again: who was muted or on hold when the link came up."""
+        for agent in self._phones.everybody():
+            if self._phones.pbx_name(agent) != name:
+                continue
+            pbx, standing = self._phones.pbx(agent), self._phones.standing(agent)
+            self._muted.pop(agent.id, None)
+            self._held_before.pop(agent.id, None)
+            if standing is None or not standing.talking:
+                continue
+            try:
+                if await pbx.variable(standing.channel, MUTED):
+                    self._muted[agent.id] = standing.uniqueid
+                if await pbx.variable(standing.channel, HELD):
+                    self._held_before[agent.id] = standing.uniqueid
+            except (PeerLost, DeadlineExceeded, PbxRefused) as error:
+                log.warning("phone_not_recalled", agent=agent.id, reason=str(error))
+            self._look(agent)
+
     def _heard(self, event: CallEvent) -> None:
+        if isinstance(event, CallHeld):  # it is known by events from now on
+            for agent in self._phones.everybody():
+                if self._phones.owns(agent, event.pbx, event.interface):
+                    self._held_before.pop(agent.id, None)
         calls = {event.call_id, event.absorbed} if isinstance(event, CallsMerged) else {event.call_id}
         interface = getattr(event, "interface", None)
         for agent in self._phones.everybody():
@@ -211,7 +332,7 @@ class Telephony:
         self._changed(agent.id, now)
 
 
-def _phone_call(standing: Standing) -> PhoneCall:
+def _phone_call(standing: Standing, *, held: bool, muted: bool) -> PhoneCall:
     doing: Doing = "ringing"
     if standing.talking:
         doing = "talking"
@@ -219,4 +340,11 @@ def _phone_call(standing: Standing) -> PhoneCall:
             doing = "consulting"
         elif len(standing.others) > 1:
             doing = "conference"
-    return PhoneCall(standing.call_id, doing, len(standing.others), len(standing.waiting))
+    return PhoneCall(
+        standing.call_id,
+        doing,
+        len(standing.others),
+        len(standing.waiting),
+        held=held and doing == "talking",
+        muted=muted and doing != "ringing",
+    )

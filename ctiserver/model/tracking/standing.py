@@ -17,6 +17,7 @@ class Standing:
     channel: str
     uniqueid: Uniqueid
     talking: bool  #: is through to somebody; else it rings, or is being called
+    held: bool = False  #: has put the others on hold
     others: tuple[str, ...]  #: channels of those who are in the room with it, no Local halves
     waiting: tuple[str, ...]  #: channels of the same call that wait elsewhere: on hold while it consults
 
@@ -37,6 +38,7 @@ def _standing(book: Book, leg: Leg) -> Standing:
         channel=leg.channel,
         uniqueid=leg.uniqueid,
         talking=leg.bridge is not None,
+        held=leg.holding,
         others=tuple(other.channel for other in room if other is not leg),
         waiting=tuple(
             other.channel

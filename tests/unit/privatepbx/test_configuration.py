@@ -63,7 +63,9 @@ def test_phones_get_their_password_their_extension_and_the_agents_context(plan: 
     assert "context = cti-agents" in agent
     assert "password = secret-of-agent1" in agent
     assert 'callerid = "agent1" <101>' in agent
-    assert "exten => 101,1,Dial(PJSIP/agent1,30,tTb(cti-pop^s^1))" in files(plan)["extensions.conf"]
+    extensions = files(plan)["extensions.conf"]
+    assert "exten => 101,1,Set(DYNAMIC_FEATURES=cti-hold)\n same => n,Dial(PJSIP/agent1,30,tTb(cti-pop^s^1))" in extensions
+    assert "cti-hold = *4,self/both,Gosub(cti-hold,s,1),default" in files(plan)["features.conf"]
 
 
 def test_trunk_brings_calls_into_the_flow_and_never_into_the_phones(plan: Plan) -> None:
