@@ -9,9 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from ctiserver.price_list import Amount
-from ctiserver.strict_yaml import Written
+from ctiserver.strict_yaml import Name, Written
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 #: What a customer's text may name.
 PLACES = ("record", "order", "due", "planned", "resolution", "technician")
 

@@ -7,9 +7,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from ctiserver.strict_yaml import Written
+from ctiserver.strict_yaml import Name, Written
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 #: An amount has at most two digits after the point: the smallest coin.
 CENTS = Decimal("0.01")
 

@@ -17,11 +17,10 @@ from ctiserver.model import record_fields
 from ctiserver.model.care_rule import CareRule, CareRulesFile
 from ctiserver.model.emergency import emergency_numbers
 from ctiserver.model.record_fields import FieldKind
-from ctiserver.price_list import Goods
+from ctiserver.price_list import Amount, Goods
 from ctiserver.resources import shipped
-from ctiserver.strict_yaml import Document, Duration, Written, load, parse, suggest
+from ctiserver.strict_yaml import Document, Duration, Name, Written, load, parse, suggest
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 #: A queue as app_queue calls it; FreePBX calls them by numbers.
 QueueKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
 Texts = dict[str, str]  #: language → text
@@ -299,13 +298,14 @@ class Outbound(Written):
     refuse: tuple[Annotated[str, AfterValidator(_prefix)], ...] = ()
 
 
-def _amount(text: str) -> str:
+def _rate(text: str) -> str:
     if not re.fullmatch(r"\d{1,9}(\.\d{1,4})?", text):
-        raise ValueError(f'{text!r} is no amount of money; write it in quotes, such as "0.12"')
+        raise ValueError(f'{text!r} is no price of a minute; write it in quotes, such as "0.0125"')
     return text
 
 
-Amount = Annotated[str, AfterValidator(_amount)]  #: exact; in the site's currency
+#: What a minute costs, exact, in the site's currency: carriers count in parts of a coin, an amount does not.
+Rate = Annotated[str, AfterValidator(_rate)]
 
 
 class Sample(Written):
@@ -325,7 +325,7 @@ class Automatic(Written):
     calls_per_s: Annotated[float, Field(gt=0, le=50)] = 1.0
     at_once: Annotated[int, Field(ge=1, le=1000)] = 5
     minutes_a_day: Annotated[int, Field(ge=0)] = 600
-    price_a_minute: Amount = "0"
+    price_a_minute: Rate = "0"
     money_a_day: Amount | None = None
     rest: Duration = timedelta(days=7)  #: so long nobody is asked about another record who has answered a call
     samples: dict[Name, Sample] = {}  # noqa: RUF012

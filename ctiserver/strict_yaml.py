@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
 from ctiserver.errors import FileFault, Place, Problem, UserFault
 
@@ -65,6 +65,10 @@ class Written(BaseModel):
     """Base of every schema for a file that a person writes: frozen, strict, unknown keys refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+#: What an admin calls a thing of their own: small Latin letters, digits and _, beginning with a letter, 40 at most.
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from ctiserver.ivr.nodes.leaving import Dial, Queue, Transfer, Voicemail
 from ctiserver.ivr.nodes.listening import Confirm, Input, InputDefaults, Menu, Survey
 from ctiserver.ivr.nodes.speaking import AnswerNode, Audio, Hangup, Play, Say
 from ctiserver.ivr.written import NodeName, VariableName
-from ctiserver.strict_yaml import Duration, Written
+from ctiserver.strict_yaml import Duration, Name, Written
 
 Node = Annotated[
     AnswerNode
@@ -55,7 +55,7 @@ class FlowFile(Written):
     """``NAME.flow.yaml``"""
 
     schema_: Annotated[Literal["callflow/1"], Field(alias="schema")]
-    flow: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+    flow: Name
     version: Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,39}$")]
     title: Annotated[str, Field(max_length=200)] = ""
     languages: Annotated[tuple[str, ...], Field(min_length=1, max_length=10)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from ctiserver.model.expression import Expression, Template, constant, parse, parse_template
-from ctiserver.strict_yaml import Written
+from ctiserver.strict_yaml import Name, Written
 
 if TYPE_CHECKING:
     from ctiserver.ivr.requests import Answer, Move
@@ -100,9 +100,9 @@ Keys = Annotated[
     AfterValidator(_keys),
     WithJsonSchema({"type": "string", "pattern": r"^([0-9*#]{1,20}|star|hash)$"}),
 ]
-NodeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-VariableName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-SiteName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+NodeName = Name
+VariableName = Name
+SiteName = Name
 LANGUAGE = re.compile(r"^[a-z]{2,3}(-[A-Z][A-Za-z]{1,3})?$")
 
 

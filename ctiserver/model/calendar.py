@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
-from ctiserver.strict_yaml import Written
+from ctiserver.strict_yaml import Name, Written
 
 State = Literal["open", "closed", "holiday"]
 Layer = Literal["override", "make_up_day", "holiday", "weekly"]
@@ -136,7 +136,7 @@ class CalendarFile(Written):
     """``config/calendars/NAME.yaml``"""
 
     schema_: Literal["calendar/1"] = Field(alias="schema")
-    calendar: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+    calendar: Name
     title: dict[str, str] = {}  # noqa: RUF012
     time_zone: Annotated[str, AfterValidator(_zone)] | None = None  #: None: the dialled number's, else the site's
     weekly: dict[Annotated[str, AfterValidator(_days)], tuple[Hours, ...]]

@@ -18,9 +18,8 @@ from pydantic import AfterValidator, Field, model_validator
 from ctiserver.model import expression
 from ctiserver.model.expression import DATE, INTEGER, TEXT, Context, ExpressionError, Object, Scope, Value
 from ctiserver.model.ids import ContactId, DeviceId, SiteId
-from ctiserver.strict_yaml import Written
+from ctiserver.strict_yaml import Name, Written
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Kind = Literal["device", "contact", "record", "delivery"]
 
 _DEVICE = Object("device", {"serial": TEXT, "model": TEXT, "bought_on": DATE, "warranty_until": DATE, "contract": TEXT})

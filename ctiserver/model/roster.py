@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, model_validator
 
 from ctiserver.model.calendar import Hours, days_of
-from ctiserver.strict_yaml import Written
+from ctiserver.strict_yaml import Name, Written
 
 _DAY_MINUTES = 24 * 60
 
@@ -42,7 +42,7 @@ class RosterFile(Written):
     """``config/rosters/NAME.yaml``"""
 
     schema_: Literal["roster/1"] = Field(alias="schema")
-    roster: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+    roster: Name
     time_zone: str | None = None
     duties: Annotated[tuple[Duty, ...], Field(min_length=1)]
 

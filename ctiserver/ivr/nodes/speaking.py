@@ -24,6 +24,7 @@ from ctiserver.ivr.requests import (
 )
 from ctiserver.ivr.visit import Visit
 from ctiserver.ivr.written import Computed, Need, NodeBase, Prompt
+from ctiserver.strict_yaml import Name
 
 
 class AnswerNode(NodeBase):
@@ -110,7 +111,7 @@ class Hangup(NodeBase):
 
     kind: Literal["hangup"]
     prompt: Prompt | None = None
-    reason: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")] = "goodbye"
+    reason: Name = "goodbye"
 
     main_outcome: ClassVar[str | None] = None
     silent: ClassVar[bool] = True
