@@ -330,6 +330,11 @@ class _Turn:
                 call=call,
                 within=hours if call is not None else None,
                 window_s=None if order.window is None else order.window.length.total_seconds(),
+                checklist=tuple(
+                    {"name": item, "title": dict(check.title), "required": check.required}
+                    for item, check in order.checklist.items()
+                ),
+                sticky=order.to.sticky if order.to is not None and by_hand is None else None,
             )
         )
         # A call says itself how it ended, maybe while the customer still talks; a person is given until the next try.

@@ -168,6 +168,13 @@ def _order(
             yield Problem(
                 document.place((*path, key)), "PF-017", f"{span} of which calendar?", "add calendar: to the process"
             )
+    if order.checklist and ("done" not in MUST[order.order] or any(way.call is not None for way in order.by)):
+        yield Problem(
+            document.key_place((*path, "checklist")),
+            "PF-033",
+            "nobody would tick it: a person must do the order, and it must come to done",
+            "remove checklist:",
+        )
     yield from _ways(document, path, order, calendars)
     skills, region = (None, None) if order.to is None else (order.to.skills, order.to.region)
     for where, text, names in (

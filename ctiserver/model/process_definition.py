@@ -108,6 +108,13 @@ class Way(Written):
         return self
 
 
+class Check(Written):
+    """One thing on an order's checklist."""
+
+    title: dict[str, str] = {}  # noqa: RUF012 - pydantic copies defaults
+    required: bool = False  #: without it the order can't be done
+
+
 class Within(Written):
     """When a customer may be called."""
 
@@ -132,6 +139,7 @@ class Order(Written):
     retry_after: SpanField | None = None
     payer: Formula | None = None
     amount: Formula | None = None
+    checklist: dict[Name, Check] = {}  # noqa: RUF012
 
 
 class Move(Written):
@@ -178,6 +186,7 @@ class Step(Written):
     retry_after: SpanField | None = None
     payer: Formula | None = None
     amount: Formula | None = None
+    checklist: dict[Name, Check] = {}  # noqa: RUF012
     all: dict[Name, Order] | None = None
     close: Name | None = None
     notify: str | None = None

@@ -86,6 +86,8 @@ class OpenOrder:
     call: str | None = None  #: the flow that the server plays to the customer, where no person does it
     within: str | None = None  #: the calendar in whose hours the customer may be called
     window_s: float | None = None  #: how long a stretch of time is to be agreed on
+    checklist: tuple[JsonObject, ...] = ()  #: ``name``, ``title``, ``required``
+    sticky: Sticky | None = None  #: whose doer before shall have it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

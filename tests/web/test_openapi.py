@@ -35,13 +35,17 @@ def test_every_body_and_answer_is_the_declared_one(running: Desk, document: dict
     described = Described(document)
     for route in api_routes(running):
         operation = described.operation(route.method, re.sub(r"{\w+}", "x", route.path))
-        if route.body is None:
+        if route.takes:
+            assert set(operation["requestBody"]["content"]) == set(route.takes)
+        elif route.body is None:
             assert "requestBody" not in operation
         else:
             schema = operation["requestBody"]["content"]["application/json"]["schema"]
             assert schema == {"$ref": f"#/components/schemas/{route.body.__name__}"}
             assert document["components"]["schemas"][route.body.__name__]["additionalProperties"] is False
-        if route.answer is not None:
+        if route.gives:
+            assert set(operation["responses"]["200"]["content"]) == set(route.gives)
+        elif route.answer is not None:
             for status in route.status or (200,):
                 schema = operation["responses"][str(status)]["content"]["application/json"]["schema"]
                 assert schema == {"$ref": f"#/components/schemas/{route.answer.__name__}"}

@@ -32,6 +32,21 @@ class OrderRecordAnswer(Answer):
     fields: list[OrderFieldAnswer]
 
 
+class CheckAnswer(Answer):
+    """Something to tick; what is ``required`` must be, before the order is done."""
+
+    name: str
+    title: dict[str, str]
+    required: bool
+
+
+class OrderPhotoAnswer(Answer):
+    """A photo; the picture is at ``/api/v1/photos/{id}``."""
+
+    id: str
+    added_at: datetime
+
+
 class CallBackAnswer(Answer):
     """Whom to call back, and why: ``missed``, ``promised`` … Empty where that is not known."""
 
@@ -60,6 +75,8 @@ class WorkOrderAnswer(Answer):
     considered: list[JsonAnswer]
     attempt: int  #: the how-manieth try; those who are called are tried more than once
     call_back: CallBackAnswer | None  #: of an order to call somebody back
+    checklist: list[CheckAnswer]
+    photos: list[OrderPhotoAnswer]
     result: JsonAnswer
     created_at: datetime
     revision: int

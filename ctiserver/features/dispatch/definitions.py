@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from ctiserver.errors import FileFault, Problem
 from ctiserver.model import process_check
@@ -48,16 +49,20 @@ def load_definitions(
 ) -> Mapping[str, Definition]:
     """The definitions in ``directory/processes``, or those that ctiserver ships where it has none, by name.
 
-    With ``flows`` those that customers are called with must be among them.
+    With ``flows`` those that customers are called with must be among them; where a site with flows of its own lacks one
+    that a shipped definition calls with, a person does that order.
 
     Raises FileFault with every problem of every file.
     """
+    own = (directory / "processes").is_dir()
     found: dict[str, Definition] = {}
     problems: list[Problem] = []
     for path in definition_files(directory):
         try:
             document = load(path)
-            file = process_check.read(document, calendars=calendars, record_types=record_types, flows=flows)
+            file = process_check.read(
+                document, calendars=calendars, record_types=record_types, flows=flows if own else None
+            )
         except FileFault as fault:
             if not unused(fault, directory):
                 problems.extend(fault.problems)
@@ -67,10 +72,26 @@ def load_definitions(
             problems.append(
                 Problem(place, "PF-028", f"a second process named {file.process!r}", "give it another name")
             )
-        found[file.process] = Definition(file, process_check.source(document))
+        data = process_check.source(document)
+        if not own and flows is not None:
+            data = _without_calls(data, flows)
+            file = from_json(data)
+        found[file.process] = Definition(file, data)
     if problems:
         raise FileFault(problems)
     return found
+
+
+def _without_calls(data: Any, flows: Collection[str]) -> Any:
+    """A shipped definition without the ways that call with a flow that is not there; each has a person after them."""
+    if isinstance(data, list):
+        return [_without_calls(item, flows) for item in data]
+    if not isinstance(data, dict):
+        return data
+    kept = {key: _without_calls(value, flows) for key, value in data.items()}
+    if isinstance(ways := kept.get("by"), list):
+        kept["by"] = [way for way in ways if "call" not in way or way["call"] in flows]
+    return kept
 
 
 def revived(data: JsonObject) -> ProcessFile:

@@ -106,6 +106,7 @@ class Execution:
             "choose": command.choose,
             **({} if command.call is None else {"call": command.call, "hours": command.within}),
             **({} if command.window_s is None else {"window_s": command.window_s}),
+            **({"checklist": list(command.checklist)} if command.checklist else {}),
             **values,
         }
         before = None if command.same_as is None else await self._uow.work_orders.by_key(self._key(command.same_as))

@@ -10,7 +10,7 @@ from aiohttp import web
 from pydantic import Field
 
 from ctiserver.features.dispatch.answers import TakenAnswer, WorkOrderAnswer, WorkOrdersAnswer
-from ctiserver.features.dispatch.service import Dispatch, NotYours, UnknownOutcome
+from ctiserver.features.dispatch.service import Dispatch, NotChecked, NotYours, UnknownOutcome
 from ctiserver.model.contact import Contact
 from ctiserver.model.ids import RecordId, UserId, WorkOrderId
 from ctiserver.model.json_value import Json, JsonObject
@@ -46,6 +46,8 @@ class CompleteBody(Body):
     report: Annotated[str, Field(max_length=TEXT_MAX)] = ""
     values: Annotated[dict[str, str], Field(max_length=50)] = {}  # noqa: RUF012 - pydantic copies defaults
     """What else the order came to, such as ``labour`` or ``parts``; amounts are decimals as text."""
+    checked: Annotated[list[str], Field(max_length=50)] = []  # noqa: RUF012
+    """Names on the order's checklist that were ticked."""
 
 
 class EventBody(Body):
@@ -224,6 +226,8 @@ class DispatchHttp:
     async def _complete(self, request: web.Request) -> web.Response:
         body = await read_body(request, CompleteBody)
         result: dict[str, Json] = {**body.values, "report": body.report}
+        if body.checked:
+            result["checked"] = list(body.checked)
         return await self._acted(self._dispatch.complete(_id(request), _me(request), body.outcome, result))
 
     async def _assign(self, request: web.Request) -> web.Response:
@@ -261,11 +265,25 @@ class DispatchHttp:
             raise Conflict(str(error)) from None
         except UnknownOutcome as error:
             raise Invalid(str(error), {"outcome": "unknown"}) from None
+        except NotChecked as error:
+            raise Invalid(str(error), {"checked": "missing"}) from None
         return json_answer((await self._whole([order]))[0])
 
     async def _whole(self, orders: list[WorkOrder]) -> list[JsonObject]:
         async with self._database.reading() as uow:
-            return [{**order_json(order), "record": await self._record(uow, order)} for order in orders]
+            photos = await uow.photos.of_orders([order.id for order in orders])
+            return [
+                {
+                    **order_json(order),
+                    "photos": [
+                        {"id": photo.id, "added_at": _time(photo.added_at)}
+                        for photo in photos
+                        if photo.order_id == order.id
+                    ],
+                    "record": await self._record(uow, order),
+                }
+                for order in orders
+            ]
 
     async def _record(self, uow: UnitOfWork, order: WorkOrder) -> JsonObject:
         """As much of the record as its doer needs."""
@@ -310,6 +328,7 @@ def order_json(order: WorkOrder) -> dict[str, Json]:
         "considered": order.payload.get("considered", []),
         "attempt": order.payload.get("attempt", 1),
         "call_back": _call_back(order),
+        "checklist": order.payload.get("checklist", []),
         "result": dict(order.result),
         "created_at": _time(order.created_at),
         "revision": order.revision,

@@ -40,6 +40,17 @@ class UnknownOutcome(UserFault):
         )
 
 
+class NotChecked(UserFault):
+    """Something on the order's checklist must be ticked before it is done."""
+
+    def __init__(self, order: WorkOrder, missing: tuple[str, ...]) -> None:
+        super().__init__(
+            f"{order.number} can't be done before {', '.join(missing)} is ticked",
+            where="checked",
+            fix="Tick it, or say another outcome",
+        )
+
+
 class Dispatch:
     """Work orders, as the people see them who do them."""
 
@@ -88,9 +99,9 @@ class Dispatch:
     async def complete(
         self, order_id: WorkOrderId, by: UserId, outcome: str, result: Mapping[str, Json] | None = None
     ) -> WorkOrder:
-        """Say what an order came to.
+        """Say what an order came to; ``checked`` of the result are the names on its checklist that were ticked.
 
-        Raises NotFound; NotYours; IllegalAct if it is over or not begun; UnknownOutcome.
+        Raises NotFound; NotYours; IllegalAct if it is over or not begun; UnknownOutcome; NotChecked.
         """
         return await self._act(order_id, "complete", by, outcome=outcome, result=dict(result or {}))
 
@@ -207,6 +218,7 @@ class Dispatch:
             order = replace(order, assignee=actor.id)
         if act == "complete":
             _known(order, outcome or "")
+            _checked(order, outcome or "", (result or {}).get("checked"))
         if result is not None:
             order = replace(order, result={**order.result, **result})
         if outcome is not None:
@@ -265,6 +277,17 @@ def _known(order: WorkOrder, outcome: str) -> None:
     known = tuple(str(one) for one in outcomes) if isinstance(outcomes, list | tuple) else ()
     if outcome not in known:
         raise UnknownOutcome(order, outcome, known)
+
+
+def _checked(order: WorkOrder, outcome: str, ticked: Json) -> None:
+    """Raises NotChecked if the order shall be done and something that is required is not ticked."""
+    checklist = order.payload.get("checklist")
+    if outcome != "done" or not isinstance(checklist, list | tuple):
+        return
+    done = ticked if isinstance(ticked, list | tuple) else ()
+    required = [str(item["name"]) for item in checklist if isinstance(item, dict) and item["required"]]
+    if missing := tuple(name for name in required if name not in done):
+        raise NotChecked(order, missing)
 
 
 def _slot_key(order: WorkOrder) -> str:

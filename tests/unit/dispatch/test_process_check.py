@@ -91,8 +91,9 @@ def test_the_shipped_definitions_pass_and_come_back_from_their_copies(tmp_path: 
     found = load_definitions(tmp_path, calendars=("service_desk",), record_types=("repair",))
     assert set(found) == {"repair", "callback"}  # the others are for records that this site does not have
     everything = ("repair", "complaint", "installation")
-    found = load_definitions(tmp_path, calendars=("service_desk",), record_types=everything)
+    found = load_definitions(tmp_path, calendars=("service_desk",), record_types=everything, flows=("satisfaction",))
     assert set(found) == {*everything, "callback"}
+    assert [call for one in found.values() for _, call in process_check.calls(one.file)] == ["satisfaction"] * 2
     for definition in found.values():
         assert revived(definition.data) == definition.file
 
@@ -126,6 +127,18 @@ def test_the_references_example_passes() -> None:
     example = re.search(r"```yaml\n(schema: process/1.*?)```", page, re.DOTALL)
     assert example is not None
     assert problems(example[1].replace("calendar: service_desk", "calendar: desk")) == []
+
+
+def test_a_shipped_process_is_done_by_people_where_its_flow_is_not_there(tmp_path: Path) -> None:
+    found = load_definitions(tmp_path, calendars=("service_desk",), record_types=("repair",), flows=("own",))
+    repair = found["repair"]
+    assert list(process_check.calls(repair.file)) == []
+    assert [way.person for way in repair.file.steps["follow_up"].by] == ["owner"]
+    assert revived(repair.data) == repair.file
+    (tmp_path / "processes").mkdir()
+    (tmp_path / "processes" / "p.yaml").write_text(CALLED)  # the site's own says what it means
+    with pytest.raises(FileFault, match="PF-032"):
+        load_definitions(tmp_path, calendars=("desk",), record_types=("repair",), flows=("own",))
 
 
 CALLED = GOOD.replace(
