@@ -10,7 +10,7 @@ from pydantic import Field
 from ctiserver.features.agents.answers import PauseReasonsAnswer, PresenceAnswer, TeamAnswer
 from ctiserver.features.agents.service import Agents
 from ctiserver.model.agent import Presence
-from ctiserver.model.json_value import Json
+from ctiserver.model.json_value import Json, iso
 from ctiserver.model.person import Agent
 from ctiserver.site import Site
 from ctiserver.web.access import DESK, SUPERVISORS, agent_of
@@ -113,7 +113,7 @@ def presence_json(presence: Presence, agents: Agents) -> dict[str, Json]:
         "logged_in": presence.logged_in,
         "reachable": presence.reachable,
         "pause_reason": presence.pause_reason,
-        "wrap_up_until": None if until is None else until.isoformat(),
+        "wrap_up_until": iso(until),
         "extension_s": agents.wrap_up_extension(presence.agent_id).total_seconds(),
         "queues": list(agents.queues(presence.agent_id)),
         "pbx": agents.pbx_of(presence.agent_id),

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from aiohttp import web
 
 from ctiserver.features.calls.answers import CallsAnswer, WholeCallAnswer
 from ctiserver.features.calls.service import CallLogService
 from ctiserver.model.call_entry import CallEntry, PathStep
 from ctiserver.model.ids import CallId
-from ctiserver.model.json_value import JsonObject
+from ctiserver.model.json_value import JsonObject, iso
 from ctiserver.store.database import Database
 from ctiserver.web.access import DESK, SUPERVISORS, Intent, Person, agent_of, person_of
 from ctiserver.web.routes import Body, Route, json_answer, nothing, read_body
@@ -25,9 +23,6 @@ class Reason(Body):
 
 
 def _entry(entry: CallEntry) -> JsonObject:
-    def time(at: datetime | None) -> str | None:
-        return None if at is None else at.isoformat()
-
     return {
         "id": entry.id,
         "pbx": entry.pbx,
@@ -35,9 +30,9 @@ def _entry(entry: CallEntry) -> JsonObject:
         "ani": entry.ani,
         "caller_name": entry.caller_name,
         "dnis": entry.dnis,
-        "started_at": time(entry.started_at),
-        "answered_at": time(entry.answered_at),
-        "ended_at": time(entry.ended_at),
+        "started_at": iso(entry.started_at),
+        "answered_at": iso(entry.answered_at),
+        "ended_at": iso(entry.ended_at),
         "outcome": entry.outcome,
         "hangup_by": entry.hangup_by,
         "hangup_cause": entry.hangup_cause,

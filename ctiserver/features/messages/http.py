@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, get_args
 
 from aiohttp import web
@@ -10,7 +9,7 @@ from pydantic import Field
 
 from ctiserver.features.messages.answers import MessageAnswer, MessagesAnswer, StopAnswer
 from ctiserver.features.messages.service import Messages
-from ctiserver.model.json_value import JsonObject
+from ctiserver.model.json_value import JsonObject, iso
 from ctiserver.model.message import Message, MessageState
 from ctiserver.store.database import Database
 from ctiserver.web.access import MACHINES, SUPERVISORS, Intent, Person
@@ -123,10 +122,6 @@ def _message(message: Message) -> JsonObject:
         "error": message.error,
         "cost": str(message.cost),
         "created_at": message.created_at.isoformat(),
-        "sent_at": _time(message.sent_at),
-        "delivered_at": _time(message.delivered_at),
+        "sent_at": iso(message.sent_at),
+        "delivered_at": iso(message.delivered_at),
     }
-
-
-def _time(at: datetime | None) -> str | None:
-    return None if at is None else at.isoformat()

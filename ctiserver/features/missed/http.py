@@ -9,7 +9,7 @@ from aiohttp import web
 
 from ctiserver.features.missed.answers import MissedCallsAnswer, MissedFiguresAnswer
 from ctiserver.features.missed.service import Callback, Missed
-from ctiserver.model.json_value import JsonObject
+from ctiserver.model.json_value import JsonObject, iso
 from ctiserver.model.missed import MISSED_STATES, MissedCall
 from ctiserver.web.access import SUPERVISORS
 from ctiserver.web.problems import Invalid
@@ -85,7 +85,7 @@ def _missed(it: MissedCall, callback: Callback | None) -> JsonObject:
         "missed_at": it.missed_at.isoformat(),
         "last_at": it.last_at.isoformat(),
         "state": it.state,
-        "ended_at": None if it.ended_at is None else it.ended_at.isoformat(),
+        "ended_at": iso(it.ended_at),
         "ended_by": it.ended_by,
         "callback": None
         if callback is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ctiserver.features.queues.service import Queues, QueueState
-from ctiserver.model.json_value import Json
+from ctiserver.model.json_value import Json, iso
 from ctiserver.web.access import DESK
 from ctiserver.web.hub import Hub, Topic
 
@@ -26,7 +26,7 @@ def state_json(state: QueueState) -> dict[str, Json]:
     return {
         "name": state.queue,
         "waiting": state.waiting,
-        "longest_since": None if state.longest_since is None else state.longest_since.isoformat(),
+        "longest_since": iso(state.longest_since),
         "members": state.members,
         "agents_ready": state.agents_ready,
         "expected_wait_s": state.expected_wait_s,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 from aiohttp import web
@@ -20,7 +19,7 @@ from ctiserver.features.records.reports import Report, Reports
 from ctiserver.features.records.service import WRITABLE, Change, MissingFields, Records, WrongFields
 from ctiserver.model.contact import Contact
 from ctiserver.model.ids import AgentId, CallId, ContactId, RecordId
-from ctiserver.model.json_value import Json, JsonObject
+from ctiserver.model.json_value import Json, JsonObject, iso
 from ctiserver.model.record import Record, TimelineEntry
 from ctiserver.model.work_order import WorkOrder
 from ctiserver.site import Site
@@ -330,9 +329,9 @@ def record_json(record: Record) -> dict[str, Json]:
         "resolution": record.resolution,
         "notes": record.notes,
         "fields": dict(record.fields),
-        "opened_at": _time(record.opened_at),
-        "updated_at": _time(record.updated_at),
-        "closed_at": _time(record.closed_at),
+        "opened_at": iso(record.opened_at),
+        "updated_at": iso(record.updated_at),
+        "closed_at": iso(record.closed_at),
         "revision": record.revision,
     }
 
@@ -355,15 +354,11 @@ def _order(order: WorkOrder) -> JsonObject:
         "kind": order.kind,
         "state": order.state,
         "outcome": order.outcome,
-        "due_at": _time(order.due_at),
-        "planned_at": _time(order.planned_at),
+        "due_at": iso(order.due_at),
+        "planned_at": iso(order.planned_at),
         "late": order.late,
     }
 
 
 def _entry(entry: TimelineEntry) -> JsonObject:
-    return {"at": _time(entry.at), "actor": entry.actor, "kind": entry.kind, "data": dict(entry.data)}
-
-
-def _time(at: datetime | None) -> str | None:
-    return None if at is None else at.isoformat()
+    return {"at": iso(entry.at), "actor": entry.actor, "kind": entry.kind, "data": dict(entry.data)}

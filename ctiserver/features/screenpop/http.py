@@ -8,6 +8,7 @@ from ctiserver.features.screenpop.answers import MyPopAnswer, PopsAnswer
 from ctiserver.features.screenpop.push import shown_json
 from ctiserver.features.screenpop.service import ScreenPops
 from ctiserver.model.ids import CallId
+from ctiserver.model.json_value import iso
 from ctiserver.web.access import DESK, Intent, Person, agent_of
 from ctiserver.web.routes import Route, json_answer, nothing
 
@@ -64,7 +65,7 @@ class ScreenPopHttp:
                         "contact_id": pop.contact_id,
                         "record_id": pop.record_id,
                         "sent_at": pop.sent_at.isoformat(),
-                        "painted_at": None if pop.painted_at is None else pop.painted_at.isoformat(),
+                        "painted_at": iso(pop.painted_at),
                         "reason": pop.reason,
                     }
                     for pop in pops

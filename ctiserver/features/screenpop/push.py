@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from ctiserver.features.screenpop.service import ScreenPops, Shown
 from ctiserver.model import numbers
 from ctiserver.model.call_entry import CallEntry, PathStep
 from ctiserver.model.contact import Contact, Device, Site
 from ctiserver.model.ids import AgentId
-from ctiserver.model.json_value import Json, JsonObject
+from ctiserver.model.json_value import Json, JsonObject, iso
 from ctiserver.model.record import Record
 from ctiserver.web.access import DESK
 from ctiserver.web.hub import Hub, Topic
@@ -43,7 +41,7 @@ def shown_json(shown: Shown | None) -> JsonObject | None:
         "dnis": shown.dnis,
         "outbound": shown.outbound,
         "queue": shown.queue,
-        "called_at": _time(shown.called_at),
+        "called_at": iso(shown.called_at),
         "contacts": [_contact(contact) for contact in shown.contacts],
         "sites": [_site(site) for site in shown.sites],
         "devices": [_device(device) for device in shown.devices],
@@ -81,7 +79,7 @@ def _device(device: Device) -> JsonObject:
     return {
         "serial": device.serial,
         "model": device.model,
-        "warranty_until": None if until is None else until.isoformat(),
+        "warranty_until": iso(until),
     }
 
 
@@ -93,7 +91,7 @@ def _record(record: Record) -> JsonObject:
         "status": record.status,
         "subject": record.subject,
         "priority": record.priority,
-        "opened_at": _time(record.opened_at),
+        "opened_at": iso(record.opened_at),
     }
 
 
@@ -101,7 +99,7 @@ def _call(call: CallEntry) -> JsonObject:
     return {
         "id": call.id,
         "direction": call.direction,
-        "started_at": _time(call.started_at),
+        "started_at": iso(call.started_at),
         "outcome": call.outcome,
         "agent_id": call.agent_id,
     }
@@ -109,7 +107,3 @@ def _call(call: CallEntry) -> JsonObject:
 
 def _step(step: PathStep) -> JsonObject:
     return {"flow": step.flow, "node": step.node, "outcome": step.outcome, "data": dict(step.data)}
-
-
-def _time(at: datetime | None) -> str | None:
-    return None if at is None else at.isoformat()

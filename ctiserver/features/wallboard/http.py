@@ -12,7 +12,7 @@ from ctiserver.features.wallboard.board import Board
 from ctiserver.features.wallboard.push import board_json
 from ctiserver.features.wallboard.steering import Mode, Steering, Wish
 from ctiserver.model.ids import AgentId, QueueName
-from ctiserver.model.json_value import JsonObject
+from ctiserver.model.json_value import JsonObject, iso
 from ctiserver.model.service_level import COUNTED, Visit
 from ctiserver.store.database import Database
 from ctiserver.web.access import SUPERVISORS, Intent, Person, agent_of, person_of
@@ -150,7 +150,7 @@ def _visit(visit: Visit, ani: str, caller_name: str) -> JsonObject:
         "ani": ani,
         "caller_name": caller_name,
         "entered_at": visit.entered_at.isoformat(),
-        "left_at": None if visit.left_at is None else visit.left_at.isoformat(),
+        "left_at": iso(visit.left_at),
         "wait_ms": visit.wait_ms,
         "outcome": visit.outcome,
         "agent": visit.agent,
