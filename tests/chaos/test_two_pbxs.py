@@ -1,105 +1,166 @@
-"""One of two PBXs is cut off: the other is not affected, what is shown of the first is old, and nothing mixes."""
+"""One of two real PBXs is cut off with calls on both: the other is not affected, its agents are unknown, nothing mixes."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
-from ctiserver.app.composition import running
 from ctiserver.drill.finding import Finding
-from ctiserver.drill.proxy import line
-from ctiserver.model.events import CallEvent
-from ctiserver.model.ids import PbxName
-from ctiserver.resources import shipped
-from ctiserver.settings import AgiSettings, PbxSettings, Settings, WebSettings
+from ctiserver.model.ids import AgentId
+from ctiserver.privatepbx.phone import SipPhone
+from ctiserver.privatepbx.tree import Programs
 from tests.chaos import results
-from tests.support.ami import FakeAmi, channel, event, fake_ami
+from tests.support.asterisk import programs
+from tests.support.desk import Browser
 from tests.support.eventually import eventually
+from tests.support.pair import BRANCH, LI, MAIN, NUMBER, QIAN, ZHAO, desk, pair, state_of
 
-MAIN, BRANCH = PbxName("main"), PbxName("branch")
+__all__ = ["programs"]
+
+HOME = {LI: (MAIN, "agent1"), ZHAO: (BRANCH, "agent1"), QIAN: (BRANCH, "agent2")}
+#: Who calls where. The first of the branch talks when it is cut off; the others call while it is.
+AT_MAIN, TALKS, CALLS_UNSEEN, WAITS = "13800000001", "13800000011", "13800000012", "13800000013"
 
 
-def rings(uniqueid: str) -> bytes:
-    return event("Newchannel", **channel(uniqueid))
+class Watch:
+    """What one agent's desk has shown of that agent, and when."""
+
+    def __init__(self) -> None:
+        self.shown: list[tuple[float, str]] = []
+
+    def states(self) -> set[str]:
+        return {state for _, state in self.shown}
+
+    async def since(self, at: float, state: str, within_s: float = 20.0) -> float:
+        """Seconds from ``at`` until this state was shown."""
+
+        async def look() -> float | None:
+            return next((when for when, one in self.shown if when >= at and one == state), None)
+
+        found = await eventually(look, lambda when: when is not None, within_s=within_s)
+        assert found is not None
+        return found - at
 
 
-@pytest.mark.parametrize("cut_s", [pytest.param(3, id="short"), pytest.param(60, id="long", marks=pytest.mark.chaos)])
-async def test_one_is_cut_off_and_the_other_is_not_affected(tmp_path: Path, cut_s: int) -> None:
-    finding = Finding("two-pbxs", f"One of two PBXs is cut off (half-open) for {cut_s} s and more")
+@asynccontextmanager
+async def watched(browser: Browser, agent: AgentId) -> AsyncIterator[Watch]:
+    """The agent's desk as it stands open: a socket that follows the agent's own presence."""
+    watch = Watch()
+    async with browser.socket() as socket, asyncio.TaskGroup() as group:
+        await socket.send_json({"op": "subscribe", "topic": f"presence:{agent}"})
+
+        async def follow() -> None:
+            async for message in socket:
+                data = message.json()["data"]
+                watch.shown.append((time.monotonic(), data["state"]))
+
+        task = group.create_task(follow())
+        yield watch
+        task.cancel()
+
+
+@pytest.mark.pbx
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("cut_s", [pytest.param(4, id="short"), pytest.param(60, id="long", marks=pytest.mark.chaos)])
+async def test_one_is_cut_off_and_the_other_is_not_affected(programs: Programs, tmp_path: Path, cut_s: int) -> None:
+    finding = Finding(
+        "two-pbxs", f"One of two PBXs is cut off (what is sent vanishes) for {cut_s} s, with calls on both"
+    )
     async with AsyncExitStack() as stack:
-        pbxs: dict[PbxName, FakeAmi] = {name: await stack.enter_async_context(fake_ami()) for name in (MAIN, BRANCH)}
-        cuts = {name: await stack.enter_async_context(line("127.0.0.1", pbx.port)) for name, pbx in pbxs.items()}
-        settings = Settings(
-            data_dir=tmp_path / "data",
-            config_dir=shipped("config"),
-            pbxs={
-                name: PbxSettings(port=cuts[name].listens_at, secret=SecretStr(pbx.secret))
-                for name, pbx in pbxs.items()
-            },
-            agi=AgiSettings(port=0),
-            web=WebSettings(port=0),
-        )
-        app = await stack.enter_async_context(running(settings))
-        await app.ready(20)
-        heard = stack.enter_context(app.bus.subscribe(CallEvent))
-        for pbx in pbxs.values():
-            await pbx.say(rings("1.1"))  # of the same uniqueid on both: two calls all the same
+        two = await stack.enter_async_context(pair(programs, tmp_path))
+        desks = {login: await stack.enter_async_context(desk(two, login)) for login in HOME}
+        watches = {login: await stack.enter_async_context(watched(desks[login], login)) for login in HOME}
+        phones = {
+            login: await stack.enter_async_context(SipPhone.agent(programs, two.pbxs[pbx], name))
+            for login, (pbx, name) in HOME.items()
+        }
+        callers = {
+            ani: await stack.enter_async_context(SipPhone.caller(programs, two.pbxs[pbx], ani))
+            for ani, pbx in {AT_MAIN: MAIN, TALKS: BRANCH, CALLS_UNSEEN: BRANCH, WAITS: BRANCH}.items()
+        }
+        await desks[LI].json("POST", "/api/v1/agents/me/login")
+        await desks[ZHAO].json("POST", "/api/v1/agents/me/login")
+        await callers[TALKS].dial(NUMBER)
+        await phones[ZHAO].ringing()
+        await phones[ZHAO].answer()
+        await eventually(lambda: state_of(desks[ZHAO]), lambda state: state == "talking")
+        await desks[QIAN].json("POST", "/api/v1/agents/me/login")
+        connections = two.lines[MAIN].connections
 
-        async def calls() -> dict[PbxName, int]:
-            return {name: link.calls_now for name, link in app.links.items()}
-
-        await eventually(calls, lambda seen: seen == {MAIN: 1, BRANCH: 1})
-        before = pbxs[MAIN].connections
-
-        cuts[BRANCH].freeze()
+        # The branch is cut off: nobody is told, and everything over there goes on.
+        two.lines[BRANCH].freeze()
         cut_at = time.monotonic()
-        await pbxs[BRANCH].say(event("Hangup", **channel("1.1"), Cause="16"))  # nobody hears it
+        await callers[CALLS_UNSEEN].dial(NUMBER)
+        await phones[QIAN].ringing()
+        await phones[QIAN].answer()
+        noticed = [await watches[login].since(cut_at, "unknown") for login in (ZHAO, QIAN)]
+        finding.at_most("branch_agents_unknown_on_their_desks_after_s", max(noticed), 5.0)
+        await callers[TALKS].hang_up()
+        await phones[ZHAO].ended()
+        await callers[WAITS].dial(NUMBER)
+        calls, shown_s = 0, [0.0]
+        while not calls or time.monotonic() < cut_at + cut_s:
+            await callers[AT_MAIN].dial(NUMBER)
+            await phones[LI].ringing(40.0)
+            rang_at = time.monotonic()
+            shown_s.append(await watches[LI].since(rang_at - 5.0, "ringing") - 5.0)
+            await phones[LI].answer()
+            await eventually(lambda: state_of(desks[LI]), lambda state: state == "talking")
+            await callers[AT_MAIN].hang_up()
+            await phones[LI].ended()
+            await eventually(lambda: state_of(desks[LI]), lambda state: state == "wrap_up")
+            await desks[LI].json("POST", "/api/v1/agents/me/unpause")
+            calls += 1
+        finding.figures["calls_at_the_other_meanwhile"] = calls
+        finding.at_most("ring_to_the_others_desk_worst_s", max(shown_s), 1.0)
+        finding.must("the other's agent was never shown as unknown", "unknown" not in watches[LI].states())
+        kept = two.lines[MAIN].connections == connections and two.app.links[MAIN].up
+        finding.must("the other's link stood all the time", kept)
 
-        async def up() -> bool:
-            return app.links[BRANCH].up
-
-        await eventually(up, lambda seen: not seen, within_s=15.0)
-        finding.at_most("noticed_s", time.monotonic() - cut_at, 5.0)
-        worst_s, number = 0.0, 1
-        while time.monotonic() < cut_at + cut_s:
-            number += 1
-            said_at = time.monotonic()
-            await pbxs[MAIN].say(rings(f"1.{number}"))
-            await eventually(calls, lambda seen, wanted=number: seen[MAIN] == wanted)
-            worst_s = max(worst_s, time.monotonic() - said_at)
-            await asyncio.sleep(0.2)
-        finding.at_most("the_others_events_worst_s", worst_s, 1.0)
-        finding.must("the other's link stood all the time", pbxs[MAIN].connections == before and app.links[MAIN].up)
-
-        pbxs[BRANCH].channels = [channel("7.7")]  # one call ended meanwhile, another has begun
-        cuts[BRANCH].reset()
-        cuts[BRANCH].thaw()
+        # It heals: what was held back arrives late, and the server asks what is.
+        two.lines[BRANCH].thaw()
         healed_at = time.monotonic()
-        await eventually(up, bool, within_s=20.0)
-        finding.figures["healed_s"] = round(time.monotonic() - healed_at, 2)
-        await eventually(calls, lambda seen: seen == {MAIN: number, BRANCH: 1})
-        [going_on] = app.links[BRANCH].calls()
-        finding.must("what went on meanwhile is known", going_on.linkedids == ("7.7",))
+        talks_s = await watches[QIAN].since(healed_at, "talking")
+        finding.at_most("who_talks_over_there_is_known_after_s", talks_s, 10.0)
+        if not phones[ZHAO].talking and await state_of(desks[ZHAO]) == "wrap_up":
+            await desks[ZHAO].json("POST", "/api/v1/agents/me/unpause")
+        await phones[ZHAO].ringing(40.0)
+        await phones[ZHAO].answer()
+        for login in (ZHAO, QIAN):
+            seen = await eventually(
+                lambda login=login: desks[login].json("GET", "/api/v1/agents/me"),
+                lambda me: me["state"] == "talking" and me["calls"],
+                within_s=15.0,
+            )
+            finding.must(f"{login} has one call", len(seen["calls"]) == 1)
+        offered = {login: phone.rung for login, phone in phones.items()}
+        finding.must("no agent was offered a second call while one was there", offered == {LI: calls, ZHAO: 2, QIAN: 1})
+        for ani in (CALLS_UNSEEN, WAITS):
+            await callers[ani].hang_up()
 
-        async def entries() -> dict[tuple[str, bool], int]:
-            found: dict[tuple[str, bool], int] = {}
-            async with app.database.reading() as uow:
-                for entry in await uow.calls.page(500):
-                    key = (entry.pbx, entry.complete)
-                    found[key] = found.get(key, 0) + 1
-            return found
+        def said_of(ani: str) -> str:
+            return "li.min" if ani == AT_MAIN else {TALKS: ZHAO, CALLS_UNSEEN: QIAN, WAITS: ZHAO}[ani]
 
-        wanted = {(MAIN, False): number, (BRANCH, True): 1, (BRANCH, False): 1}
-        seen = await eventually(entries, lambda found: found == wanted, within_s=15.0)
-        finding.must("each PBX's calls are logged under its name, once", seen == wanted)
-        app.bus.close()
-        mixed = [one async for one in heard if one.pbx == MAIN and "7.7" in str(one)]
-        finding.none("events_of_one_under_the_others_name", mixed)
+        async def logged() -> list[tuple[str, str, str | None, bool]]:
+            async with two.app.database.reading() as uow:
+                found = await uow.calls.page(500)
+            return sorted((one.pbx, one.ani, one.agent_id, one.complete) for one in found)
+
+        wanted = sorted(
+            [(MAIN, AT_MAIN, str(LI), True)] * calls
+            + [(BRANCH, ani, said_of(ani), True) for ani in (TALKS, CALLS_UNSEEN, WAITS)]
+        )
+        try:
+            written = await eventually(logged, lambda found: found == wanted, within_s=20.0)
+        except AssertionError:
+            written = await logged()
+        finding.none("calls_that_are_not_logged_once_under_their_pbx_and_agent", [*set(written) ^ set(wanted)])
+        finding.must("as many entries as calls", len(written) == len(wanted))
     results.keep(
         finding.fault, finding.what, long=cut_s > 10, figures=finding.figures, held=finding.held, broken=finding.broken
     )
