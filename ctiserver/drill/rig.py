@@ -17,10 +17,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ctiserver.clock import SystemClock
+from ctiserver.drill.console import Console, ServerSilent
 from ctiserver.drill.ears import Ear, ears
 from ctiserver.drill.proxy import Line, line
-from ctiserver.drill.server import Server, ServerSilent
+from ctiserver.drill.server import Server
 from ctiserver.drill.sipp import Callers, Load, Sipp
+from ctiserver.drill.typist import Typist
 from ctiserver.drill.witness import Witness, witness
 from ctiserver.features.users.service import Users
 from ctiserver.model.call_entry import CallEntry
@@ -147,11 +149,17 @@ class Rig:
 
     async def agents(self) -> list[dict[str, object]]:
         """Presences, as the console shows them."""
-        team = await self.server.get("/api/v1/agents")
+        team = await self.server.console.get("/api/v1/agents")
         assert isinstance(team, dict)
         found = team["agents"]
         assert isinstance(found, list)
         return [one for one in found if isinstance(one, dict)]
+
+    async def typist(self) -> Typist:
+        """The first agent at the console, before a new record. Raises ServerSilent."""
+        console = Console(self.server.console.url)
+        await console.log_in(next(iter(self.phones)), self.password)
+        return await Typist.at(console)
 
     async def entries(self, numbers: Sequence[str]) -> dict[str, list[CallEntry]]:
         """The call log's entries, by the caller's number."""
@@ -238,7 +246,7 @@ async def rig(
         await _hire(here)
         progress("starting ctiserver", 1.0)
         await server.start()
-        await server.log_in(SUPERVISOR, password)
+        await server.console.log_in(SUPERVISOR, password)
         await stack.enter_async_context(here.sipp.phones(here.phones, ring_s))
         progress("logging the agents in", 1.0)
         await here.sipp.log_in(here.phones)

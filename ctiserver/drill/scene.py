@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
+from ctiserver.drill.console import ServerSilent
 from ctiserver.drill.finding import Finding
 from ctiserver.drill.rig import Rig
-from ctiserver.drill.server import ServerSilent
 from ctiserver.drill.sipp import Callers
 from ctiserver.drill.stories import Story
 from ctiserver.drill.witness import NotSeen

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import http.cookiejar
-import json
 import os
 import re
 import signal
 import sys
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ctiserver.errors import CtiError
-from ctiserver.model.json_value import Json
+from ctiserver.drill.console import Console, ServerSilent
 from ctiserver.privatepbx.process import Process
 
 _STARTS_WITHIN_S = 90.0
-_ANSWERS_WITHIN_S = 30.0
 _LOOK_EVERY_S = 0.05
 _CONSOLE = re.compile(r"the console is at (http://\S+)")
-
-
-class ServerSilent(CtiError):
-    """The server did not start, or did not answer."""
 
 
 @dataclass
@@ -36,8 +27,7 @@ class Server:
     environment: Mapping[str, str]  #: beside ours
     log: Path
     process: Process | None = None
-    url: str = ""
-    _cookies: http.cookiejar.CookieJar = field(default_factory=http.cookiejar.CookieJar)
+    console: Console = field(default_factory=lambda: Console(""))  #: of whoever looks on
 
     @property
     def running(self) -> Process:
@@ -49,7 +39,7 @@ class Server:
     def spawn(self) -> None:
         """Start the process; returns at once."""
         command = [sys.executable, "-m", "ctiserver", "serve", "--config", str(self.config)]
-        self.url = ""
+        self.console.url = ""
         self._read_from = self.log.stat().st_size if self.log.exists() else 0
         set_before = {name: os.environ.get(name) for name in self.environment}
         os.environ.update(self.environment)  # Process gives a child what we have
@@ -67,11 +57,11 @@ class Server:
         self.spawn()
         try:
             async with asyncio.timeout(_STARTS_WITHIN_S):
-                while not self.url:
+                while not self.console.url:
                     _ = self.running
                     found = _CONSOLE.search(self.said())
                     if found:
-                        self.url = found[1]
+                        self.console.url = found[1]
                     else:
                         await asyncio.sleep(_LOOK_EVERY_S)
         except TimeoutError:
@@ -132,35 +122,8 @@ class Server:
             self.process.send(signal.SIGCONT)
             await self.process.kill()
 
-    # -- its console --------------------------------------------------------------------------------------------
-
-    async def log_in(self, login: str, password: str) -> None:
-        """Later :meth:`get` as this person."""
-        await asyncio.to_thread(self._ask, "/api/v1/session", {"login": login, "password": password})
-
-    async def get(self, path: str) -> Json:
-        """What a route answers. Raises ServerSilent."""
-        found: Json = json.loads(await asyncio.to_thread(self._ask, path, None))
-        return found
-
     async def measures(self) -> dict[str, float]:
-        """``/metrics``, by name with its labels."""
-        text = await asyncio.to_thread(self._ask, "/metrics", None)
-        pairs = (line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#"))
+        """``/metrics``, by name with its labels. Raises ServerSilent."""
+        lines = (await self.console.text("/metrics")).splitlines()
+        pairs = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
         return {name: float(value) for name, _, value in pairs}
-
-    def _ask(self, path: str, body: Mapping[str, str] | None) -> str:
-        opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(self._cookies)
-        )
-        request = urllib.request.Request(  # noqa: S310 - our own server, by http
-            self.url + path,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Origin": self.url, "Content-Type": "application/json"},
-        )
-        try:
-            with opener.open(request, timeout=_ANSWERS_WITHIN_S) as answer:
-                text: str = answer.read().decode()
-                return text
-        except OSError as error:
-            raise ServerSilent(f"{path}: {error}") from error

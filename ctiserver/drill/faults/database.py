@@ -48,11 +48,14 @@ async def _without_database(
     rig: Rig, size: Size, finding: Finding, trouble: Callable[[], contextlib.AbstractContextManager[None]]
 ) -> Finding:
     process: Process = rig.server.running
+    typist = await rig.typist()
     async with under_load(rig, size, finding) as scene:
-        with trouble():
-            await asyncio.sleep(size.fault_s)
-        finding.must("the server lives on", process.alive)
-        await right(scene, 5.0)
+        async with typist.writing():
+            with trouble():
+                await asyncio.sleep(size.fault_s)
+            finding.must("the server lives on", process.alive)
+            await right(scene, 5.0)
+        await typist.kept(finding, 30.0)
     finding.must("the server is the same process", process.alive and rig.server.process == process)
     nobody_dropped(scene)
     everybody_served(scene)

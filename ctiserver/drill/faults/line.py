@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 
+from ctiserver.drill.console import ServerSilent
 from ctiserver.drill.finding import Finding
 from ctiserver.drill.rig import Rig
 from ctiserver.drill.scene import Size, everybody_served, joined_once, logged_once, nobody_dropped, right, under_load
-from ctiserver.drill.server import ServerSilent
 
 
 async def line_reset(rig: Rig, size: Size) -> Finding:
