@@ -34,7 +34,9 @@ from ctiserver.model.process_messages import (
     OpenOrder,
     OrderDueAnew,
     OrderEnded,
+    OrderMoved,
     RaisePriority,
+    SetDeadlines,
     SetTimer,
     TimerFired,
     WithdrawOrder,
@@ -92,6 +94,8 @@ class _Turn:
                 slot = self.open_slot(event.key)
                 self.commands.append(DropTimers(prefix=f"{slot.key}:late"))
                 self.commands.append(SetTimer(key=f"{slot.key}:late@{event.due_at:%Y%m%dT%H%M%S}", due_at=event.due_at))
+            case OrderMoved():
+                self.order_moved(event)
             case TimerFired():
                 self.timer_fired(event)
             case Happened():
@@ -136,6 +140,40 @@ class _Turn:
             return True
         return False
 
+    def order_moved(self, event: OrderMoved) -> None:
+        """Whoever has it now is given the whole time to accept it. A time that was promised for the agreed day moves
+        with the day; one that counts from when the customer asked does not."""
+        slot = self.open_slot(event.key)
+        order = self.order_of(slot.name)
+        draft, at = event.order_state == "draft", event.planned_at
+        if at is not None:
+            self.state = replace(self.state, moved={**self.state.moved, slot.name: at})
+        start = max(at or self.now, self.now)
+        accept_by = due_at = None
+        timers: list[tuple[str, datetime]] = []
+        if draft and at is not None:
+            timers.append(("begin", start))
+        if order.accept_within is not None and (event.order_state == "offered" or (draft and at is not None)):
+            accept_by = self.after(order.accept_within, start if draft else self.now)
+            timers.append(("unaccepted", accept_by))
+        if at is not None and order.complete_within is None:
+            timers.append(("attempt", self.after(order.retry_after or _ATTEMPT, start)))
+        elif at is not None and order.complete_within is not None and (order.at or order.after) is not None:
+            due_at = self.after(order.complete_within, start)
+            self.commands.append(DropTimers(prefix=f"{slot.key}:remind"))
+            timers += [timer for timer in self.reminders(order, start, due_at) if timer[1] > self.now]
+            timers.append(("late", due_at))
+        if accept_by is not None or due_at is not None:
+            self.commands.append(SetDeadlines(key=slot.key, accept_by=accept_by, due_at=due_at))
+        for kind, moment in timers:
+            if not kind.startswith("remind"):
+                self.commands.append(DropTimers(prefix=f"{slot.key}:{kind}"))
+            self.commands.append(SetTimer(key=f"{slot.key}:{kind}@{event.revision}", due_at=moment))
+
+    def reminders(self, order: Order, start: datetime, due_at: datetime) -> Iterator[tuple[str, datetime]]:
+        for share in order.remind:
+            yield f"remind{share[:-1]}", start + (due_at - start) * int(share[:-1]) / 100
+
     def open_slot(self, key: str) -> Slot:
         for slot in self.current():
             if slot.key == key and slot.outcome is None:
@@ -159,6 +197,9 @@ class _Turn:
         avoid = self.state.avoid.get(slot.name, ())
         if outcome == "declined" and by is not None and by not in avoid:
             self.state = replace(self.state, avoid={**self.state.avoid, slot.name: (*avoid, by)})
+        if outcome != "declined" and slot.name in self.state.moved:  # only the same visit by somebody else keeps it
+            moved = {name: at for name, at in self.state.moved.items() if name != slot.name}
+            self.state = replace(self.state, moved=moved)
         self.put(replace(slot, outcome=outcome, result=dict(result)))
         self.commands.append(DropTimers(prefix=f"{slot.key}:"))
 
@@ -288,7 +329,8 @@ class _Turn:
         slot = Slot(name=name, key=f"{name}/{count}", attempt=attempt, way=way)
         self.state = replace(self.state, rounds={**self.state.rounds, name: count})
         self.put(slot)
-        planned_at = planned_from or self.planned(order)
+        moved = self.state.moved.get(name)
+        planned_at = planned_from or (moved if moved is not None and moved > self.now else self.planned(order))
         hours = order.within.calendar if order.within is not None else order.open
         if hours is not None:
             opens = self.time.next_open(planned_at or self.now, hours)
@@ -306,7 +348,7 @@ class _Turn:
         else:
             assert order.to is not None
             role, choose = order.to.role, order.to.choose
-            formulas |= {"skills": order.to.skills, "region": order.to.region}
+            formulas |= {"department": order.to.department, "skills": order.to.skills, "region": order.to.region}
         self.commands.append(
             OpenOrder(
                 key=slot.key,
@@ -356,8 +398,7 @@ class _Turn:
         if accept_by is not None:
             yield "unaccepted", accept_by
         if due_at is not None:
-            for share in order.remind:
-                yield f"remind{share[:-1]}", start + (due_at - start) * int(share[:-1]) / 100
+            yield from self.reminders(order, start, due_at)
             yield "late", due_at
         else:
             yield "attempt", self.after(attempt_lasts, start)

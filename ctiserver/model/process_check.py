@@ -176,10 +176,11 @@ def _order(
             "remove checklist:",
         )
     yield from _ways(document, path, order, calendars)
-    skills, region = (None, None) if order.to is None else (order.to.skills, order.to.region)
+    to = order.to
     for where, text, names in (
-        ((*path, "to", "skills"), skills, scope()),
-        ((*path, "to", "region"), region, scope()),
+        ((*path, "to", "department"), None if to is None else to.department, scope()),
+        ((*path, "to", "skills"), None if to is None else to.skills, scope()),
+        ((*path, "to", "region"), None if to is None else to.region, scope()),
         ((*path, "payer"), order.payer, scope()),
         ((*path, "amount"), order.amount, scope()),
         ((*path, "at"), order.at, _outcomes(definition)),

@@ -13,11 +13,11 @@ from ctiserver.model.json_value import JsonObject
 from ctiserver.model.person import Role
 from ctiserver.model.span import SpanField
 from ctiserver.model.work_order import OrderKind
-from ctiserver.strict_yaml import Written
+from ctiserver.strict_yaml import Name, Written
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 #: least_loaded: the fitting person with the fewest open orders. anybody: whoever of the role takes it first.
 Choice = Literal["least_loaded", "anybody"]
+Sticky = Literal["record", "contact"]
 
 #: What each kind of order may come to, besides ``declined`` and ``late``. The first ones must lead somewhere.
 MUST: Mapping[OrderKind, tuple[str, ...]] = {
@@ -90,9 +90,11 @@ class Assign(Written):
     """Who gets an order."""
 
     role: Role
+    department: Formula | None = None
     skills: Formula | None = None
     region: Formula | None = None
     choose: Choice = "least_loaded"
+    sticky: Sticky | None = None  #: who did such an order before for the same record or contact gets it, if they fit
 
 
 class Way(Written):

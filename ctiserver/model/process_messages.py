@@ -8,7 +8,7 @@ from datetime import datetime
 
 from ctiserver.model.ids import UserId
 from ctiserver.model.json_value import JsonObject
-from ctiserver.model.process_definition import Choice
+from ctiserver.model.process_definition import Choice, Sticky
 from ctiserver.model.work_order import OrderKind, OrderState
 
 # What a process is told
@@ -38,6 +38,16 @@ class OrderDueAnew:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrderMoved:
+    """Somebody gave an order to another person, or planned it for another time. ``order_state``: as it is since."""
+
+    key: str
+    revision: int  #: the order's since; names the new timers, since an old one's key can't be had again
+    order_state: OrderState
+    planned_at: datetime | None = None  #: None: at the time it was
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TimerFired:
     """A deadline has come. ``order_state`` is what its order is in now, None if there is none."""
 
@@ -59,7 +69,7 @@ class Cancelled:
     reason: str
 
 
-Event = Begin | OrderEnded | OrderDueAnew | TimerFired | Happened | Cancelled
+Event = Begin | OrderEnded | OrderDueAnew | OrderMoved | TimerFired | Happened | Cancelled
 
 
 # What is to be done
@@ -80,7 +90,7 @@ class OpenOrder:
     planned_at: datetime | None
     accept_by: datetime | None
     due_at: datetime | None
-    formulas: Mapping[str, str]  #: skills, region, payer, amount, where given
+    formulas: Mapping[str, str]  #: department, skills, region, payer, amount, where given
     outcomes: tuple[str, ...]  #: what the doer may answer
     attempt: int
     call: str | None = None  #: the flow that the server plays to the customer, where no person does it
@@ -95,6 +105,15 @@ class OfferOrder:
     """The planned time has come."""
 
     key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetDeadlines:
+    """An order that was moved has other deadlines; None: as before."""
+
+    key: str
+    accept_by: datetime | None = None
+    due_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,5 +172,14 @@ class CloseRecord:
 
 
 Command = (
-    OpenOrder | OfferOrder | WithdrawOrder | MarkLate | SetTimer | DropTimers | Notify | RaisePriority | CloseRecord
+    OpenOrder
+    | OfferOrder
+    | SetDeadlines
+    | WithdrawOrder
+    | MarkLate
+    | SetTimer
+    | DropTimers
+    | Notify
+    | RaisePriority
+    | CloseRecord
 )

@@ -24,7 +24,7 @@ from pydantic import Field, model_validator
 
 from ctiserver.model.ids import UserId
 from ctiserver.model.process import Stale, decide
-from ctiserver.model.process_definition import Name, ProcessFile
+from ctiserver.model.process_definition import ProcessFile
 from ctiserver.model.process_messages import (
     Begin,
     CloseRecord,
@@ -38,6 +38,7 @@ from ctiserver.model.process_messages import (
     OpenOrder,
     OrderEnded,
     RaisePriority,
+    SetDeadlines,
     SetTimer,
     TimerFired,
     WithdrawOrder,
@@ -45,7 +46,7 @@ from ctiserver.model.process_messages import (
 from ctiserver.model.process_state import ProcessState
 from ctiserver.model.span import Span, SpanField, WorkingTime
 from ctiserver.model.work_order import OPEN_STATES, OrderState
-from ctiserver.strict_yaml import Written
+from ctiserver.strict_yaml import Name, Written
 
 
 class Act(Written):
@@ -178,6 +179,8 @@ class Simulation:
                 self.orders[command.key] = PlayedOrder(command, "draft" if planned else "offered")
             case OfferOrder():
                 self.orders[command.key] = replace(self.orders[command.key], state="offered")
+            case SetDeadlines():
+                pass  # a played case has no dispatcher who moves orders
             case WithdrawOrder():
                 if self.orders[command.key].state in OPEN_STATES:
                     state: OrderState = "declined" if command.declined else "cancelled"

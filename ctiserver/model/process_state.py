@@ -34,6 +34,7 @@ class ProcessState:
     turns: Mapping[str, int] = field(default_factory=dict)  #: how often each ``step.outcome`` was gone
     told: Mapping[str, datetime] = field(default_factory=dict)  #: when those with ``at_most`` were last told
     avoid: Mapping[str, tuple[UserId, ...]] = field(default_factory=dict)  #: who declined a slot's orders
+    moved: Mapping[str, datetime] = field(default_factory=dict)  #: what time a slot's open order was moved to
 
     def to_json(self) -> JsonObject:
         return {
@@ -53,6 +54,7 @@ class ProcessState:
             "turns": dict(self.turns),
             "told": {edge: at.isoformat() for edge, at in self.told.items()},
             "avoid": {name: list(users) for name, users in self.avoid.items()},
+            "moved": {name: at.isoformat() for name, at in self.moved.items()},
         }
 
     @classmethod
@@ -65,4 +67,6 @@ class ProcessState:
             turns=data["turns"],
             told={edge: datetime.fromisoformat(at) for edge, at in data["told"].items()},
             avoid={name: tuple(users) for name, users in data["avoid"].items()},
+            # What began under an earlier version was never moved.
+            moved={name: datetime.fromisoformat(at) for name, at in data.get("moved", {}).items()},
         )

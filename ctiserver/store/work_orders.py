@@ -6,7 +6,7 @@ from datetime import date, datetime
 
 import sqlalchemy as sa
 
-from ctiserver.model.ids import RecordId, UserId, WorkOrderId
+from ctiserver.model.ids import ContactId, RecordId, UserId, WorkOrderId
 from ctiserver.model.work_order import NUMBER_PREFIX, OPEN_STATES, OrderKind, WorkOrder
 from ctiserver.store import tables
 from ctiserver.store.records import next_number
@@ -71,6 +71,43 @@ class WorkOrders(RevisedRepository[WorkOrder, WorkOrderId]):
             .order_by(table.c.due_at.is_(None), table.c.due_at, table.c.id)
             .limit(limit)
         )
+
+    async def of_day(self, kind: OrderKind, begin: datetime, end: datetime, limit: int = 2000) -> list[WorkOrder]:
+        """Every open order of a kind, and those done that were planned for, or without a plan ended, from ``begin`` to
+        ``end``; planned ones by time."""
+        table = self.table
+        planned = (table.c.planned_at >= begin) & (table.c.planned_at < end)
+        done = (table.c.state == "done") & (table.c.updated_at >= begin) & (table.c.updated_at < end)
+        return await self._all(
+            sa.select(table)
+            .where(
+                table.c.kind == kind, table.c.state.in_(OPEN_STATES) | (done & (planned | table.c.planned_at.is_(None)))
+            )
+            .order_by(table.c.planned_at.is_(None), table.c.planned_at, table.c.id)
+            .limit(limit)
+        )
+
+    async def open_of(self, user: UserId) -> list[WorkOrder]:
+        """What somebody has and is not over, in the order in which it was made."""
+        table = self.table
+        return await self._all(
+            sa.select(table).where(table.c.assignee == user, table.c.state.in_(OPEN_STATES)).order_by(table.c.id)
+        )
+
+    async def last_doer(self, kind: OrderKind, *, record: RecordId, contact: ContactId | None = None) -> UserId | None:
+        """Who last did an order of a kind for this record; with ``contact`` for any record of theirs."""
+        table, records = self.table, tables.records
+        of_them = table.c.record_id == record
+        if contact is not None:
+            of_them |= table.c.record_id.in_(sa.select(records.c.id).where(records.c.contact_id == contact))
+        found = await self._connection.execute(
+            sa.select(table.c.assignee)
+            .where(of_them, table.c.kind == kind, table.c.state == "done", table.c.assignee.is_not(None))
+            .order_by(table.c.updated_at.desc(), table.c.id.desc())
+            .limit(1)
+        )
+        user = found.scalar_one_or_none()
+        return None if user is None else UserId(user)
 
     async def load(self, users: list[UserId]) -> dict[UserId, int]:
         """How many open orders each of these people has."""

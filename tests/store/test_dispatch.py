@@ -131,8 +131,8 @@ async def test_who_declines_is_followed_by_somebody_else(dispatch: Running) -> N
     second = await dispatch.order(record.id, "dispatch", "offered")
     assert second.assignee == bob
     assert second.payload["considered"] == [
-        {"login": "ann", "open_orders": 0, "reason": "declined_before"},
-        {"login": "bob", "open_orders": 0, "reason": "chosen"},
+        {"login": "bob", "name": "Bob", "open_orders": 0, "reason": "chosen"},
+        {"login": "ann", "name": "Ann", "open_orders": 0, "reason": "declined_before"},
     ]
     await dispatch.dispatch.decline(second.id, bob, "no tools")
     third = await dispatch.order(record.id, "dispatch", "offered")

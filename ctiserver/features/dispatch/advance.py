@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import structlog
 
@@ -20,7 +19,16 @@ from ctiserver.model.ids import RecordId, UserId
 from ctiserver.model.json_value import JsonObject
 from ctiserver.model.process import Stale, decide
 from ctiserver.model.process_definition import ANY
-from ctiserver.model.process_messages import Begin, Cancelled, Event, Happened, OrderDueAnew, OrderEnded, TimerFired
+from ctiserver.model.process_messages import (
+    Begin,
+    Cancelled,
+    Event,
+    Happened,
+    OrderDueAnew,
+    OrderEnded,
+    OrderMoved,
+    TimerFired,
+)
 from ctiserver.model.process_state import ProcessState
 from ctiserver.model.record import Record
 from ctiserver.model.span import WorkingTime
@@ -56,10 +64,6 @@ class Advance:
         self._clock = clock
         self._time = time
         self._changed = changed
-
-    @property
-    def _zone(self) -> ZoneInfo:
-        return self._time.zone
 
     async def __call__(self, topic: str, row_id: str, payload: JsonObject) -> None:
         """Carry out one row of the outbox, for the first time or again.
@@ -145,6 +149,15 @@ class Advance:
         if "order_due_anew" in payload:
             due = payload["order_due_anew"]
             return OrderDueAnew(key=due["key"], due_at=datetime.fromisoformat(due["due_at"]))
+        if "order_moved" in payload:
+            moved = payload["order_moved"]
+            planned = moved["planned_at"]
+            return OrderMoved(
+                key=moved["key"],
+                revision=moved["revision"],
+                order_state=moved["order_state"],
+                planned_at=None if planned is None else datetime.fromisoformat(planned),
+            )
         if "cancel" in payload:
             return Cancelled(reason=payload["cancel"])
         return Happened(name=payload["event"])
@@ -155,7 +168,7 @@ class Advance:
         state, commands = decide(
             revived(process.definition), ProcessState.from_json(process.state), event, now, self._time
         )
-        execution = Execution(uow, process.id, record, now, self._zone)
+        execution = Execution(uow, process.id, record, now, self._time)
         for command in commands:
             await execution.carry_out(command, state)
         await execution.finish()

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
-from zoneinfo import ZoneInfo
 
+from ctiserver.features.dispatch.assigning import Assigning, how_of, said
 from ctiserver.features.dispatch.names import names_of
-from ctiserver.model import assignment, expression, work_order
+from ctiserver.model import expression, work_order
 from ctiserver.model.expression import Context
 from ctiserver.model.ids import UserId, WorkOrderId, new_ulid
 from ctiserver.model.json_value import Json, JsonObject
@@ -23,11 +23,13 @@ from ctiserver.model.process_messages import (
     OfferOrder,
     OpenOrder,
     RaisePriority,
+    SetDeadlines,
     SetTimer,
     WithdrawOrder,
 )
 from ctiserver.model.process_state import ProcessState
 from ctiserver.model.record import CALLBACK_ASKED, Record, TimelineEntry
+from ctiserver.model.span import WorkingTime
 from ctiserver.model.work_order import WorkOrder
 from ctiserver.store.outbox import OutboxRow
 from ctiserver.store.processes import TimerRow
@@ -39,11 +41,12 @@ HIGHEST_PRIORITY = 9
 class Execution:
     """The commands of one advance. ``record`` and ``orders`` are what became of them."""
 
-    def __init__(self, uow: UnitOfWork, process_id: str, record: Record, now: datetime, zone: ZoneInfo) -> None:
+    def __init__(self, uow: UnitOfWork, process_id: str, record: Record, now: datetime, time: WorkingTime) -> None:
         self._uow = uow
         self._process_id = process_id
         self._now = now
-        self._zone = zone
+        self._zone = time.zone
+        self._assigning = Assigning(uow, time, now)
         self.record = record
         self.orders: dict[WorkOrderId, WorkOrder] = {}
         self._notes: list[TimelineEntry] = []
@@ -57,6 +60,8 @@ class Execution:
                 await self._open(command, state)
             case OfferOrder():
                 await self._offer(command)
+            case SetDeadlines():
+                await self._set_deadlines(command)
             case WithdrawOrder():
                 await self._withdraw(command)
             case MarkLate():
@@ -104,6 +109,7 @@ class Execution:
             "attempt": command.attempt,
             "avoid": list(command.avoid),
             "choose": command.choose,
+            **({} if command.sticky is None else {"sticky": command.sticky}),
             **({} if command.call is None else {"call": command.call, "hours": command.within}),
             **({} if command.window_s is None else {"window_s": command.window_s}),
             **({"checklist": list(command.checklist)} if command.checklist else {}),
@@ -129,6 +135,8 @@ class Execution:
         )
         if command.planned_at is None or command.planned_at <= self._now:
             order = work_order.step(await self._assigned(order), "offer", self._now)
+        elif command.kind == "dispatch":  # who goes there plans their day before it has begun
+            order = await self._assigned(order)
         # The key is unique: should this order stand already, the transaction fails and is tried again from the state.
         await self._uow.work_orders.add(order)
         self.orders[order.id] = order
@@ -141,13 +149,6 @@ class Execution:
         promised = asked[-1].data if asked else {}
         number = promised.get("number") or self.record.caller_number
         return {"number": number, **{key: promised.get(key, "") for key in ("reason", "queue", "call_id")}}
-
-    async def _offer(self, command: OfferOrder) -> None:
-        order = await self._lock(command.key)
-        if order.state == "draft":
-            order = await self._keep(work_order.step(await self._assigned(order), "offer", self._now))
-            await self._plan_call(order)
-            await self._note_order("order_offered", order)
 
     async def _plan_call(self, order: WorkOrder) -> None:
         """The server does the orders that are done by calling: their time has come, and so has the call's."""
@@ -170,20 +171,39 @@ class Execution:
         if order.role == "owner":
             agent = None if self.record.owner is None else await self._uow.agents.find(self.record.owner)
             if agent is None or agent.user_id is None:  # nobody has talked with the caller yet
-                return replace(order, role="supervisor")
-            return replace(order, role="agent", assignee=agent.user_id)
-        if order.assignee is not None or order.payload["choose"] == "anybody":
+                return said(replace(order, role="supervisor"), "pool", self._now)
+            return said(replace(order, role="agent", assignee=agent.user_id), "owner", self._now)
+        if order.assignee is not None:
+            return said(order, "same", self._now)
+        return await self._assigning.by_rule(order)
+
+    async def _offer(self, command: OfferOrder) -> None:
+        order = await self._lock(command.key)
+        if order.state == "draft":
+            order = await self._still_right(order)
+            order = await self._keep(work_order.step(order, "offer", self._now))
+            await self._plan_call(order)
+            await self._note_order("order_offered", order)
+
+    async def _still_right(self, order: WorkOrder) -> WorkOrder:
+        """Whom the rule chose when the order was planned may be ill by now; what a person gave out stays so."""
+        if order.assignee is None:
+            return await self._assigned(order)
+        if how_of(order) not in ("rule", "sticky"):
             return order
-        people = await self._uow.users.everybody(order.role)
-        self._logins |= {user.id: user.login for user in people}
-        chosen = assignment.choose(
-            people,
-            await self._uow.work_orders.load([user.id for user in people]),
-            skills=_words(order.payload.get("skills")),
-            region=str(order.payload.get("region") or ""),
-            avoid=[UserId(user) for user in _words(order.payload["avoid"])],
-        )
-        return replace(order, assignee=chosen.user, payload={**order.payload, **chosen.explained()})
+        return await self._assigning.kept(order)
+
+    async def _set_deadlines(self, command: SetDeadlines) -> None:
+        order = await self._lock(command.key)
+        if not order.is_open:
+            return
+        if command.accept_by is not None:
+            order = replace(order, accept_by=command.accept_by)
+        if command.due_at is not None:  # late is what passed the time that was promised; another one is promised now
+            order = replace(order, due_at=command.due_at, late=order.late and command.due_at <= self._now)
+        # of an order on hold this is when its clock was stopped
+        at = order.updated_at if order.state == "on_hold" else self._now
+        await self._keep(replace(order, updated_at=at))
 
     async def _withdraw(self, command: WithdrawOrder) -> None:
         order = await self._lock(command.key)
@@ -249,7 +269,8 @@ class Execution:
 
     async def _note_order(self, kind: str, order: WorkOrder, **more: Json) -> None:
         if order.assignee is not None and order.assignee not in self._logins:
-            self._logins[order.assignee] = (await self._uow.users.get(order.assignee)).login
+            known = self._assigning.known(order.assignee) or await self._uow.users.get(order.assignee)
+            self._logins[order.assignee] = known.login
         data: dict[str, Json] = {
             "order": order.number,
             "kind": order.kind,
@@ -268,10 +289,3 @@ class Execution:
         if isinstance(value, list | tuple):
             return [expression.to_text(item) for item in value]
         return None if value is None else expression.to_text(value)
-
-
-def _words(value: Json) -> list[str]:
-    """A skill or several, as a definition may give them."""
-    if isinstance(value, str):
-        return [value] if value else []
-    return [str(item) for item in value] if isinstance(value, list | tuple) else []

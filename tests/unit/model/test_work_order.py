@@ -6,8 +6,7 @@ from typing import get_args
 
 import pytest
 
-from ctiserver.model.assignment import choose
-from ctiserver.model.ids import RecordId, UserId, WorkOrderId
+from ctiserver.model.ids import RecordId, WorkOrderId
 from ctiserver.model.work_order import (
     NUMBER_PREFIX,
     OPEN_STATES,
@@ -19,7 +18,6 @@ from ctiserver.model.work_order import (
     WorkOrder,
     step,
 )
-from tests.support.rows import a_user
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)
@@ -67,39 +65,3 @@ def test_from_every_open_state_an_order_can_be_cancelled_and_from_no_other() -> 
 def test_each_kind_has_a_number_of_its_own() -> None:
     assert set(NUMBER_PREFIX) == set(ORDER_KINDS)
     assert len(set(NUMBER_PREFIX.values())) == len(ORDER_KINDS)
-
-
-def test_the_fitting_person_with_the_fewest_orders_is_chosen_and_everybody_explained() -> None:
-    idle = a_user("idle", skills=("boiler",))
-    busy = a_user("busy", skills=("boiler", "gas"))
-    others = [
-        a_user("north", regions=("north",), skills=("boiler",)),
-        a_user("left", active=False),
-        a_user("plumber", skills=("pipes",)),
-        a_user("tired"),
-    ]
-    found = choose(
-        [busy, idle, *others],
-        {busy.id: 3, idle.id: 1},
-        skills=["boiler"],
-        region="south",
-        avoid=[others[3].id],
-    )
-    assert found.user == idle.id
-    assert {one.login: one.reason for one in found.considered} == {
-        "idle": "chosen",
-        "busy": "has_more_orders",
-        "north": "other_region",
-        "left": "not_active",
-        "plumber": "lacks_skill",
-        "tired": "declined_before",
-    }
-    assert found.explained()["considered"]
-
-
-def test_of_equals_the_first_by_name_and_of_none_nobody() -> None:
-    users = [a_user("b"), a_user("a")]
-    assert choose(users, {}).user == users[1].id
-    assert choose([], {}).user is None
-    assert choose(users, {}, avoid=[user.id for user in users]).user is None
-    assert choose(users, {users[1].id: 1, UserId("x"): 0}).user == users[0].id
