@@ -161,7 +161,7 @@ class WebServer:
             said = bearer(request)  # no browser adds that for another site's page, so its origin does not matter
             if (route.intent == "write" and not said) or route.path.endswith("/ws"):
                 self._check_origin(request)
-            found = None if _is_page(route) else await self._sessions.identify(request)
+            found = await self._sessions.identify(request) if _asks_who(route) else None
             person = None
             if found is not None:
                 request[SESSION], person = found[0], replace(found[1], peer=request.remote or "")
@@ -229,8 +229,9 @@ class WebServer:
             headers["Strict-Transport-Security"] = "max-age=31536000"
 
 
-def _is_page(route: Route) -> bool:
-    return route.roles == PUBLIC and (route.path == "/" or route.path.startswith("/static/"))
+def _asks_who(route: Route) -> bool:
+    """Not for pages, which are the same for everybody; nor for a WebSocket, whose ticket says whose it is."""
+    return route.roles != PUBLIC or not (route.path in ("/", "/ws") or route.path.startswith("/static/"))
 
 
 def _cannot_listen(settings: WebSettings, error: OSError) -> UserFault:

@@ -246,11 +246,18 @@ class Users:
 
         async def find(token_hash: str) -> tuple[Session, Person] | None:
             async with self._database.reading() as uow:
-                session = await uow.sessions.find(token_hash)
-                user = None if session is None else await uow.users.find(session.user_id)
-                if session is None or user is None or not user.active:
-                    return None
-                return session, await _person(uow, user)
+                found = await uow.sessions.logged_in(token_hash)
+            if found is None:
+                return None
+            person = Person(
+                user_id=found.user_id,
+                login=found.login,
+                name=found.name,
+                role=found.role,
+                language=found.language,
+                agent_id=found.agent_id,
+            )
+            return found.session, person
 
         async def add(session: Session) -> None:
             async with self._database.unit_of_work() as uow:
