@@ -237,6 +237,26 @@ async def test_a_message_is_a_record_whose_caller_is_called_back(missed: Missed)
         assert await uow.outbox.waiting_count() == 1
 
 
+async def test_each_call_that_left_a_message_on_a_record_is_called_back_once(missed: Missed) -> None:
+    later = f"{SECONDS + 300}.9"
+    messages = {
+        f"{UNIQUEID}-vm1": MESSAGE,
+        f"{later}-vm1": f"{SECONDS + 340}|voicemail|13800138000|4008001234||HANGUP|/voicemail/9-1.wav|{later}",
+    }
+    for key, message in messages.items():
+        missed.pbx.dies = True
+        missed.pbx.tree[key] = message
+        with pytest.raises(PeerLost):
+            await missed.catch_up()
+        missed.pbx.dies = False  # the entry is still there, and is read again
+        await missed.catch_up()
+    [(record, timeline)] = await missed.records()
+    assert timeline.count("message_left") == 2
+    async with missed.database.reading() as uow:
+        starts = await uow.outbox.waiting(["process_start"])
+    assert [row.payload for row in starts] == [{"record_id": record.id, "process": "callback"}] * 2
+
+
 async def test_a_call_lasted_until_the_last_that_the_journal_tells_of_it(missed: Missed) -> None:
     missed.pbx.tree |= {UNIQUEID: FALLBACK, f"{UNIQUEID}-vm1": MESSAGE}
     await missed.catch_up()

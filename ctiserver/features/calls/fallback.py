@@ -56,7 +56,8 @@ class TakingOver:
         record = records[-1] if records else await self._open_record(uow, known, owner=None)
         said: dict[str, Json] = {"file": entry.file, "status": entry.status}
         await uow.records.write_line(record.id, entry.at, _PBX, "message_left", said)
-        await uow.outbox.start_process(record.id, "callback", self._clock.now())
+        # A callback for each call that left a message: an earlier one may have been done long ago.
+        await uow.outbox.start_process(record.id, "callback", self._clock.now(), cause=known.id)
         known = await uow.calls.get(known.id)  # with the contact that the record was linked to
         await uow.calls.save(replace(known, outcome=known.outcome or "voicemail", no_record_reason=None))
         return [record]
