@@ -1,22 +1,21 @@
 // Accounts, for admins: who may log in, as what, with which phone.
 import { LitElement, css, html, nothing, repeat } from "lit";
 import { api } from "../lib/api.js";
+import { Fallible } from "../lib/fallible.js";
 import { shared } from "../lib/styles.js";
-import { LANGUAGES, Worded, fault, t } from "../lib/words.js";
+import { LANGUAGES, fault, t } from "../lib/words.js";
 
 const ROLES = ["agent", "supervisor", "technician", "dispatcher", "storekeeper", "cashier", "admin", "machine"];
 
 /** Words of a list as people type them: by commas or blanks. */
 const listed = (text) => text.split(/[\s,，、]+/).filter(Boolean);
 
-class Accounts extends Worded(LitElement) {
+class Accounts extends Fallible(LitElement) {
   static properties = {
     me: { attribute: false },
     _users: { state: true },
-    _error: { state: true },
     _said: { state: true },
     _changing: { state: true }, // whose new password is being typed
-    _busy: { state: true },
   };
 
   static styles = [
@@ -78,20 +77,12 @@ class Accounts extends Worded(LitElement) {
 
   /** Do something, then read all accounts anew. */
   async #do(work, said = null) {
-    this._busy = true;
-    this._error = null;
     this._said = null;
-    try {
+    return this.attempt(async () => {
       await work();
       this._users = (await api("GET", "users")).users;
       this._said = said;
-      return true;
-    } catch (error) {
-      this._error = error;
-      return false;
-    } finally {
-      this._busy = false;
-    }
+    });
   }
 
   async #add(event) {
@@ -128,7 +119,7 @@ class Accounts extends Worded(LitElement) {
   render() {
     return html`
       <h1>${t("accounts.title")}</h1>
-      <div role="alert" class="notice bad" ?hidden=${!this._error}>${this._error ? this.#fault() : ""}</div>
+      ${this.alert()}
       <div role="status" class="notice good" ?hidden=${!this._said}>${this._said ?? ""}</div>
       ${this.#new()}
       ${this._users
@@ -147,9 +138,9 @@ class Accounts extends Worded(LitElement) {
     `;
   }
 
-  #fault() {
-    const fields = Object.entries(this._error.fields ?? {}).map(([name, what]) => `${name}: ${what}`);
-    return [fault(this._error), ...fields].join(" ");
+  said(error) {
+    const fields = Object.entries(error.fields ?? {}).map(([name, what]) => `${name}: ${what}`);
+    return [fault(error), ...fields].join(" ");
   }
 
   #new() {

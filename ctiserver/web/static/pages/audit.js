@@ -1,15 +1,15 @@
 // The audit log: who did what, when, to what, and from where. It is looked at here and changed nowhere.
 import { LitElement, css, html, nothing, repeat } from "lit";
 import { api } from "../lib/api.js";
+import { Fallible } from "../lib/fallible.js";
 import { shared } from "../lib/styles.js";
-import { Worded, dayTime, fault, t, word } from "../lib/words.js";
+import { dayTime, t, word } from "../lib/words.js";
 
-class Audit extends Worded(LitElement) {
+class Audit extends Fallible(LitElement) {
   static properties = {
     _entries: { state: true },
     _before: { state: true },
     _acts: { state: true },
-    _error: { state: true },
   };
 
   static styles = [
@@ -63,16 +63,13 @@ class Audit extends Worded(LitElement) {
   }
 
   async #read(asked, before) {
-    try {
+    await this.attempt(async () => {
       const query = new URLSearchParams({ ...asked, ...(before ? { before } : {}) });
       const page = await api("GET", `audit?${query}`);
       this._entries = [...(before ? this._entries : []), ...page.entries];
       this._before = page.before;
       this._acts = page.acts;
-      this._error = null;
-    } catch (error) {
-      this._error = error;
-    }
+    });
   }
 
   #asked() {
@@ -101,7 +98,7 @@ class Audit extends Worded(LitElement) {
         <label><span class="label">${t("audit.subject")}</span><input name="subject" autocomplete="off" placeholder="agent:agent1"></label>
         <button class="primary">${t("audit.ask")}</button>
       </form>
-      <div role="alert" class="notice bad" ?hidden=${!this._error}>${this._error ? fault(this._error) : ""}</div>
+      ${this.alert()}
       ${this._entries?.length === 0 ? html`<p class="card soft">${t("audit.none")}</p>` : nothing}
       ${this._entries?.length
         ? html`<div class="card scroll" tabindex="0" role="region" aria-label=${t("audit.title")}>

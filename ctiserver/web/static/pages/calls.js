@@ -1,19 +1,19 @@
 // The call log: what became of each call, which way it took, and to whom it was shown and when.
 import { LitElement, css, html, nothing, repeat } from "lit";
 import { api } from "../lib/api.js";
+import { Fallible } from "../lib/fallible.js";
 import { shared } from "../lib/styles.js";
-import { Worded, dayTime, duration, fault, t, word } from "../lib/words.js";
+import { dayTime, duration, t, word } from "../lib/words.js";
 
 const TONES = { answered: "good", voicemail: "warn", abandoned: "bad", timeout: "bad", no_answer: "bad", busy: "bad", failed: "bad" };
 
-class Calls extends Worded(LitElement) {
+class Calls extends Fallible(LitElement) {
   static properties = {
     _calls: { state: true },
     _before: { state: true }, // where the next page begins; null at the end
     _call: { state: true }, // the one that is open, whole
     _pops: { state: true },
     _recordings: { state: true },
-    _error: { state: true },
   };
 
   static styles = [
@@ -117,7 +117,7 @@ class Calls extends Worded(LitElement) {
       this._call = null;
       return;
     }
-    await this.#try(async () => {
+    await this.attempt(async () => {
       const [call, { pops }, { recordings }] = await Promise.all([
         api("GET", `calls/${callId}`),
         api("GET", `calls/${callId}/pops`),
@@ -130,20 +130,11 @@ class Calls extends Worded(LitElement) {
   };
 
   async #read(before) {
-    await this.#try(async () => {
+    await this.attempt(async () => {
       const page = await api("GET", before ? `calls?before=${encodeURIComponent(before)}` : "calls");
       this._calls = [...(before ? this._calls : []), ...page.calls];
       this._before = page.before;
     });
-  }
-
-  async #try(work) {
-    this._error = null;
-    try {
-      await work();
-    } catch (error) {
-      this._error = error;
-    }
   }
 
   render() {
@@ -152,7 +143,7 @@ class Calls extends Worded(LitElement) {
         <h1>${t("calls.title")}</h1>
         <button class="quiet" @click=${() => this.#read()}>${t("tasks.refresh")}</button>
       </div>
-      <div role="alert" class="notice bad" ?hidden=${!this._error}>${this._error ? fault(this._error) : ""}</div>
+      ${this.alert()}
       <div class="columns">
         <div class="stack">
           ${this._calls?.length === 0 ? html`<p class="card soft">${t("calls.empty")}</p>` : nothing}
@@ -231,7 +222,7 @@ class Calls extends Worded(LitElement) {
 
   /** Silence in the recording while something private is said, or sound again. */
   async #mask(one) {
-    await this.#try(async () => {
+    await this.attempt(async () => {
       const { recordings } = await api("POST", `calls/${one.call_id}/recording`, { do: one.masked ? "resume" : "mask" });
       this._recordings = recordings;
     });

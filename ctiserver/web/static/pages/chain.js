@@ -1,15 +1,15 @@
 // One record's chain, from the ring to the end: every hand-over, how long it waited, and where it is broken.
 import { LitElement, css, html, nothing } from "lit";
 import { api } from "../lib/api.js";
+import { Fallible } from "../lib/fallible.js";
 import { shared } from "../lib/styles.js";
-import { Worded, dayTime, duration, fault, t, word } from "../lib/words.js";
+import { dayTime, duration, t, word } from "../lib/words.js";
 
 const LONG_WAIT_MS = 60_000; // shorter ones are part of every call
 
-class Chain extends Worded(LitElement) {
+class Chain extends Fallible(LitElement) {
   static properties = {
     _chain: { state: true },
-    _error: { state: true },
   };
 
   static styles = [
@@ -82,18 +82,15 @@ class Chain extends Worded(LitElement) {
   #read = async () => {
     const [page, recordId] = location.hash.replace(/^#\/?/, "").split("/");
     if (page !== "chain" || !recordId) return;
-    this._error = null;
-    try {
+    await this.attempt(async () => {
       this._chain = await api("GET", `records/${encodeURIComponent(recordId)}/chain`);
-    } catch (error) {
-      this._error = error;
-    }
+    });
   };
 
   render() {
     const it = this._chain;
     return html`
-      <div role="alert" class="notice bad" ?hidden=${!this._error}>${this._error ? fault(this._error) : ""}</div>
+      ${this.alert()}
       ${it
         ? html`<div class="row spread">
               <h1>${t("chain.title")} <a class="number" href="#/desk/${it.record_id}">${it.number}</a></h1>

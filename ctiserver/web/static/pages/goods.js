@@ -1,21 +1,20 @@
 // Spare parts: what lies where, what is promised, which worn ones are due; receive, send on, take back.
 import { LitElement, css, html, nothing } from "lit";
 import { api } from "../lib/api.js";
+import { Fallible } from "../lib/fallible.js";
 import { shared } from "../lib/styles.js";
-import { Worded, dayTime, fault, t, title } from "../lib/words.js";
+import { dayTime, t, title } from "../lib/words.js";
 
 const KEEPERS = ["storekeeper", "supervisor", "admin"];
 const DOES = ["receive", "send", "return_old", "write_off"];
 
-class Goods extends Worded(LitElement) {
+class Goods extends Fallible(LitElement) {
   static properties = {
     me: { attribute: false },
     _list: { state: true }, // parts, places and prices
     _levels: { state: true },
     _moves: { state: true },
-    _error: { state: true },
     _does: { state: true },
-    _busy: { state: true },
   };
 
   static styles = [
@@ -73,21 +72,12 @@ class Goods extends Worded(LitElement) {
   }
 
   async #read() {
-    await this.#try(async () => {
+    await this.attempt(async () => {
       const [list, { levels }] = await Promise.all([api("GET", "parts"), api("GET", "stock")]);
       this._moves = this.#keeper ? (await api("GET", "stock/moves")).moves : [];
       this._list = list;
       this._levels = levels;
     });
-  }
-
-  async #try(work) {
-    this._error = null;
-    try {
-      await work();
-    } catch (error) {
-      this._error = error;
-    }
   }
 
   #named(kind, name) {
@@ -99,15 +89,13 @@ class Goods extends Worded(LitElement) {
     const form = event.target;
     const { place, to, part, quantity } = Object.fromEntries(new FormData(form));
     const move = { key: this.#key, place, part, quantity: Number(quantity) };
-    this._busy = true;
-    await this.#try(async () => {
+    await this.attempt(async () => {
       if (this._does === "send") await api("POST", "stock/sent", { ...move, to });
       else await api("POST", "stock/moves", { ...move, kind: this._does });
       this.#key = crypto.randomUUID();
       form.elements.quantity.value = "1";
       await this.#read();
     });
-    this._busy = false;
   }
 
   render() {
@@ -116,7 +104,7 @@ class Goods extends Worded(LitElement) {
         <h1>${t("nav.goods")}</h1>
         <button class="quiet" @click=${() => this.#read()}>${t("tasks.refresh")}</button>
       </div>
-      <div role="alert" class="notice bad" ?hidden=${!this._error}>${this._error ? fault(this._error) : ""}</div>
+      ${this.alert()}
       ${this._list
         ? html`<div class="stack">
             ${this.#keeper ? this.#form() : nothing} ${this.#table()} ${this.#keeper ? this.#log() : nothing}

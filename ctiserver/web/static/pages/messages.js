@@ -1,17 +1,17 @@
 // What was told to the world outside: SMS, e-mail, webhooks; the dead ones can be sent again.
 import { LitElement, css, html, nothing, repeat } from "lit";
 import { api } from "../lib/api.js";
+import { Fallible } from "../lib/fallible.js";
 import { shared } from "../lib/styles.js";
-import { Worded, dayTime, fault, t, word } from "../lib/words.js";
+import { dayTime, t, word } from "../lib/words.js";
 
 const TONES = { delivered: "good", sent: "good", dead: "bad", suppressed: "warn" };
 
-class Messages extends Worded(LitElement) {
+class Messages extends Fallible(LitElement) {
   static properties = {
     _messages: { state: true },
     _before: { state: true },
     _dead: { state: true }, // only those
-    _error: { state: true },
   };
 
   static styles = [
@@ -46,7 +46,7 @@ class Messages extends Worded(LitElement) {
   }
 
   async #read(before) {
-    await this.#try(async () => {
+    await this.attempt(async () => {
       const query = new URLSearchParams();
       if (this._dead) query.set("state", "dead");
       if (before) query.set("before", before);
@@ -57,19 +57,10 @@ class Messages extends Worded(LitElement) {
   }
 
   #again(message) {
-    return this.#try(async () => {
+    return this.attempt(async () => {
       const changed = await api("POST", `messages/${message.id}/again`);
       this._messages = this._messages.map((one) => (one.id === changed.id ? changed : one));
     });
-  }
-
-  async #try(work) {
-    this._error = null;
-    try {
-      await work();
-    } catch (error) {
-      this._error = error;
-    }
   }
 
   render() {
@@ -89,7 +80,7 @@ class Messages extends Worded(LitElement) {
         </label>
         <button class="quiet" @click=${() => this.#read()}>${t("tasks.refresh")}</button>
       </div>
-      <div role="alert" class="notice bad" ?hidden=${!this._error}>${this._error ? fault(this._error) : ""}</div>
+      ${this.alert()}
       ${this._messages?.length === 0 ? html`<p class="card soft">${t("messages.none")}</p>` : nothing}
       ${this._messages?.length
         ? html`<ul class="card">

@@ -1,12 +1,13 @@
 // Missed calls: who left unserved, and whether they were reached afterwards.
 import { LitElement, css, html, nothing, repeat } from "lit";
 import { api } from "../lib/api.js";
+import { Fallible } from "../lib/fallible.js";
 import { shared } from "../lib/styles.js";
-import { Worded, ago, dayTime, fault, t, title, word } from "../lib/words.js";
+import { ago, dayTime, t, title, word } from "../lib/words.js";
 
 const TONES = { open: "warn", recovered: "good", closed: "bad" };
 
-class Missed extends Worded(LitElement) {
+class Missed extends Fallible(LitElement) {
   static properties = {
     socket: { attribute: false },
     _calls: { state: true },
@@ -14,7 +15,6 @@ class Missed extends Worded(LitElement) {
     _figures: { state: true },
     _titles: { state: true }, // of queues
     _state: { state: true }, // only these; empty: all
-    _error: { state: true },
   };
 
   static styles = [
@@ -88,17 +88,14 @@ class Missed extends Worded(LitElement) {
   }
 
   async #read(before) {
-    try {
+    await this.attempt(async () => {
       const asked = new URLSearchParams({ state: this._state, ...(before ? { before } : {}) });
       const [page, figures] = await Promise.all([api("GET", `missed-calls?${asked}`), api("GET", "missed-calls/figures")]);
       this._calls = [...(before ? this._calls : []), ...page.missed_calls];
       this._before = page.before;
       this._figures = figures;
       this._titles ??= new Map((await api("GET", "queues")).queues.map((queue) => [queue.name, queue.title]));
-      this._error = null;
-    } catch (error) {
-      this._error = error;
-    }
+    });
   }
 
   #only(state) {
@@ -110,7 +107,7 @@ class Missed extends Worded(LitElement) {
     const it = this._figures;
     return html`
       <h1>${t("missed.title")}</h1>
-      <div role="alert" class="notice bad" ?hidden=${!this._error}>${this._error ? fault(this._error) : ""}</div>
+      ${this.alert()}
       ${it
         ? html`<dl class="tiles">
             <div class="card"><dt>${t("missed.missed")}</dt><dd class="number">${it.missed}</dd></div>

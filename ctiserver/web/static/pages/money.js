@@ -1,8 +1,9 @@
 // Money: expense lines that wait for a decision, and what outlets are owed by the month.
 import { LitElement, css, html, nothing } from "lit";
 import { api } from "../lib/api.js";
+import { Fallible } from "../lib/fallible.js";
 import { shared } from "../lib/styles.js";
-import { Worded, dayTime, fault, t } from "../lib/words.js";
+import { dayTime, t } from "../lib/words.js";
 
 const DECIDE = ["supervisor", "admin"];
 
@@ -13,7 +14,7 @@ function lastMonth() {
   return `${before.getFullYear()}-${String(before.getMonth() + 1).padStart(2, "0")}`;
 }
 
-class Money extends Worded(LitElement) {
+class Money extends Fallible(LitElement) {
   static properties = {
     me: { attribute: false },
     _waiting: { state: true },
@@ -21,8 +22,6 @@ class Money extends Worded(LitElement) {
     _currency: { state: true },
     _payees: { state: true },
     _refusing: { state: true }, // the line whose refusal is being written
-    _error: { state: true },
-    _busy: { state: true },
   };
 
   static styles = [
@@ -63,7 +62,7 @@ class Money extends Worded(LitElement) {
   }
 
   async #read() {
-    await this.#try(async () => {
+    await this.attempt(async () => {
       const { settlements, payees, currency } = await api("GET", "settlements");
       this._waiting = this.#decides ? (await api("GET", "expenses/waiting")).lines : [];
       this._settled = settlements;
@@ -72,20 +71,8 @@ class Money extends Worded(LitElement) {
     });
   }
 
-  async #try(work) {
-    this._error = null;
-    this._busy = true;
-    try {
-      await work();
-    } catch (error) {
-      this._error = error;
-    } finally {
-      this._busy = false;
-    }
-  }
-
   #decide(line, approve, reason = "") {
-    return this.#try(async () => {
+    return this.attempt(async () => {
       await api("POST", `expenses/${line.id}/decision`, { approve, reason });
       this._refusing = null;
       await this.#read();
@@ -100,7 +87,7 @@ class Money extends Worded(LitElement) {
   #settle(event) {
     event.preventDefault();
     const { payee, month } = Object.fromEntries(new FormData(event.target));
-    this.#try(async () => {
+    this.attempt(async () => {
       await api("POST", "settlements", { payee, month });
       await this.#read();
     });
@@ -112,7 +99,7 @@ class Money extends Worded(LitElement) {
         <h1>${t("nav.money")}</h1>
         <button class="quiet" @click=${() => this.#read()}>${t("tasks.refresh")}</button>
       </div>
-      <div role="alert" class="notice bad" ?hidden=${!this._error}>${this._error ? fault(this._error) : ""}</div>
+      ${this.alert()}
       <div class="stack">${this._settled ? html`${this.#decides ? this.#decisions() : nothing} ${this.#settlements()}` : nothing}</div>
     `;
   }

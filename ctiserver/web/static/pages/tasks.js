@@ -2,12 +2,18 @@
 import { LitElement, css, html, nothing, repeat } from "lit";
 import { api } from "../lib/api.js";
 import { FieldQueue } from "../lib/field-queue.js";
+import { FieldDrafts } from "../lib/field-drafts.js";
+import { keepOffline } from "../lib/offline.js";
 import { shared } from "../lib/styles.js";
-import "../parts/signature.js";
 import { Ticking } from "../lib/ticking.js";
 import { Worded, ago, dayTime, fault, t, title, word } from "../lib/words.js";
 import "../parts/call.js";
+import "../parts/checklist.js";
+import "../parts/photos.js";
+import "../parts/signature.js";
 
+const UNDER_WAY = ["accepted", "en_route", "started"];
+const PAGE = 200; // as many as the server gives at once
 const READ_EVERY_MS = 60_000; // times pass and marks change; what others do comes over the hub at once
 
 class Tasks extends Worded(LitElement) {
@@ -21,6 +27,7 @@ class Tasks extends Worded(LitElement) {
     _waiting: { state: true }, // what was done and the server does not have yet
     _list: { state: true }, // parts and work, with their prices
     _costing: { state: true }, // the order that a part or work is being written for
+    _more: { state: true }, // there are more orders than are shown
   };
 
   static styles = [
@@ -92,6 +99,9 @@ class Tasks extends Worded(LitElement) {
   #timer = 0;
   #stops = [];
   #queue;
+  #drafts;
+  #unread = false; // the last look failed
+  #wanted = PAGE; // how many orders are shown
 
   connectedCallback() {
     super.connectedCallback();
@@ -99,11 +109,14 @@ class Tasks extends Worded(LitElement) {
     this.#timer = setInterval(this.#read, READ_EVERY_MS);
     // The snapshot is the word to read, as is each change: what is mine, and what anybody of my role may take.
     this.#queue = new FieldQueue(this.me.user_id);
+    this.#drafts = new FieldDrafts(this.me.user_id);
     this.#queue.addEventListener("change", () => (this._waiting = this.#queue.waiting));
     this.#queue.addEventListener("refused", (event) => (this._error = event.detail));
-    this._waiting = this.#queue.waiting;
-    this.#queue.start().then(this.#read);
-    if (this.me.role === "technician") api("GET", "parts").then((list) => (this._list = list), () => {});
+    this.#queue.start().then(this.#read, (error) => (this._error = error));
+    if (this.me.role === "technician") {
+      api("GET", "parts").then((list) => (this._list = list), () => {}).then(keepOffline)
+        .catch(() => {}); // such as a certificate that the browser does not trust: then it is as it was
+    }
     this.#stops = [this.me.user_id, `role-${this.me.role}`].map((key) => this.socket.follow(`inbox:${key}`, this.#read));
     this.#read();
   }
@@ -119,20 +132,36 @@ class Tasks extends Worded(LitElement) {
   #read = async () => {
     if (document.hidden) return;
     try {
-      this._orders = (await api("GET", "work-orders?assignee=me")).work_orders;
-      this._error = null;
+      let orders = [];
+      let after = null;
+      do {
+        const page = await api("GET", `work-orders?assignee=me${after ? `&after=${after}` : ""}`);
+        orders = orders.concat(page.work_orders);
+        after = page.after;
+      } while (after && orders.length < this.#wanted);
+      this._orders = orders;
+      this._more = after !== null;
+      if (!this._more) this.#drafts.prune(orders.map((order) => order.id));
+      if (this.#unread) this._error = null; // what an act was refused for stays
+      this.#unread = false;
     } catch (error) {
       this._error = error;
+      this.#unread = true;
     }
   };
 
-  async #act(order, act, body = {}) {
+  #showMore() {
+    this.#wanted = this._orders.length + PAGE;
+    return this.#read();
+  }
+
+  async #act(order, act, what = {}) {
     this._busy = order.id;
     this._error = null;
     try {
       this._reporting = null;
       this._costing = null;
-      await this.#queue.add(`work-orders/${order.id}/${act}`, body);
+      await this.#queue.add(order.id, `work-orders/${order.id}/${act}`, what);
       await this.#read();
     } catch (error) {
       this._error = error;
@@ -147,7 +176,20 @@ class Tasks extends Worded(LitElement) {
     const values = {};
     const signature = event.target.querySelector("cti-signature")?.value;
     if (signature) values.signature = signature;
-    this.#act(order, "complete", { outcome: form.get("outcome"), report: form.get("report"), values });
+    const [outcome, { checked }] = [form.get("outcome"), this.#drafts.of(order.id)];
+    if (outcome === "done" && this.#missing(order).length) return; // said where the button is
+    this.#act(order, "complete", { body: { outcome, report: form.get("report"), values, checked } });
+  }
+
+  /** What must be ticked yet before the order is done. */
+  #missing(order) {
+    const { checked } = this.#drafts.of(order.id);
+    return order.checklist.filter((item) => item.required && !checked.includes(item.name));
+  }
+
+  #draft(order, changes) {
+    this.#drafts.keep(order.id, changes);
+    this.requestUpdate();
   }
 
   #cost(event, order) {
@@ -155,8 +197,8 @@ class Tasks extends Worded(LitElement) {
     const { what, quantity } = Object.fromEntries(new FormData(event.target));
     const key = crypto.randomUUID();
     if (this._list.parts.some((part) => part.name === what)) {
-      this.#act(order, "parts", { key, part: what, quantity: Math.max(1, Math.round(Number(quantity))) });
-    } else this.#act(order, "expenses", { key, what, quantity });
+      this.#act(order, "parts", { body: { key, part: what, quantity: Math.max(1, Math.round(Number(quantity))) } });
+    } else this.#act(order, "expenses", { body: { key, what, quantity } });
   }
 
   render() {
@@ -175,6 +217,7 @@ class Tasks extends Worded(LitElement) {
       <ul aria-live="polite">
         ${repeat(this._orders ?? [], (order) => order.id, (order) => html`<li>${this.#order(order)}</li>`)}
       </ul>
+      ${this._more ? html`<button @click=${this.#showMore}>${t("tasks.more")}</button>` : nothing}
     `;
   }
 
@@ -194,12 +237,41 @@ class Tasks extends Worded(LitElement) {
         ${this.#time("planned", order.planned_at)}
         ${this.#facts(order)}
       </dl>
+      ${UNDER_WAY.includes(order.state) ? this.#work(order) : nothing}
       ${this._reporting === order.id
         ? this.#form(order)
         : this._costing === order.id
           ? this.#costs(order)
           : this.#actions(order)}
     </article>`;
+  }
+
+  /** What is gathered while the work goes on. */
+  #work(order) {
+    return html`${order.checklist.length
+        ? html`<cti-checklist
+            .items=${order.checklist}
+            .checked=${this.#drafts.of(order.id).checked}
+            @checked=${(event) => this.#draft(order, { checked: event.detail })}
+          ></cti-checklist>`
+        : nothing}
+      ${order.kind === "dispatch"
+        ? html`<cti-photos
+            .kept=${order.photos}
+            .waiting=${(this._waiting ?? []).filter((act) => act.order === order.id && act.file).map((act) => act.file)}
+            @photo=${(event) => this.#photo(order, event.detail)}
+            @fault=${(event) => (this._error = event.detail)}
+          ></cti-photos>`
+        : nothing}`;
+  }
+
+  async #photo(order, file) {
+    try {
+      await this.#queue.add(order.id, `work-orders/${order.id}/photos?key=${crypto.randomUUID()}`, { file });
+      await this.#read();
+    } catch (error) {
+      this._error = error;
+    }
   }
 
   #time(name, iso) {
@@ -232,7 +304,7 @@ class Tasks extends Worded(LitElement) {
         ? html`<button class="primary" ?disabled=${busy} @click=${() => this.#act(order, "accept")}>${t("tasks.accept")}</button>
             <button ?disabled=${busy} @click=${() => this.#act(order, "decline")}>${t("tasks.decline")}</button>`
         : nothing}
-      ${["accepted", "en_route", "started"].includes(order.state)
+      ${UNDER_WAY.includes(order.state)
         ? html`${order.kind === "dispatch" ? this.#underWay(order, busy) : nothing}
             <button class="primary" @click=${() => (this._reporting = order.id)}>${t("tasks.complete")}</button>`
         : nothing}
@@ -279,17 +351,38 @@ class Tasks extends Worded(LitElement) {
   }
 
   #form(order) {
+    const draft = this.#drafts.of(order.id);
+    const outcome = draft.outcome ?? order.outcomes[0];
+    const missing = outcome === "done" ? this.#missing(order) : [];
     return html`<form @submit=${(event) => this.#report(event, order)}>
       <label>
         <span class="label">${t("tasks.outcome")}</span>
-        <select name="outcome" required>
-          ${order.outcomes.map((value) => html`<option value=${value}>${word("outcome", value)}</option>`)}
+        <select name="outcome" required @change=${(event) => this.#draft(order, { outcome: event.target.value })}>
+          ${order.outcomes.map(
+            (value) => html`<option value=${value} ?selected=${value === outcome}>${word("outcome", value)}</option>`,
+          )}
         </select>
       </label>
-      <label><span class="label">${t("tasks.report")}</span><textarea name="report" rows="3" maxlength="5000"></textarea></label>
+      <label>
+        <span class="label">${t("tasks.report")}</span>
+        <textarea
+          name="report"
+          rows="3"
+          maxlength="5000"
+          .value=${draft.report ?? ""}
+          @input=${(event) => this.#drafts.keep(order.id, { report: event.target.value })}
+        ></textarea>
+      </label>
       ${order.kind === "dispatch" ? html`<cti-signature></cti-signature>` : nothing}
+      <div role="status">
+        ${missing.length
+          ? html`<p class="notice warn">
+              ${t("tasks.to_tick", { what: missing.map((item) => title(item.title, item.name)).join(t("tasks.comma")) })}
+            </p>`
+          : nothing}
+      </div>
       <div class="actions">
-        <button class="primary" ?disabled=${this._busy === order.id}>${t("tasks.send")}</button>
+        <button class="primary" ?disabled=${this._busy === order.id || missing.length > 0}>${t("tasks.send")}</button>
         <button type="button" @click=${() => (this._reporting = null)}>${t("tasks.back")}</button>
       </div>
     </form>`;

@@ -2,9 +2,10 @@
 // figure leads to exactly the calls that it counts, and says how old it is.
 import { LitElement, css, html, nothing, repeat } from "lit";
 import { api } from "../lib/api.js";
+import { Fallible } from "../lib/fallible.js";
 import { shared } from "../lib/styles.js";
 import { Ticking, since } from "../lib/ticking.js";
-import { Worded, clockTime, dayTime, duration, fault, percent, t, title, word } from "../lib/words.js";
+import { clockTime, dayTime, duration, percent, t, title, word } from "../lib/words.js";
 import "../parts/steering.js";
 
 const ORDER = ["ringing", "talking", "wrap_up", "available", "paused", "unreachable", "unknown", "logged_out"];
@@ -19,7 +20,7 @@ function merged(map, key, data, event) {
   return new Map(map).set(data[key], { ...map.get(data[key]), ...data });
 }
 
-class Team extends Worded(LitElement) {
+class Team extends Fallible(LitElement) {
   static properties = {
     socket: { attribute: false },
     _agents: { state: true },
@@ -30,7 +31,6 @@ class Team extends Worded(LitElement) {
     _counted: { state: true }, // the calls behind one figure
     _only: { state: true }, // agents of this state
     _steered: { state: true }, // the agent whom the supervisor is about to do something to
-    _error: { state: true },
   };
 
   static styles = [
@@ -224,7 +224,7 @@ class Team extends Worded(LitElement) {
           ${age > STALE_AFTER_S ? t("team.stale", { age: duration(age) }) : t("team.live", { age: Math.round(age) })}
         </span>
       </div>
-      <div role="alert" class="notice bad" ?hidden=${!this._error}>${this._error ? fault(this._error) : ""}</div>
+      ${this.alert()}
       <div class="tiles">
         ${repeat(this._queues.values(), (queue) => queue.name, (queue) => this.#queue(queue, age))}
       </div>

@@ -1,9 +1,10 @@
 // The screen-pop: who calls, about what, and what we know of them; large while it rings.
 import { LitElement, css, html, nothing } from "lit";
 import { api } from "../lib/api.js";
+import { Fallible } from "../lib/fallible.js";
 import { shared } from "../lib/styles.js";
 import { Ticking, since } from "../lib/ticking.js";
-import { Worded, ago, clockTime, day, duration, fault, t, title, word } from "../lib/words.js";
+import { ago, clockTime, day, duration, t, title, word } from "../lib/words.js";
 
 // Why a call that was answered may stand in the log without a record.
 const REASONS = ["silent", "wrong_number", "nuisance"];
@@ -14,13 +15,12 @@ export function caller(shown) {
   return shown.caller_name || shown.ani || t("pop.withheld");
 }
 
-class Pop extends Worded(LitElement) {
+class Pop extends Fallible(LitElement) {
   static properties = {
     shown: { attribute: false },
     types: { attribute: false },
     queues: { attribute: false },
     openRecord: { attribute: false }, // the record that the form has open
-    _error: { state: true },
     _editing: { state: true },
   };
 
@@ -150,7 +150,7 @@ class Pop extends Worded(LitElement) {
   #ticking = new Ticking(this);
 
   async #link(contactId) {
-    await this.#try(async () => {
+    await this.attempt(async () => {
       for (const record of this.shown.records) {
         await api("PATCH", `records/${record.id}`, { contact_id: { was: record.contact_id ?? "", now: contactId } });
       }
@@ -174,7 +174,7 @@ class Pop extends Worded(LitElement) {
     event.preventDefault();
     const form = new FormData(event.target);
     const [contact] = this.shown.contacts;
-    await this.#try(async () => {
+    await this.attempt(async () => {
       await api("PATCH", `contacts/${contact.id}`, {
         name: form.get("name"),
         organisation: form.get("organisation"),
@@ -185,15 +185,6 @@ class Pop extends Worded(LitElement) {
       await api("POST", "pops/mine/refresh");
       this._editing = false;
     });
-  }
-
-  async #try(work) {
-    this._error = null;
-    try {
-      await work();
-    } catch (error) {
-      this._error = error;
-    }
   }
 
   render() {
@@ -224,7 +215,7 @@ class Pop extends Worded(LitElement) {
         ${it.called_at ? this.#fact("called_at", html`<span class="number">${clockTime(it.called_at)}</span>`) : nothing}
       </dl>
       ${this.#path(it)} ${it.contacts.length === 1 ? this.#contact(it, it.contacts[0]) : nothing} ${this.#records(it)}
-      <div role="alert" class="notice bad" ?hidden=${!this._error}>${this._error ? fault(this._error) : ""}</div>
+      ${this.alert()}
     </article>`;
   }
 
@@ -362,13 +353,13 @@ class Pop extends Worded(LitElement) {
           .filter((type) => !it.records.some((record) => record.type === type.name))
           .map(
             (type) =>
-              html`<button @click=${() => this.#try(() => this.#open(type.name))}>
+              html`<button @click=${() => this.attempt(() => this.#open(type.name))}>
                 + ${title(type.title, type.name)}<span class="unseen"> ${t("pop.open_record")}</span>
               </button>`,
           )}
         ${it.phase === "ended" && !it.records.length ? this.#reasons(it) : nothing}
         ${it.phase === "ended"
-          ? html`<button class="quiet" @click=${() => this.#try(() => api("POST", "pops/mine/dismiss"))}>${t("pop.dismiss")}</button>`
+          ? html`<button class="quiet" @click=${() => this.attempt(() => api("POST", "pops/mine/dismiss"))}>${t("pop.dismiss")}</button>`
           : nothing}
       </div>
     `;
@@ -381,7 +372,7 @@ class Pop extends Worded(LitElement) {
     };
     return html`<fieldset class="row">
       <legend>${t("pop.no_record")}</legend>
-      ${REASONS.map((reason) => html`<button @click=${() => this.#try(() => state(reason))}>${t(`no_record.${reason}`)}</button>`)}
+      ${REASONS.map((reason) => html`<button @click=${() => this.attempt(() => state(reason))}>${t(`no_record.${reason}`)}</button>`)}
     </fieldset>`;
   }
 

@@ -1,14 +1,15 @@
 // The service record: notes saved as typed, the type's own fields, the result, and what came of it.
 import { LitElement, css, html, live, nothing } from "lit";
 import { api } from "../lib/api.js";
+import { Fallible } from "../lib/fallible.js";
 import { Draft } from "../lib/draft.js";
 import { shared } from "../lib/styles.js";
-import { Worded, clockTime, dayTime, fault, t, title, word } from "../lib/words.js";
+import { clockTime, dayTime, fault, t, title, word } from "../lib/words.js";
 import "./call.js";
 
 const PAYERS = ["", "customer", "maker", "company"];
 
-class RecordForm extends Worded(LitElement) {
+class RecordForm extends Fallible(LitElement) {
   static properties = {
     recordId: { attribute: false },
     types: { attribute: false },
@@ -16,7 +17,6 @@ class RecordForm extends Worded(LitElement) {
     socket: { attribute: false },
     _record: { state: true },
     _missing: { state: true },
-    _error: { state: true },
     _saving: { state: true },
     _choice: { state: true },
   };
@@ -298,7 +298,7 @@ class RecordForm extends Worded(LitElement) {
         </div>
       </details>
       ${this.#result(it, closed)}
-      <div role="alert" class="notice bad" ?hidden=${!this._error}>${this._error ? fault(this._error) : ""}</div>
+      ${this.alert()}
       ${this.#orders(it)} ${this.#timeline(it)}
     </section>`;
   }

@@ -1,19 +1,19 @@
 // Look somebody up by part of a name, firm or number, and open a record for them.
 import { LitElement, css, html, nothing, repeat } from "lit";
 import { api } from "../lib/api.js";
+import { Fallible } from "../lib/fallible.js";
 import { shared } from "../lib/styles.js";
-import { Worded, fault, t, title } from "../lib/words.js";
+import { t, title } from "../lib/words.js";
 import "./call.js";
 
 const ASK_AFTER_MS = 200;
 // Two characters, or one 汉字: less says too little.
 const ENOUGH = /..|\p{Script=Han}/u;
 
-class Search extends Worded(LitElement) {
+class Search extends Fallible(LitElement) {
   static properties = {
     types: { attribute: false },
     _found: { state: true }, // null: nothing was asked yet
-    _error: { state: true },
   };
 
   static styles = [
@@ -48,23 +48,17 @@ class Search extends Worded(LitElement) {
   }
 
   async #ask(words) {
-    this._error = null;
-    try {
+    await this.attempt(async () => {
       const { contacts } = await api("GET", `contacts?q=${encodeURIComponent(words)}`);
       if (words === this.#asked) this._found = contacts; // an older answer may come later
-    } catch (error) {
-      this._error = error;
-    }
+    });
   }
 
   async #open(contact, type) {
-    this._error = null;
-    try {
+    await this.attempt(async () => {
       const record = await api("POST", "records", { type: type.name, contact_id: contact.id });
       this.dispatchEvent(new CustomEvent("open-record", { detail: record.id }));
-    } catch (error) {
-      this._error = error;
-    }
+    });
   }
 
   render() {
@@ -80,7 +74,7 @@ class Search extends Worded(LitElement) {
             ${repeat(this._found, (contact) => contact.id, (contact) => this.#contact(contact))}
           </ul>`
         : nothing}
-      <div role="alert" class="notice bad" ?hidden=${!this._error}>${this._error ? fault(this._error) : ""}</div>
+      ${this.alert()}
     </section>`;
   }
 

@@ -1,19 +1,18 @@
 // The agent's own status: in the queues or not, paused or not, how long; and the buttons that change it.
 import { LitElement, css, html, nothing } from "lit";
 import { api } from "../lib/api.js";
+import { Fallible } from "../lib/fallible.js";
 import { shared } from "../lib/styles.js";
 import { Ticking, since } from "../lib/ticking.js";
-import { Worded, duration, fault, t, title } from "../lib/words.js";
+import { duration, t, title } from "../lib/words.js";
 
 const TONES = { available: "good", ringing: "accent", talking: "accent", wrap_up: "warn", paused: "warn", unreachable: "bad", logged_out: "" };
 
-class Status extends Worded(LitElement) {
+class Status extends Fallible(LitElement) {
   static properties = {
     presence: { attribute: false },
     reasons: { attribute: false },
     queues: { attribute: false },
-    _busy: { state: true },
-    _error: { state: true },
   };
 
   static styles = [
@@ -93,21 +92,14 @@ class Status extends Worded(LitElement) {
   #canBeReady = () => this.presence?.logged_in && (this.presence.pause_reason !== null || this.presence.wrap_up_until !== null);
 
   async #act(action, body) {
-    this._busy = true;
-    this._error = null;
-    try {
+    return this.attempt(async () => {
       const presence = await api("POST", `agents/me/${action}`, body);
       this.dispatchEvent(new CustomEvent("presence", { detail: presence }));
-    } catch (error) {
-      this._error = error;
-    } finally {
-      this._busy = false;
-    }
+    });
   }
 
   async ready() {
-    await this.#act("unpause");
-    if (!this._error) this.dispatchEvent(new Event("ready"));
+    if (await this.#act("unpause")) this.dispatchEvent(new Event("ready"));
   }
 
   /** Put the focus where an agent who has finished goes next. */
@@ -133,7 +125,7 @@ class Status extends Worded(LitElement) {
       ${it.logged_in && !it.reachable ? html`<p class="notice bad" role="alert">${t("status.unreachable")}</p>` : nothing}
       ${it.pause_reason === "no_answer" ? html`<p class="notice bad">${t("status.no_answer")}</p>` : nothing}
       ${it.pause_reason === "after_wrap_up" ? html`<p class="notice">${t("status.after_wrap_up")}</p>` : nothing}
-      <div role="alert" class="notice bad" ?hidden=${!this._error}>${this._error ? fault(this._error) : ""}</div>
+      ${this.alert()}
     </section>`;
   }
 

@@ -2,18 +2,17 @@
 // reason, which the audit log keeps.
 import { LitElement, css, html, nothing } from "lit";
 import { api } from "../lib/api.js";
+import { Fallible } from "../lib/fallible.js";
 import { shared } from "../lib/styles.js";
-import { Worded, fault, t, title } from "../lib/words.js";
+import { t, title } from "../lib/words.js";
 
 const MODES = ["listen", "whisper", "barge"];
 
-class Steering extends Worded(LitElement) {
+class Steering extends Fallible(LitElement) {
   static properties = {
     agent: { attribute: false },
     queues: { attribute: false },
     reasons: { attribute: false },
-    _busy: { state: true },
-    _error: { state: true },
     _said: { state: true },
   };
 
@@ -64,16 +63,8 @@ class Steering extends Worded(LitElement) {
 
   async #do(work, { reasoned = true } = {}) {
     if (reasoned && !this.#reason.reportValidity()) return;
-    this._busy = true;
-    this._error = null;
     this._said = null;
-    try {
-      await work(this.#reason.value.trim());
-    } catch (error) {
-      this._error = error;
-    } finally {
-      this._busy = false;
-    }
+    await this.attempt(() => work(this.#reason.value.trim()));
   }
 
   #monitor(mode) {
@@ -107,7 +98,7 @@ class Steering extends Worded(LitElement) {
           <span class="label">${t("steer.reason")}</span>
           <textarea id="reason" rows="2" required minlength="3" maxlength="500"></textarea>
         </label>
-        <div role="alert" class="notice bad" ?hidden=${!this._error}>${this._error ? fault(this._error) : ""}</div>
+        ${this.alert()}
         <div role="status" class="notice good" ?hidden=${!this._said}>${this._said ?? ""}</div>
         ${it.state === "talking"
           ? html`<section>
