@@ -63,7 +63,7 @@ async def take(centre: Exchange, browser: Browser, programs: Programs, folder: P
         await page.keyboard.press("Alt+A")
         await expect(page.locator("cti-phone")).to_contain_text("通话中", timeout=WITHIN_MS)
         await page.keyboard.press("Alt+T")
-        await page.get_by_role("button", name="Ann Lee").click()
+        await page.get_by_role("option", name="Ann Lee").click()
         await shoot("phone-transfer")
         await page.keyboard.press("Alt+H")
         await caller.ended()

@@ -14,8 +14,9 @@ from playwright.async_api import Page, Route, expect
 
 from ctiserver.features.records.service import Change
 from ctiserver.model.events import PbxDown, PbxUp
-from ctiserver.model.ids import Interface, WorkOrderId, new_ulid
+from ctiserver.model.ids import Interface, Uniqueid, WorkOrderId, new_ulid
 from ctiserver.model.record import Record
+from ctiserver.model.tracking.standing import Standing
 from ctiserver.model.work_order import WorkOrder
 from tests.e2e.conftest import OpenPage
 from tests.support.desk import PBX, Desk, PhoneLine
@@ -111,6 +112,79 @@ async def test_from_log_in_to_the_next_call_with_the_keyboard_alone(running: Des
     assert [row.payload["record_id"] for row in started] == [record.id]
 
 
+async def _focused(page: Page, name: str) -> None:
+    """Tab on until the button of this name has the focus, which is then to be seen."""
+    button = page.locator("cti-phone").get_by_role("button", name=name)
+    for _ in range(60):
+        if await button.evaluate("it => it.getRootNode().activeElement === it"):
+            break
+        await page.keyboard.press("Tab")
+    await expect(button).to_be_focused()
+    assert await button.evaluate("it => getComputedStyle(it).outlineStyle") == "solid"
+
+
+async def test_a_phone_on_the_desk_is_worked_from_the_console_with_the_keyboard_alone(
+    running: Desk, open_page: OpenPage
+) -> None:
+    page = await open_page("agent1")
+    bar = page.locator("cti-phone")
+    line, _ = await _call(running)
+    channel = f"{PHONE}-1"
+    rings = Standing(call_id=line.id, channel=channel, uniqueid=Uniqueid("1.1"), talking=False, others=(), waiting=())
+    running.pbx.stands[Interface(PHONE)] = [rings]
+    line.ring(PHONE)
+    await expect(bar).to_contain_text("请在话机上接听")
+    running.pbx.stands[Interface(PHONE)] = [replace(rings, talking=True, others=("PJSIP/trunk-1",))]
+    line.answer(PHONE)
+    await expect(bar.get_by_role("button", name="保持")).to_have_attribute("aria-pressed", "false")
+
+    await page.keyboard.press("Alt+M")
+    await expect(bar).to_contain_text("已静音")
+    await page.keyboard.press("Alt+O")
+    await expect(bar).to_contain_text("已保持")
+    await expect(bar.get_by_role("button", name="保持")).to_have_attribute("aria-pressed", "true")
+    await _focused(page, "保持")
+    await page.keyboard.press("Enter")
+    await expect(bar).not_to_contain_text("已保持")
+    await _focused(page, "静音")
+    await page.keyboard.press("Space")
+    await expect(bar).not_to_contain_text("已静音")
+
+    # The address book: to it, about in it, out of it, and with it.
+    to = page.get_by_label("分机、号码或姓名")
+    await page.keyboard.press("Alt+T")
+    await expect(to).to_be_focused()
+    assert await to.evaluate("it => getComputedStyle(it).outlineStyle") == "solid"
+    await page.keyboard.press("Enter")  # nobody is chosen
+    await page.keyboard.press("Escape")
+    await expect(to).to_have_count(0)
+    await expect(bar.get_by_role("button", name="转接")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(to).to_be_focused()
+    chosen = bar.get_by_role("option", selected=True)
+    await page.keyboard.type("ann")
+    await expect(chosen).to_contain_text("Ann Lee")
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("Alt+T")
+    await expect(to).to_be_focused()
+    for _ in range(2):
+        await page.keyboard.press("ArrowDown")
+    await page.keyboard.press("ArrowUp")
+    await expect(chosen).to_contain_text("Ann Lee")
+    assert await to.get_attribute("aria-activedescendant") == await chosen.get_attribute("id")
+    assert not [order for order in running.pbx.told if order.startswith("transfer")]
+    await page.keyboard.press("Enter")
+    await expect(to).to_have_count(0)
+    assert running.pbx.told[-1] == f"transfer {channel} cti-agents,102"
+    assert [order for order in running.pbx.told if channel in order and not order.startswith("set ")] == [
+        f"mute {channel}",
+        f"press {channel} *4",
+        f"press {channel} *",
+        f"unmute {channel}",
+        f"transfer {channel} cti-agents,102",
+    ]
+
+
 async def test_no_byte_of_a_pop_reaches_the_other_agents_page(running: Desk, open_page: OpenPage) -> None:
     frames: list[str] = []
     other = await open_page()
@@ -180,6 +254,30 @@ async def test_a_save_that_fails_says_so_keeps_the_text_and_tries_again(running:
     async with running.database.reading() as uow:
         assert (await uow.records.get(record.id)).notes == "客户很急"
     assert await page.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('cti-draft'))") == []
+
+
+async def test_a_save_whose_answer_was_lost_is_no_conflict_with_oneself(running: Desk, open_page: OpenPage) -> None:
+    page = await open_page("agent1")
+    line, record = await _call(running)
+    line.ring(PHONE)
+    await page.locator("#notes").wait_for()
+    lost: list[str] = []
+
+    async def arrives_unanswered(route: Route) -> None:
+        if route.request.method == "PATCH" and not lost:
+            lost.append(await (await route.fetch()).text())
+            await route.abort()
+        else:
+            await route.continue_()
+
+    await page.route("**/api/v1/records/*", arrives_unanswered)
+    await page.locator("#notes").fill("客户很急")
+    await expect(page.locator("cti-record .save")).to_contain_text("未保存！")
+    await page.locator("#notes").fill("客户很急，请先打电话")
+    await expect(page.locator("cti-record .save")).to_contain_text("已保存")
+    async with running.database.reading() as uow:
+        assert (await uow.records.get(record.id)).notes == "客户很急，请先打电话"
+    assert "客户很急" in lost[0]
 
 
 @pytest.mark.parametrize(("button", "kept"), [("用我的", "mine"), ("用对方的", "theirs")])

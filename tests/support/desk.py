@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -29,6 +29,7 @@ from ctiserver.model.events import (
     AgentRingEnded,
     AgentRinging,
     CallEnded,
+    CallHeld,
     CallOutcome,
     CallStarted,
     CallSummary,
@@ -66,6 +67,7 @@ class ObedientPbx:
     told: list[str] = field(default_factory=list)
     broken: Exception | None = None
     stands: dict[Interface, list[Standing]] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=lambda: {"DYNAMIC_FEATURES": "cti-hold"})  #: of every channel
 
     def standings(self, interface: Interface) -> list[Standing]:
         return self.stands.get(interface, [])
@@ -106,6 +108,34 @@ class ObedientPbx:
 
     async def redirect(self, channel: str, *, context: str, exten: str) -> None:
         self._obey(f"redirect {channel} {context},{exten}")
+
+    async def blind_transfer(self, channel: str, *, context: str, exten: str) -> None:
+        self._obey(f"transfer {channel} {context},{exten}")
+
+    async def variable(self, channel: str, name: str) -> str:
+        return self.variables.get(name, "")
+
+    async def mute(self, channel: str, *, muted: bool) -> None:
+        self._obey(f"{'mute' if muted else 'unmute'} {channel}")
+
+    async def press(self, channel: str, keys: str) -> None:
+        """The feature cti-hold, as the dialplan has it."""
+        self._obey(f"press {channel} {keys}")
+        held = keys == "*4"
+        self.variables["CTI_HELD"] = "1" if held else ""
+        for interface, standings in self.stands.items():
+            self.stands[interface] = [replace(it, held=held) if it.channel == channel else it for it in standings]
+            for it in self.stands[interface]:
+                self.bus.publish(
+                    CallHeld(
+                        pbx=self.name,
+                        at=datetime.now(UTC),
+                        call_id=it.call_id,
+                        linkedid=Linkedid("1"),
+                        interface=interface,
+                        held=held,
+                    )
+                )
 
     async def hangup(self, channel: str, *, cause: int = 16) -> None:
         self._obey(f"hangup {channel}")

@@ -50,6 +50,13 @@ class NoHold(Refusal):
     code = "no_hold"
 
 
+class HeldByPhone(Refusal):
+    """Your phone holds the call by its own key: take it back there."""
+
+    status = 409
+    code = "held_by_phone"
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Whom a call goes to."""
@@ -153,12 +160,12 @@ class Telephony:
         log.info("call_held", agent=agent_id, call_id=standing.call_id)
 
     async def unhold(self, agent_id: AgentId) -> None:
-        """Back to the one on hold. Raises Conflict where nobody is, or the phone itself holds; PeerLost …"""
+        """Back to the one on hold. Raises Conflict where nobody is, HeldByPhone; PeerLost …"""
         pbx, standing = self._needed(agent_id)
         if not self._held(agent_id, standing):
             raise Conflict("nobody is on hold")
         if not await self._take_back(agent_id, pbx, standing):
-            raise Conflict("your phone holds the call by its own key: take it back there")
+            raise HeldByPhone
 
     async def mute(self, agent_id: AgentId) -> None:
         """Nobody hears the agent until :meth:`unmute`, or the call's end. Raises Conflict without a talk; PeerLost …"""

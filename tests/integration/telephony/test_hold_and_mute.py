@@ -181,7 +181,7 @@ async def test_a_phone_that_the_pbx_can_not_hold_for_says_so_and_sends_no_keys(
         assert caller.keys_heard == ""
         await mine.hold()  # by its own key
         await _until(centre, held=True)
-        await _press(wang, "unhold", 409)
+        assert (await _press(wang, "unhold", 409))["code"] == "held_by_phone"
         await mine.resume()
         await _until(centre, held=False)
         await caller.hang_up()

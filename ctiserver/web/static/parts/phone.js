@@ -1,17 +1,20 @@
 // The phone's bar: what the agent's phone does, and the buttons for it. The console itself is the phone, or one on the
-// desk is: then what only the phone can do (answer, mute, hold, keys) stays with the phone.
+// desk is: then the PBX holds and mutes for it, and what only the phone can do (answer, keys) stays with the phone.
 import { LitElement, css, html, nothing } from "lit";
 import { api } from "../lib/api.js";
+import { Fallible } from "../lib/fallible.js";
 import { outgoing } from "../lib/outgoing.js";
 import { may } from "../lib/phone-session.js";
 import { shared } from "../lib/styles.js";
-import { Worded, fault, t, title, word } from "../lib/words.js";
+import { fault, t, title, word } from "../lib/words.js";
 
 const FORGET_MS = 3000; // how long a goodbye may take to come by the line itself
 const ASK_AFTER_MS = 250;
 const KEYS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#"];
 
-class Phone extends Worded(LitElement) {
+const NUMBER = /^[+0-9*#][0-9*# ()-]+$/; // of what is typed
+
+class Phone extends Fallible(LitElement) {
   static properties = {
     me: { attribute: false },
     socket: { attribute: false },
@@ -21,9 +24,8 @@ class Phone extends Worded(LitElement) {
     _open: { state: true }, // "", "keys", "transfer"
     _book: { state: true },
     _people: { state: true }, // contacts that what was typed may mean
-    _to: { state: true }, // whom the book has chosen, or the number that was typed
-    _busy: { state: true },
-    _error: { state: true },
+    _typed: { state: true },
+    _to: { state: true }, // whom the book has chosen: one of its entries
   };
 
   static styles = [
@@ -90,9 +92,26 @@ class Phone extends Worded(LitElement) {
         overflow: auto;
         padding: 3px;
       }
-      .book button {
+      .book [role="option"] {
+        display: flex;
+        flex-wrap: wrap;
+        align-items: center;
         justify-content: space-between;
-        text-align: left;
+        gap: 0.2rem 0.5rem;
+        min-height: 2.5rem;
+        padding: 0.4rem 1rem;
+        border: 1px solid var(--line-strong);
+        border-radius: 9px;
+        font-weight: 600;
+        cursor: pointer;
+      }
+      .book [role="option"]:hover {
+        background: var(--sunken);
+      }
+      .book [aria-selected="true"] {
+        background: var(--accent-soft);
+        border-color: var(--accent);
+        box-shadow: 0 0 0 2px var(--focus);
       }
       input {
         width: 14rem;
@@ -107,6 +126,7 @@ class Phone extends Worded(LitElement) {
   #phone = null;
   #over = 0;
   #asking = 0;
+  #next = ""; // what gets the focus once it is there
 
   constructor() {
     super();
@@ -117,6 +137,7 @@ class Phone extends Worded(LitElement) {
     this._book = null;
     this._to = null;
     this._people = [];
+    this._typed = "";
   }
 
   connectedCallback() {
@@ -178,6 +199,10 @@ class Phone extends Worded(LitElement) {
 
   #failed = (event) => (this._error = { code: event.detail });
 
+  said(error) {
+    return word("phone.fault", error.code) === error.code ? fault(error) : word("phone.fault", error.code);
+  }
+
   willUpdate() {
     if (!this.#talking() && this._open === "transfer") this._open = "";
     const idle = this._phone ? this._phone.line === "ready" && this._phone.call === "none" : this._call === null;
@@ -195,15 +220,15 @@ class Phone extends Worded(LitElement) {
     const acts = {
       KeyA: this.#may("answer") && (() => this.#phone.answer()),
       KeyH: this.#canHangUp() && this.#hangUp,
-      KeyM: this.#talking() && this.#phone && this.#mute,
-      KeyO: this.#talking() && this.#phone && this.#hold,
-      KeyT: this.#talking() && (() => this.#toggle("transfer")),
+      KeyM: this.#talking() && this.#mute,
+      KeyO: this.#canHold() && this.#hold,
+      KeyT: this.#talking() && (this.#consulting() ? this.#complete : () => this.#toggle("transfer")),
       KeyK: this.#talking() && this.#phone && (() => this.#toggle("keys")),
     };
     const act = acts[event.code];
     if (!act) return;
     event.preventDefault();
-    this.#do(act);
+    this.attempt(act);
   };
 
   #may(type) {
@@ -216,25 +241,34 @@ class Phone extends Worded(LitElement) {
 
   #hangUp = () => (this.#phone ? this.#phone.hangUp() : api("POST", "phone/hangup"));
 
-  #mute = () => this.#phone.mute(!this._phone.muted);
-
-  #hold = () => this.#phone.hold(this._phone.call === "talking");
-
-  async #do(act) {
-    this._busy = true;
-    this._error = null;
-    try {
-      await act();
-    } catch (error) {
-      this._error = error;
-    } finally {
-      this._busy = false;
-    }
+  #muted() {
+    return this._phone ? this._phone.muted : Boolean(this._call?.muted);
   }
+
+  #held() {
+    return this._phone ? this._phone.call === "held" : Boolean(this._call?.held);
+  }
+
+  #consulting() {
+    return this._call?.doing === "consulting";
+  }
+
+  /** The PBX holds for a desk phone, and only where there are two. */
+  #canHold() {
+    return this.#talking() && (this._phone !== null || this._call.doing === "talking");
+  }
+
+  #mute = () => (this.#phone ? this.#phone.mute(!this._phone.muted) : api("POST", this.#muted() ? "phone/unmute" : "phone/mute"));
+
+  #hold = () =>
+    this.#phone ? this.#phone.hold(this._phone.call === "talking") : api("POST", this.#held() ? "phone/unhold" : "phone/hold");
+
+  #complete = () => api("POST", "phone/consult/complete");
 
   async #toggle(name) {
     this._open = this._open === name ? "" : name;
     this._to = null;
+    this._typed = "";
     this._people = [];
     if (this._open !== "transfer") return;
     this._book = await api("GET", "phone/book");
@@ -242,12 +276,27 @@ class Phone extends Worded(LitElement) {
     this.renderRoot.querySelector("#to")?.focus();
   }
 
-  async #hand(how) {
-    await api("POST", `phone/${how}`, this._to);
+  async #close() {
     this._open = "";
+    await this.updateComplete;
+    this.renderRoot.querySelector("#transfer")?.focus();
   }
 
-  #asked = (event) => this.#do(() => this.#callOut(event.detail));
+  async #hand(how) {
+    const { kind, key } = this._to;
+    await api("POST", `phone/${how}`, { kind, key });
+    this._open = "";
+    if (how === "consult") this.#next = "#complete";
+  }
+
+  updated() {
+    const next = this.#next && this.renderRoot.querySelector(this.#next);
+    if (!next) return;
+    this.#next = "";
+    next.focus(); // where the keyboard goes on, as the panel that had it is gone
+  }
+
+  #asked = (event) => this.attempt(() => this.#callOut(event.detail));
 
   async #callOut(wish) {
     const id = crypto.randomUUID();
@@ -267,12 +316,8 @@ class Phone extends Worded(LitElement) {
       <div class="row actions">${live ? this.#inCall(it) : this.#idle(it)}</div>
       ${this._open === "keys" && it ? this.#keypad() : nothing}
       ${this._open === "transfer" ? this.#transfer() : nothing}
-      <div role="alert" class="notice bad" ?hidden=${!this._error}>${this._error ? this.#fault(this._error) : ""}</div>
+      ${this.alert()}
     </section>`;
-  }
-
-  #fault(error) {
-    return word("phone.fault", error.code) === error.code ? fault(error) : word("phone.fault", error.code);
   }
 
   #who(it) {
@@ -291,8 +336,10 @@ class Phone extends Worded(LitElement) {
 
   #desk() {
     return html`<span class="chip ${this._call ? "accent" : ""}">
-        ${this._call ? t(`phone.doing.${this._call.doing}`) : t("phone.desk", { extension: this._about.extension })}
-      </span>`;
+        ${this._call ? t(this.#held() ? "phone.call.held" : `phone.doing.${this._call.doing}`) : t("phone.desk", { extension: this._about.extension })}
+      </span>
+      ${this.#muted() ? html`<span class="chip warn">${t("phone.muted")}</span>` : nothing}
+      ${this._call?.doing === "ringing" ? html`<span class="soft">${t("phone.lift")}</span>` : nothing}`;
   }
 
   #doing() {
@@ -302,7 +349,7 @@ class Phone extends Worded(LitElement) {
 
   #idle(it) {
     return html`
-      ${it?.line === "waiting" ? html`<button @click=${() => this.#do(() => this.#phone.start({ steal: true }))}>${t("phone.take")}</button>` : nothing}
+      ${it?.line === "waiting" ? html`<button @click=${() => this.attempt(() => this.#phone.start({ steal: true }))}>${t("phone.take")}</button>` : nothing}
       ${it ? it.line === "ready" : this._about.outbound
         ? html`<form class="row" @submit=${this.#dial}>
             <input name="number" type="tel" autocomplete="off" maxlength="32" required aria-label=${t("phone.number")} placeholder=${t("phone.number")}>
@@ -319,36 +366,39 @@ class Phone extends Worded(LitElement) {
   };
 
   #inCall(it) {
-    const consulting = this._call?.doing === "consulting";
     return html`
       ${it?.call === "ringing"
-        ? html`<button class="primary" aria-keyshortcuts="Alt+A" @click=${() => this.#do(() => this.#phone.answer())}>
+        ? html`<button class="primary" aria-keyshortcuts="Alt+A" @click=${() => this.attempt(() => this.#phone.answer())}>
             ${t("phone.answer")} <kbd aria-hidden="true">Alt A</kbd>
           </button>`
         : nothing}
+      ${this.#talking()
+        ? html`<button aria-pressed=${this.#muted()} aria-keyshortcuts="Alt+M" @click=${() => this.attempt(this.#mute)}>${t("phone.mute")}</button>`
+        : nothing}
+      ${this.#canHold()
+        ? html`<button aria-pressed=${this.#held()} aria-keyshortcuts="Alt+O" @click=${() => this.attempt(this.#hold)}>${t("phone.hold")}</button>`
+        : nothing}
       ${it && this.#talking()
         ? html`
-            <button aria-pressed=${it.muted} aria-keyshortcuts="Alt+M" @click=${() => this.#do(this.#mute)}>${t("phone.mute")}</button>
-            <button aria-pressed=${it.call === "held"} aria-keyshortcuts="Alt+O" @click=${() => this.#do(this.#hold)}>${t("phone.hold")}</button>
-            <button aria-expanded=${this._open === "keys"} aria-keyshortcuts="Alt+K" @click=${() => this.#do(() => this.#toggle("keys"))}>
+            <button aria-expanded=${this._open === "keys"} aria-keyshortcuts="Alt+K" @click=${() => this.attempt(() => this.#toggle("keys"))}>
               ${t("phone.keys")}
             </button>
           `
         : nothing}
-      ${consulting
+      ${this.#consulting()
         ? html`
-            <button class="primary" ?disabled=${this._busy} @click=${() => this.#do(() => api("POST", "phone/consult/complete"))}>
+            <button id="complete" class="primary" aria-keyshortcuts="Alt+T" ?disabled=${this._busy} @click=${() => this.attempt(this.#complete)}>
               ${t("phone.complete")}
             </button>
-            <button ?disabled=${this._busy} @click=${() => this.#do(() => api("POST", "phone/consult/join"))}>${t("phone.join")}</button>
-            <button ?disabled=${this._busy} @click=${() => this.#do(() => api("POST", "phone/consult/cancel"))}>${t("phone.cancel")}</button>
+            <button ?disabled=${this._busy} @click=${() => this.attempt(() => api("POST", "phone/consult/join"))}>${t("phone.join")}</button>
+            <button ?disabled=${this._busy} @click=${() => this.attempt(() => api("POST", "phone/consult/cancel"))}>${t("phone.cancel")}</button>
           `
         : this.#talking()
-          ? html`<button aria-expanded=${this._open === "transfer"} aria-keyshortcuts="Alt+T" @click=${() => this.#do(() => this.#toggle("transfer"))}>
+          ? html`<button id="transfer" aria-expanded=${this._open === "transfer"} aria-keyshortcuts="Alt+T" @click=${() => this.attempt(() => this.#toggle("transfer"))}>
               ${t("phone.transfer")}
             </button>`
           : nothing}
-      <button class="danger" aria-keyshortcuts="Alt+H" @click=${() => this.#do(this.#hangUp)}>
+      <button class="danger" aria-keyshortcuts="Alt+H" @click=${() => this.attempt(this.#hangUp)}>
         ${t(it?.call === "ringing" ? "phone.decline" : "phone.hang_up")} <kbd aria-hidden="true">Alt H</kbd>
       </button>
     `;
@@ -360,48 +410,110 @@ class Phone extends Worded(LitElement) {
     </div>`;
   }
 
-  #transfer() {
-    const book = this._book;
-    if (!book) return nothing;
-    const chosen = (kind, key) => this._to?.kind === kind && this._to.key === key;
-    const entry = (kind, key, name, what) =>
-      html`<button aria-pressed=${chosen(kind, key)} @click=${() => (this._to = { kind, key })}>
-        <span>${name}</span> <span class="soft small">${what}</span>
-      </button>`;
-    return html`<div class="panel stack" role="group" aria-label=${t("phone.transfer")}>
-      <label class="row">
-        <span class="label">${t("phone.to")}</span>
-        <input id="to" autocomplete="off" maxlength="60" @input=${this.#typed}>
-      </label>
-      <div class="book">
-        ${book.agents.map((agent) => entry("agent", agent.agent_id, agent.name, `${agent.extension} · ${t(`state.${agent.state}`)}`))}
-        ${this._people.map((one) => entry("number", one.numbers[0], one.name || one.organisation, one.numbers[0]))}
-        ${book.queues.map((queue) => entry("queue", queue.name, title(queue.title, queue.name), t("phone.queue")))}
-      </div>
-      <div class="row">
-        <button class="primary" ?disabled=${!this._to || this._busy} @click=${() => this.#do(() => this.#hand("transfer"))}>${t("phone.transfer_now")}</button>
-        <button ?disabled=${!this._to || this._to.kind === "queue" || this._busy} @click=${() => this.#do(() => this.#hand("consult"))}>
-          ${t("phone.ask_first")}
-        </button>
-      </div>
-    </div>`;
+  /** Whom what is typed may mean, as a list: colleagues, people outside, the number itself, queues. */
+  #entries() {
+    const { agents, queues } = this._book;
+    const text = this._typed.toLowerCase();
+    const like = (...words) => words.some((one) => one.toLowerCase().includes(text));
+    const colleague = agents.some((agent) => agent.extension === this._typed);
+    return [
+      ...agents
+        .filter((agent) => like(agent.name, agent.extension))
+        .map((agent) => ({ kind: "agent", key: agent.agent_id, name: agent.name, what: `${agent.extension} · ${t(`state.${agent.state}`)}` })),
+      ...(NUMBER.test(this._typed) && !colleague ? [{ kind: "number", key: this._typed, name: this._typed, what: t("phone.number") }] : []),
+      ...this._people.map((one) => ({ kind: "number", key: one.numbers[0], name: one.name || one.organisation, what: one.numbers[0] })),
+      ...queues
+        .map((queue) => ({ kind: "queue", key: queue.name, name: title(queue.title, queue.name), what: t("phone.queue") }))
+        .filter((queue) => like(queue.name, queue.key)),
+    ];
   }
 
-  /** What is typed is an extension of a colleague, else a number outside. */
-  #typed = (event) => {
-    const text = event.target.value.trim();
-    const colleague = this._book.agents.find((agent) => agent.extension === text);
-    if (colleague) this._to = { kind: "agent", key: colleague.agent_id };
-    else this._to = text ? { kind: "number", key: text } : null;
-    clearTimeout(this.#asking);
+  #transfer() {
+    if (!this._book) return nothing;
+    const entries = this.#entries();
+    const at = this.#at(entries);
+    return html`<form class="panel stack" aria-label=${t("phone.transfer")} @submit=${this.#confirmed} @keydown=${this.#leaves}>
+      <label class="row">
+        <span class="label">${t("phone.to")}</span>
+        <input
+          id="to"
+          role="combobox"
+          aria-expanded="true"
+          aria-autocomplete="list"
+          aria-controls="book"
+          aria-activedescendant=${at < 0 ? nothing : `entry-${at}`}
+          autocomplete="off"
+          maxlength="60"
+          @input=${this.#types}
+          @keydown=${this.#moves}
+        >
+      </label>
+      <div id="book" class="book" role="listbox" aria-label=${t("phone.transfer")}>
+        ${entries.map(
+          (entry, n) =>
+            html`<div id="entry-${n}" role="option" aria-selected=${n === at} @click=${() => (this._to = entry)}>
+              <span>${entry.name}</span> <span class="soft small">${entry.what}</span>
+            </div>`,
+        )}
+      </div>
+      <div class="row">
+        <button class="primary" ?disabled=${at < 0 || this._busy}>${t("phone.transfer_now")} <kbd aria-hidden="true">↵</kbd></button>
+        <button type="button" ?disabled=${at < 0 || this._to.kind === "queue" || this._busy} @click=${() => this.attempt(() => this.#hand("consult"))}>
+          ${t("phone.ask_first")}
+        </button>
+        <span class="soft small">${t("phone.book_keys")}</span>
+      </div>
+    </form>`;
+  }
+
+  /** Where in the list the chosen one stands; -1 if nobody is chosen. */
+  #at(entries) {
+    return entries.findIndex(({ kind, key }) => kind === this._to?.kind && key === this._to.key);
+  }
+
+  #confirmed = (event) => {
+    event.preventDefault();
+    if (this._to) this.attempt(() => this.#hand("transfer"));
+  };
+
+  #leaves = (event) => {
+    if (event.key !== "Escape") return;
+    event.preventDefault();
+    this.#close();
+  };
+
+  #moves = async (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const entries = this.#entries();
+    const at = this.#at(entries);
+    this._to = entries[at < 0 && step < 0 ? entries.length - 1 : (at + step + entries.length) % entries.length] ?? null;
+    await this.updateComplete;
+    this.renderRoot.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" });
+  };
+
+  /** What is typed chooses the first that it may mean, the number itself before those that only look like it. */
+  #types = (event) => {
+    this._typed = event.target.value.trim();
     this._people = [];
+    const text = this._typed;
+    const entries = text ? this.#entries() : [];
+    this._to =
+      entries.find((one) => one.kind === "agent" && one.what.startsWith(`${text} `)) ??
+      entries.find((one) => one.kind === "number") ??
+      entries[0] ??
+      null;
+    clearTimeout(this.#asking);
     if (this._about.outbound && text.length > 1) this.#asking = setTimeout(() => this.#ask(text), ASK_AFTER_MS);
   };
 
   async #ask(text) {
     try {
       const { contacts } = await api("GET", `contacts?q=${encodeURIComponent(text)}`);
-      if (this.renderRoot.querySelector("#to")?.value.trim() === text) this._people = contacts.filter((one) => one.numbers.length);
+      if (this._typed !== text) return;
+      this._people = contacts.filter((one) => one.numbers.length);
+      this._to ??= this.#entries()[0] ?? null;
     } catch {
       this._people = []; // colleagues and queues are there all the same
     }
