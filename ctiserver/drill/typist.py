@@ -25,6 +25,7 @@ class Typist:
     saved: str = ""  #: what the server has said that it has
     put_off: int = 0  #: times that the server said "not now, try again" (503, away), or nothing
     strange: list[str] = field(default_factory=list)  #: answers that were neither
+    _unsure: set[str] = field(default_factory=set)  #: sent and not confirmed: it may have been kept
 
     @classmethod
     async def at(cls, console: Console) -> Typist:
@@ -51,12 +52,16 @@ class Typist:
         deadline = time.monotonic() + within_s
         while self.saved != self.text and not self.strange and time.monotonic() < deadline:
             await self._save()
-        status, record = await self.console.ask("GET", f"/api/v1/records/{self.record_id}")
-        there = record.get("notes") if isinstance(record, dict) else f"{status}: {record}"
+        there = await self._there()
         finding.figures["words_an_agent_typed_meanwhile"] = len(self.text.split())
         finding.figures["saves_put_off"] = self.put_off
         finding.none("answers_but_saved_or_try_again", self.strange)
         finding.must("nothing that the agent typed is lost", there == self.text and bool(self.text))
+
+    async def _there(self) -> str:
+        """What the server has."""
+        status, record = await self.console.ask("GET", f"/api/v1/records/{self.record_id}")
+        return str(record["notes"]) if status == 200 and isinstance(record, dict) else f"{status}: {record}"
 
     async def _type(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -71,10 +76,14 @@ class Typist:
         now = self.text
         change = {"was": self.saved, "now": now}
         status, said = await self.console.ask("PATCH", f"/api/v1/records/{self.record_id}", {"notes": change})
+        code = said.get("code") if isinstance(said, dict) else None
         if status == 200:
             self.saved = now
-        elif status == 503 and isinstance(said, dict) and said.get("code") == "away":
+        elif (status, code) == (503, "away"):
             self.put_off += 1
+            self._unsure.add(now)
+        elif code == "conflict" and (there := await self._there()) in self._unsure:
+            self.saved = there
         else:
             self.strange.append(f"{status} {said}")
         await asyncio.sleep(_TRY_AGAIN_S)

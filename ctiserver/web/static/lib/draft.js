@@ -24,6 +24,7 @@ export class Draft extends EventTarget {
   #local; // what stands in the form
   #timer = 0;
   #retry = 1000;
+  #unsure = new Map(); // name → values of saves that were not confirmed: the server may have one all the same
   #wrong = new Map(); // what the server will not have: name → [the value, why]
   #running = null;
   state = "saved";
@@ -117,8 +118,11 @@ export class Draft extends EventTarget {
       await api("PATCH", `records/${this.recordId}`, body);
     } catch (error) {
       this.error = error;
-      if (error.code === "conflict") this.#become("conflict");
-      else if (error.status === 0 || error.status >= 500 || error.status === 401) {
+      if (error.code === "conflict") {
+        if (await this.#isOurs(changed)) this.#become("dirty");
+        else this.#become("conflict");
+      } else if (error.status === 0 || error.status >= 500 || error.status === 401) {
+        for (const [name, value] of Object.entries(sent)) this.#unsure.set(name, [...(this.#unsure.get(name) ?? []), value]);
         this.#become("failed");
         this.#schedule(this.#retry);
         this.#retry = Math.min(LONGEST_RETRY_MS, this.#retry * 2);
@@ -130,6 +134,7 @@ export class Draft extends EventTarget {
       return false;
     }
     Object.assign(this.#server, sent);
+    this.#unsure.clear();
     this.#retry = 1000;
     this.error = null;
     this.savedAt = new Date().toISOString();
@@ -138,6 +143,21 @@ export class Draft extends EventTarget {
     if (left.length && left.every((name) => this.wrong(name))) this.#become("refused");
     else this.#become(left.length ? "dirty" : "saved");
     return this.state === "saved";
+  }
+
+  // Whether it was we who changed it: a save whose answer was lost had arrived, and the person has typed on since.
+  async #isOurs(changed) {
+    let fresh;
+    try {
+      fresh = values(await api("GET", `records/${this.recordId}`));
+    } catch {
+      return false;
+    }
+    const known = (name) => [this.#server[name] ?? "", this.#local[name], ...(this.#unsure.get(name) ?? [])].includes(fresh[name] ?? "");
+    if (!this.#unsure.size || !changed.every(known)) return false;
+    for (const name of changed) this.#server[name] = fresh[name] ?? "";
+    this.#unsure.clear();
+    return true;
   }
 
   #changed() {
