@@ -37,6 +37,8 @@ class Site:
     region: str = ""
     local_person: str = ""
     local_number: str = ""
+    retired_at: datetime | None = None  #: not in use any more; what names it stays
+    revision: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,3 +53,5 @@ class Device:
     bought_on: date | None = None
     warranty_until: date | None = None  #: the last day of it
     contract: str = ""
+    retired_at: datetime | None = None  #: not in use any more; what names it stays
+    revision: int = 1

@@ -40,6 +40,8 @@ sites = Table(
     word("region"),
     long_text("local_person"),
     word("local_number"),
+    instant("retired_at", nullable=True),
+    Column("revision", Integer, nullable=False, server_default="1"),
 )
 
 devices = Table(
@@ -53,6 +55,8 @@ devices = Table(
     Column("bought_on", Date),
     Column("warranty_until", Date),
     long_text("contract"),
+    instant("retired_at", nullable=True),
+    Column("revision", Integer, nullable=False, server_default="1"),
 )
 
 contact_search = Table(  # by what a contact is found; a migration makes the index over it, as each database has one
