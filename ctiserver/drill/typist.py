@@ -23,6 +23,7 @@ class Typist:
     record_id: str
     text: str = ""  #: what stands on the page
     saved: str = ""  #: what the server has said that it has
+    longest_s: float = 0.0  #: that a save took, or was waited for in vain
     put_off: int = 0  #: times that the server said "not now, try again" (503, away), or nothing
     strange: list[str] = field(default_factory=list)  #: answers that were neither
     _unsure: set[str] = field(default_factory=set)  #: sent and not confirmed: it may have been kept
@@ -54,7 +55,7 @@ class Typist:
             await self._save()
         there = await self._there()
         finding.figures["words_an_agent_typed_meanwhile"] = len(self.text.split())
-        finding.figures["saves_put_off"] = self.put_off
+        finding.figures |= {"saves_put_off": self.put_off, "save_took_longest_s": round(self.longest_s, 1)}
         finding.none("answers_but_saved_or_try_again", self.strange)
         finding.must("nothing that the agent typed is lost", there == self.text and bool(self.text))
 
@@ -74,12 +75,13 @@ class Typist:
 
     async def _save(self) -> None:
         now = self.text
-        change = {"was": self.saved, "now": now}
+        change, began = {"was": self.saved, "now": now}, time.monotonic()
         status, said = await self.console.ask("PATCH", f"/api/v1/records/{self.record_id}", {"notes": change})
+        self.longest_s = max(self.longest_s, time.monotonic() - began)
         code = said.get("code") if isinstance(said, dict) else None
         if status == 200:
             self.saved = now
-        elif (status, code) == (503, "away"):
+        elif status == 0 or (status, code) == (503, "away"):
             self.put_off += 1
             self._unsure.add(now)
         elif code == "conflict" and (there := await self._there()) in self._unsure:
