@@ -56,6 +56,8 @@ class CareSubjects:
             .order_by(table.c.id)
             .limit(limit)
         )
+        if kind == "device":
+            statement = statement.where(table.c.retired_at.is_(None))
         if kind == "delivery":
             statement = statement.where(table.c.kind.in_(("receive", "arrive")))
         found = await self._connection.execute(statement)

@@ -50,6 +50,11 @@ class Contacts:
             _INSERT_TEXT, {"contact_id": contact.id, "text": search_text.encoded(_words(contact))}
         )
 
+    async def lock(self, key: ContactId) -> None:
+        """Nobody else who locks this contact gets past here until this unit of work ends."""
+        table = tables.contacts
+        await self._connection.execute(sa.select(table.c.id).where(table.c.id == key).with_for_update(key_share=True))
+
     async def update(self, contact: Contact) -> None:
         """Write the contact and its numbers over what was read. Raises Conflict."""
         await rows.update_checked(self._connection, tables.contacts, contact)
@@ -115,27 +120,42 @@ class Contacts:
         await rows.insert(self._connection, tables.sites, site)
         await self._index(await self.get(site.contact_id))
 
+    async def update_site(self, site: Site) -> None:
+        """Write a site over what was read. Raises Conflict."""
+        await rows.update_checked(self._connection, tables.sites, site)
+        await self._index(await self.get(site.contact_id))
+
     async def site(self, key: SiteId) -> Site:
         """Raises NotFound."""
         return _must((await self._sites(tables.sites.c.id == key)), f"there is no site {key}")
 
-    async def sites(self, contact: ContactId) -> list[Site]:
-        return await self._sites(tables.sites.c.contact_id == contact)
+    async def sites(self, contact: ContactId, *, retired: bool = False) -> list[Site]:
+        """Those in use; with ``retired`` also those that were."""
+        of_contact = tables.sites.c.contact_id == contact
+        return await self._sites(of_contact if retired else of_contact & tables.sites.c.retired_at.is_(None))
 
     async def add_device(self, device: Device) -> None:
         await rows.insert(self._connection, tables.devices, device)
+        await self._index(await self.get(device.contact_id))
+
+    async def update_device(self, device: Device) -> None:
+        """Write a device over what was read. Raises Conflict."""
+        await rows.update_checked(self._connection, tables.devices, device)
         await self._index(await self.get(device.contact_id))
 
     async def device(self, key: DeviceId) -> Device:
         """Raises NotFound."""
         return _must((await self._devices(tables.devices.c.id == key)), f"there is no device {key}")
 
-    async def devices(self, contact: ContactId) -> list[Device]:
-        return await self._devices(tables.devices.c.contact_id == contact)
+    async def devices(self, contact: ContactId, *, retired: bool = False) -> list[Device]:
+        """Those in use; with ``retired`` also those that were."""
+        of_contact = tables.devices.c.contact_id == contact
+        return await self._devices(of_contact if retired else of_contact & tables.devices.c.retired_at.is_(None))
 
     async def devices_by_serial(self, ending: str, limit: int = 10) -> list[Device]:
-        """Devices whose serial number ends so, whosever they are."""
-        return await self._devices(tables.devices.c.serial.endswith(ending, autoescape=True), limit)
+        """Devices in use whose serial number ends so, whosever they are."""
+        ends_so = tables.devices.c.serial.endswith(ending, autoescape=True)
+        return await self._devices(ends_so & tables.devices.c.retired_at.is_(None), limit)
 
     async def _contacts(self, statement: sa.Select[Any], values: dict[str, str] | None = None) -> list[Contact]:
         found = (await self._connection.execute(statement, values)).all()

@@ -29,21 +29,37 @@ class ContactsAnswer(Answer):
 
 
 class SiteAnswer(Answer):
+    """A place of a contact."""
+
     id: str
     name: str
     address: str
     region: str
+    local_person: str
+    local_number: str
+    retired: bool
+    """Not in use any more: neither shown on the desk nor found."""
+    revision: int
 
 
 class DeviceAnswer(Answer):
+    """A thing that is serviced."""
+
     id: str
+    site_id: str | None
     serial: str
     model: str
+    bought_on: date | None
     warranty_until: date | None
+    """The last day of it."""
+    contract: str
+    retired: bool
+    """Not in use any more: neither shown on the desk, nor found, nor followed by care rules."""
+    revision: int
 
 
 class WholeContactAnswer(ContactAnswer):
-    """A contact with their sites and devices."""
+    """A contact with their sites and devices, the retired ones last."""
 
     sites: list[SiteAnswer]
     devices: list[DeviceAnswer]

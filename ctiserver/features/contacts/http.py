@@ -1,19 +1,28 @@
-"""``/api/v1/contacts``: search, show, say who it is."""
+"""``/api/v1/contacts``: search, show, say who it is, and which places and devices are theirs."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from datetime import date
+from typing import Annotated, TypeVar
 
 from aiohttp import web
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from ctiserver.features.contacts.answers import ContactAnswer, ContactsAnswer, WholeContactAnswer
-from ctiserver.features.contacts.service import Contacts
+from ctiserver.features.contacts.answers import (
+    ContactAnswer,
+    ContactsAnswer,
+    DeviceAnswer,
+    SiteAnswer,
+    WholeContactAnswer,
+)
+from ctiserver.features.contacts.service import Contacts, DeviceWords, SiteWords
 from ctiserver.model.contact import Contact, Device, Site
-from ctiserver.model.ids import ContactId
-from ctiserver.model.json_value import JsonObject
+from ctiserver.model.ids import ContactId, DeviceId, SiteId
+from ctiserver.model.json_value import JsonObject, iso
 from ctiserver.store.database import Database
-from ctiserver.web.access import DESK, Intent, Person
+from ctiserver.store.faults import NotFound
+from ctiserver.web.access import DESK, Intent, Person, Rule
 from ctiserver.web.routes import Body, Route, json_answer, read_body
 
 
@@ -25,6 +34,66 @@ class ContactChange(Body):
     email: Annotated[str, Field(max_length=320, pattern=r"^([^@\s]+@[^@\s]+)?$")] | None = None
     """Left out: it stays as it is."""
     note: Annotated[str, Field(max_length=10_000)] = ""
+    revision: int
+
+
+Key = TypeVar("Key")
+Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
+Named = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Word = Annotated[str, StringConstraints(strip_whitespace=True, max_length=64)]
+
+
+class SiteBody(Body):
+    """POST /api/v1/contacts/{contact_id}/sites"""
+
+    name: Named
+    address: Text = ""
+    region: Word = ""
+    local_person: Text = ""
+    local_number: Word = ""
+
+    def words(self) -> SiteWords:
+        return SiteWords(
+            name=self.name,
+            address=self.address,
+            region=self.region,
+            local_person=self.local_person,
+            local_number=self.local_number,
+        )
+
+
+class SiteChange(SiteBody):
+    """PUT /api/v1/sites/{site_id}: all of it, as it shall be."""
+
+    retired: bool = False
+    revision: int
+
+
+class DeviceBody(Body):
+    """POST /api/v1/contacts/{contact_id}/devices"""
+
+    serial: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
+    model: Text = ""
+    site_id: Annotated[str, Field(pattern=r"^[0-9A-Z]{26}$")] | None = None
+    bought_on: date | None = None
+    warranty_until: date | None = None
+    contract: Text = ""
+
+    def words(self) -> DeviceWords:
+        return DeviceWords(
+            serial=self.serial,
+            model=self.model,
+            site_id=None if self.site_id is None else SiteId(self.site_id),
+            bought_on=self.bought_on,
+            warranty_until=self.warranty_until,
+            contract=self.contract,
+        )
+
+
+class DeviceChange(DeviceBody):
+    """PUT /api/v1/devices/{device_id}: all of it, as it shall be."""
+
+    retired: bool = False
     revision: int
 
 
@@ -60,7 +129,49 @@ class ContactsHttp:
                 body=ContactChange,
                 answer=ContactAnswer,
             ),
+            Route(
+                method="POST",
+                path="/api/v1/contacts/{contact_id}/sites",
+                handler=self._add_site,
+                roles=DESK,
+                body=SiteBody,
+                answer=SiteAnswer,
+                status=(201,),
+            ),
+            Route(
+                method="PUT",
+                path="/api/v1/sites/{site_id}",
+                handler=self._change_site,
+                roles=DESK,
+                body=SiteChange,
+                answer=SiteAnswer,
+            ),
+            Route(
+                method="POST",
+                path="/api/v1/contacts/{contact_id}/devices",
+                handler=self._add_device,
+                roles=DESK,
+                body=DeviceBody,
+                answer=DeviceAnswer,
+                status=(201,),
+            ),
+            Route(
+                method="PUT",
+                path="/api/v1/devices/{device_id}",
+                handler=self._change_device,
+                roles=DESK,
+                body=DeviceChange,
+                answer=DeviceAnswer,
+            ),
         ]
+
+    def rules(self) -> dict[str, Rule]:
+        """Who may reach what the routes' parameters name."""
+        return {
+            "contact_id": self.may_reach,
+            "site_id": self.may_reach_site,
+            "device_id": self.may_reach_device,
+        }
 
     async def may_reach(self, person: Person, contact_id: str, intent: Intent) -> bool:
         """Whoever sits at the desk may look up and mend any contact: it is their work to know who calls."""
@@ -68,6 +179,38 @@ class ContactsHttp:
             return False
         async with self._database.reading() as uow:
             return await uow.contacts.find(ContactId(contact_id)) is not None
+
+    async def may_reach_site(self, person: Person, site_id: str, intent: Intent) -> bool:
+        """As its contact."""
+        async with self._database.reading() as uow:
+            return person.role in DESK and await _is_there(uow.contacts.site, SiteId(site_id))
+
+    async def may_reach_device(self, person: Person, device_id: str, intent: Intent) -> bool:
+        """As its contact."""
+        async with self._database.reading() as uow:
+            return person.role in DESK and await _is_there(uow.contacts.device, DeviceId(device_id))
+
+    async def _add_site(self, request: web.Request) -> web.Response:
+        body = await read_body(request, SiteBody)
+        site = await self._contacts.add_site(ContactId(request.match_info["contact_id"]), body.words())
+        return json_answer(_site(site), status=201)
+
+    async def _change_site(self, request: web.Request) -> web.Response:
+        body = await read_body(request, SiteChange)
+        key = SiteId(request.match_info["site_id"])
+        site = await self._contacts.change_site(key, body.revision, body.words(), retired=body.retired)
+        return json_answer(_site(site))
+
+    async def _add_device(self, request: web.Request) -> web.Response:
+        body = await read_body(request, DeviceBody)
+        device = await self._contacts.add_device(ContactId(request.match_info["contact_id"]), body.words())
+        return json_answer(_device(device), status=201)
+
+    async def _change_device(self, request: web.Request) -> web.Response:
+        body = await read_body(request, DeviceChange)
+        key = DeviceId(request.match_info["device_id"])
+        device = await self._contacts.change_device(key, body.revision, body.words(), retired=body.retired)
+        return json_answer(_device(device))
 
     async def _search(self, request: web.Request) -> web.Response:
         found = await self._contacts.search(request.query.get("q", ""))
@@ -112,14 +255,36 @@ def contact_json(contact: Contact) -> JsonObject:
     }
 
 
+async def _is_there(get: Callable[[Key], Awaitable[object]], key: Key) -> bool:
+    try:
+        await get(key)
+    except NotFound:
+        return False
+    return True
+
+
 def _site(site: Site) -> JsonObject:
-    return {"id": site.id, "name": site.name, "address": site.address, "region": site.region}
+    return {
+        "id": site.id,
+        "name": site.name,
+        "address": site.address,
+        "region": site.region,
+        "local_person": site.local_person,
+        "local_number": site.local_number,
+        "retired": site.retired_at is not None,
+        "revision": site.revision,
+    }
 
 
 def _device(device: Device) -> JsonObject:
     return {
         "id": device.id,
+        "site_id": device.site_id,
         "serial": device.serial,
         "model": device.model,
-        "warranty_until": None if device.warranty_until is None else device.warranty_until.isoformat(),
+        "bought_on": iso(device.bought_on),
+        "warranty_until": iso(device.warranty_until),
+        "contract": device.contract,
+        "retired": device.retired_at is not None,
+        "revision": device.revision,
     }

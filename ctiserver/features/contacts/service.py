@@ -3,14 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 
 from ctiserver.clock import Clock
 from ctiserver.model import numbers
 from ctiserver.model.contact import Contact, Device, Site
-from ctiserver.model.ids import ContactId, new_ulid
+from ctiserver.model.ids import ContactId, DeviceId, SiteId, new_ulid
 from ctiserver.store.database import Database
 from ctiserver.store.unit_of_work import UnitOfWork
+from ctiserver.web.problems import Invalid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteWords:
+    """What somebody at the desk says of a place."""
+
+    name: str
+    address: str
+    region: str
+    local_person: str
+    local_number: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceWords:
+    """What somebody at the desk says of a device."""
+
+    serial: str
+    model: str
+    site_id: SiteId | None
+    bought_on: date | None
+    warranty_until: date | None
+    contract: str
 
 
 class Contacts:
@@ -63,10 +88,86 @@ class Contacts:
         return [contact]
 
     async def show(self, contact_id: ContactId) -> tuple[Contact, list[Site], list[Device]]:
-        """A contact with its sites and devices. Raises NotFound."""
+        """A contact with its sites and devices, the retired ones last. Raises NotFound."""
         async with self._database.reading() as uow:
             contact = await uow.contacts.get(contact_id)
-            return contact, await uow.contacts.sites(contact_id), await uow.contacts.devices(contact_id)
+            sites = await uow.contacts.sites(contact_id, retired=True)
+            devices = await uow.contacts.devices(contact_id, retired=True)
+        return contact, sorted(sites, key=_retired), sorted(devices, key=_retired)
+
+    async def add_site(self, contact_id: ContactId, words: SiteWords) -> Site:
+        """A new place of a contact. Raises NotFound."""
+        site = Site(
+            id=SiteId(new_ulid(self._clock.now())),
+            contact_id=contact_id,
+            name=words.name,
+            address=words.address,
+            region=words.region,
+            local_person=words.local_person,
+            local_number=words.local_number,
+        )
+        async with self._database.unit_of_work() as uow:
+            await uow.contacts.get(contact_id)
+            await uow.contacts.add_site(site)
+        return site
+
+    async def change_site(self, site_id: SiteId, revision: int, words: SiteWords, *, retired: bool) -> Site:
+        """Write a place anew, or say that it is not in use (any more). Raises NotFound, Conflict."""
+        async with self._database.unit_of_work() as uow:
+            site = await uow.contacts.site(site_id)
+            await uow.contacts.update_site(
+                replace(
+                    site,
+                    name=words.name,
+                    address=words.address,
+                    region=words.region,
+                    local_person=words.local_person,
+                    local_number=words.local_number,
+                    retired_at=self._retired_at(site, retired=retired),
+                    revision=revision,
+                )
+            )
+            return await uow.contacts.site(site_id)
+
+    async def add_device(self, contact_id: ContactId, words: DeviceWords) -> Device:
+        """A new device of a contact. Raises NotFound, Invalid for a site of somebody else."""
+        device = Device(
+            id=DeviceId(new_ulid(self._clock.now())),
+            contact_id=contact_id,
+            site_id=words.site_id,
+            serial=words.serial,
+            model=words.model,
+            bought_on=words.bought_on,
+            warranty_until=words.warranty_until,
+            contract=words.contract,
+        )
+        async with self._database.unit_of_work() as uow:
+            await uow.contacts.get(contact_id)
+            await _at_own_site(uow, device)
+            await uow.contacts.add_device(device)
+        return device
+
+    async def change_device(self, device_id: DeviceId, revision: int, words: DeviceWords, *, retired: bool) -> Device:
+        """Write a device anew, or say that it is not in use (any more). Raises NotFound, Conflict, Invalid."""
+        async with self._database.unit_of_work() as uow:
+            device = await uow.contacts.device(device_id)
+            changed = replace(
+                device,
+                site_id=words.site_id,
+                serial=words.serial,
+                model=words.model,
+                bought_on=words.bought_on,
+                warranty_until=words.warranty_until,
+                contract=words.contract,
+                retired_at=self._retired_at(device, retired=retired),
+                revision=revision,
+            )
+            await _at_own_site(uow, changed)
+            await uow.contacts.update_device(changed)
+            return await uow.contacts.device(device_id)
+
+    def _retired_at(self, thing: Site | Device, *, retired: bool) -> datetime | None:
+        return (thing.retired_at or self._clock.now()) if retired else None
 
     async def search(self, words: str) -> list[Contact]:
         """Contacts by any part of name, firm, number, address or device; at most some twenty.
@@ -105,3 +206,14 @@ class Contacts:
             )
             await uow.contacts.update(changed)
             return await uow.contacts.get(contact_id)
+
+
+def _retired(thing: Site | Device) -> bool:
+    return thing.retired_at is not None
+
+
+async def _at_own_site(uow: UnitOfWork, device: Device) -> None:
+    if device.site_id is None:
+        return
+    if device.site_id not in {site.id for site in await uow.contacts.sites(device.contact_id, retired=True)}:
+        raise Invalid("this contact has no such site", {"site_id": "no site of this contact"})
