@@ -1,14 +1,17 @@
-"""``ctiserver process``: check, test and draw what happens to a record after the call."""
+"""``ctiserver process``: check, test, draw and try what happens to a record after the call."""
 
 from __future__ import annotations
 
 import json
+import sys
+from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import click
 
 from ctiserver.cli._options import config_option
+from ctiserver.cli.process_try import Walk, run_script, talk
 from ctiserver.errors import FileFault, Problem, UserFault
 from ctiserver.features.dispatch.definitions import TEST_SUFFIX, definition_files, unused
 from ctiserver.ivr.library import load_world
@@ -19,7 +22,7 @@ from ctiserver.model.span import WorkingTime
 from ctiserver.resources import shipped
 from ctiserver.settings import load_settings
 from ctiserver.site import load_site
-from ctiserver.strict_yaml import load, parse
+from ctiserver.strict_yaml import load, parse, suggest
 
 _FILES = click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 
@@ -33,7 +36,7 @@ _DRAWN = {
 
 @click.group()
 def command() -> None:
-    """Check, test and draw processes: what happens to a record after the call."""
+    """Check, test, draw and try processes: what happens to a record after the call."""
 
 
 @command.command("check")
@@ -85,6 +88,43 @@ def draw(config: Path | None, form: str, file: Path, out: Path | None) -> None:
         click.echo(f"drew {len(definition.steps)} steps into {out}")
 
 
+@command.command("try")
+@config_option
+@click.option("--clock", default="", help="When it begins, such as 2026-11-23T10:00; without it, now.")
+@click.option(
+    "--script", type=click.Path(path_type=Path, dir_okay=False), help="A file of lines to walk by, for tests."
+)
+@click.argument("name")
+def try_(config: Path | None, name: str, clock: str, script: Path | None) -> None:
+    """Walk through the process NAME (or a file) by hand: who has an order, what the clock does, what comes of it."""
+    site = _Site(config)
+    definition = site.named(name)
+    try:
+        start = datetime.fromisoformat(clock) if clock else datetime.now(site.time.zone)
+    except ValueError:
+        raise UserFault(f"{clock!r} is no time", where="--clock", fix="Write it like 2026-11-23T10:00") from None
+    start = start if start.tzinfo is not None else start.replace(tzinfo=site.time.zone)
+    click.secho(f"{definition.process}, version {definition.version}. ? says what can be typed.", dim=True)
+    walk = Walk(process_simulation.Simulation(definition, site.time, start), site.time.zone)
+    if script is None:
+        talk(walk, _typed)
+        return
+    try:
+        lines = script.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserFault(f"can't be read: {error}", where=str(script), fix="Name a text file") from None
+    run_script(walk, lines, str(script))
+    for line in walk.stand() if not walk.over else ():
+        click.echo(line)
+
+
+def _typed(prompt: str) -> str | None:
+    """A line from the keyboard, None at the end of input."""
+    click.echo(prompt, nl=False)
+    line = sys.stdin.readline()
+    return line.strip() if line else None
+
+
 @command.command()
 def schema() -> None:
     """Print the JSON Schema that editors complete definitions from."""
@@ -99,6 +139,17 @@ class _Site:
         self._site = load_site(settings.config_dir)
         world = load_world(self._site, settings)
         self.time = WorkingTime(ZoneInfo(settings.time_zone), world.calendars)
+
+    def named(self, name: str) -> ProcessFile:
+        """The definition of this name, or in this file. Raises UserFault; FileFault for one that is not right."""
+        paths = {path.stem: path for path in definition_files(self._site.directory)}
+        path = Path(name) if name.endswith(".yaml") else paths.get(name)
+        if path is None:
+            raise UserFault(f"no process is named {name!r}", where="NAME", fix=suggest(name, paths) or "Name a file")
+        definitions, problems = self.read((path,))
+        if problems:
+            raise FileFault(problems)
+        return definitions[path]
 
     def read(self, files: tuple[Path, ...]) -> tuple[dict[Path, ProcessFile], list[Problem]]:
         """The definitions named, or all of the site's, and what is wrong with them."""

@@ -150,13 +150,25 @@ class Simulation:
 
     def wait(self, span: Span) -> None:
         """Let time pass; deadlines fire in their order."""
-        until = self._time.after(self.now, span, self.definition.calendar)
+        self.wait_until(self.after(span))
+
+    def after(self, span: Span) -> datetime:
+        """When so much time will have passed."""
+        return self._time.after(self.now, span, self.definition.calendar)
+
+    def wait_until(self, until: datetime) -> None:
+        """Let time pass until then, which is not before now; deadlines fire in their order."""
         while due := [key for key, at in self._timers.items() if at <= until]:
             key = min(due, key=lambda one: (self._timers[one], one))
             self.now = max(self.now, self._timers.pop(key))
             order = self.orders.get(key.partition(":")[0])
             self._tell(TimerFired(key=key, order_state=None if order is None else order.state))
         self.now = until
+
+    @property
+    def timers(self) -> list[tuple[datetime, str]]:
+        """The deadlines that are set, the next first, each with its key: ``slot/round:kind``."""
+        return sorted((at, key) for key, at in self._timers.items())
 
     def _open(self, slot: str) -> tuple[str, PlayedOrder]:
         for key, order in self.orders.items():
