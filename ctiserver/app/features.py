@@ -412,7 +412,7 @@ def build(ground: Ground) -> Features:
             services={"recordings": recordings.run},
             clockwork={"recordings-found": recordings.tend},
         ),
-        Part(routes=contacts_http.routes(), rules={"contact_id": contacts_http.may_reach}),
+        Part(routes=contacts_http.routes(), rules=contacts_http.rules()),
         Part(
             routes=records_http.routes(),
             topics=records_push.topics(database),
