@@ -128,6 +128,13 @@ class RecordingSettings(Written):
     retention_days: Annotated[int, Field(ge=1, le=36_500)] = 180  #: then the file is deleted; that there was one stays
 
 
+class FieldSettings(Written):
+    """The dispatcher's day: which hours it has, and how it is cut into windows for appointments."""
+
+    calendar: str = "service_desk"  #: whose hours; where there is no such calendar, 08:00 to 20:00
+    window_minutes: Annotated[int, Field(ge=15, le=720)] = 120
+
+
 class LogSettings(Written):
     """Logs are events with ids, one a line."""
 
@@ -152,6 +159,7 @@ class Settings(Written):
     prompts: PromptSettings = PromptSettings()
     http: HttpSettings = HttpSettings()
     recordings: RecordingSettings = RecordingSettings()
+    field: FieldSettings = FieldSettings()
     logs: LogSettings = LogSettings()
 
     @property

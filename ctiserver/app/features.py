@@ -24,7 +24,10 @@ from ctiserver.features.chain.service import Chains
 from ctiserver.features.contacts.http import ContactsHttp
 from ctiserver.features.contacts.service import Contacts
 from ctiserver.features.dispatch import push as dispatch_push
+from ctiserver.features.dispatch.day import Days
+from ctiserver.features.dispatch.day_http import DayHttp
 from ctiserver.features.dispatch.http import DispatchHttp
+from ctiserver.features.dispatch.placing import Placing
 from ctiserver.features.dispatch.service import Dispatch
 from ctiserver.features.expenses.http import ExpensesHttp
 from ctiserver.features.expenses.service import Money
@@ -137,6 +140,7 @@ class Features:
     board: Board
     missed: Missed
     dispatch: Dispatch
+    placing: Placing
     followups: FollowUps
     care: Care
     telephony: Telephony
@@ -171,13 +175,20 @@ def build(ground: Ground) -> Features:
     )
     contacts = Contacts(database, clock, region=settings.region)
     contacts_http = ContactsHttp(database, contacts)
+
+    def record_changed(record: Record) -> None:
+        records_push.publish(hub, record.id, record.revision)
+        if record.repeat_call_at is not None and record.repeat_call_at == record.updated_at:
+            owner = next((agent.user_id for agent, _ in agents.everybody() if agent.id == record.owner), None)
+            dispatch_push.publish_repeat_call(hub, record, owner)
+
     records = Records(
         database,
         bus,
         clock,
         site,
         time_zone=settings.time_zone,
-        changed=lambda record: records_push.publish(hub, record.id, record.revision),
+        changed=record_changed,
     )
     reports = Reports(database, clock, site, records=records, contacts_of=contacts.find_or_create_within)
     records_http = RecordsHttp(database, records, reports, site)
@@ -254,7 +265,9 @@ def build(ground: Ground) -> Features:
         callbacks.orders_changed(orders)
 
     dispatch = Dispatch(database, clock, changed=orders_changed)
-    dispatch_http = DispatchHttp(dispatch, database, site)
+    placing = Placing(database, clock, ground.hours, changed=orders_changed)
+    dispatch_http = DispatchHttp(dispatch, placing, database, site)
+    day_http = DayHttp(Days(database, clock, settings.field, ground.hours), placing, database)
     photos = Photos(database, clock, settings.data_dir / "photos", changed=orders_changed)
     photos_http = PhotosHttp(photos, may_reach_record=records_http.may_reach)
     care = Care(
@@ -434,7 +447,7 @@ def build(ground: Ground) -> Features:
         ),
         Part(routes=ChainHttp(Chains(database, clock)).routes()),
         Part(
-            routes=dispatch_http.routes(),
+            routes=[*dispatch_http.routes(), *day_http.routes()],
             topics=dispatch_push.topics(),
             rules={"order_id": dispatch_http.may_reach},
         ),
@@ -458,6 +471,7 @@ def build(ground: Ground) -> Features:
         board=board,
         missed=missed,
         dispatch=dispatch,
+        placing=placing,
         followups=followups,
         care=care,
         telephony=telephony,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,6 +22,23 @@ async def next_number(connection: AsyncConnection, prefix: str, day: date) -> st
     """The next number of a kind on a day: ``R20261121-0001``, without gaps."""
     key = f"{prefix}{day:%Y%m%d}"
     return f"{key}-{await rows.count_up(connection, tables.counters, key):04d}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brief:
+    """A record in a line, with whose it is and where; empty where that is not known."""
+
+    id: RecordId
+    number: str
+    type: str
+    subject: str
+    priority: int
+    repeat_calls: int
+    caller_number: str
+    contact: str
+    organisation: str
+    address: str
+    region: str
 
 
 #: Topic of outbox rows that hand a timeline's line on.
@@ -76,6 +95,34 @@ class Records(RevisedRepository[Record, RecordId]):
         """The newest first, from the one after ``before``. Ids sort by when they were opened."""
         statement = sa.select(self.table).order_by(self.table.c.id.desc()).limit(limit)
         return await self._all(statement if before is None else statement.where(self.table.c.id < before))
+
+    async def briefs(self, ids: Sequence[RecordId]) -> dict[RecordId, Brief]:
+        """What a list of orders says of each of these records."""
+        its, people, places = self.table, tables.contacts, tables.sites
+        found = await self._connection.execute(
+            sa.select(
+                its.c.id,
+                its.c.number,
+                its.c.type,
+                its.c.subject,
+                its.c.priority,
+                its.c.repeat_calls,
+                its.c.caller_number,
+                people.c.name.label("contact"),
+                people.c.organisation,
+                places.c.address,
+                places.c.region,
+            )
+            .select_from(
+                its.outerjoin(people, its.c.contact_id == people.c.id).outerjoin(places, its.c.site_id == places.c.id)
+            )
+            .where(its.c.id.in_(ids))
+        )
+        briefs: dict[RecordId, Brief] = {}
+        for row in found:
+            known: dict[str, Any] = {name: "" if value is None else value for name, value in row._mapping.items()}
+            briefs[row.id] = Brief(**known)
+        return briefs
 
     async def link_call(self, record: RecordId, call: CallId) -> bool:
         """Link a call; False if it was linked already."""

@@ -5,6 +5,7 @@ import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -12,11 +13,13 @@ from ctiserver.clock import SystemClock
 from ctiserver.errors import UserFault
 from ctiserver.features.dispatch import engine
 from ctiserver.features.dispatch.advance import SIGNAL, Advance
+from ctiserver.features.dispatch.placing import Placing
 from ctiserver.features.dispatch.service import NotYours, UnknownOutcome
 from ctiserver.model.ids import AgentId, Interface, RecordId, UserId, new_ulid
 from ctiserver.model.json_value import JsonObject
 from ctiserver.model.person import Agent
 from ctiserver.model.record import Record
+from ctiserver.model.span import WorkingTime
 from ctiserver.model.work_order import IllegalAct, WorkOrder
 from ctiserver.resources import shipped
 from ctiserver.store.database import Database
@@ -163,15 +166,17 @@ async def test_an_order_that_nobody_has_goes_to_whoever_takes_it_first(dispatch:
 
 
 async def test_an_order_is_given_to_somebody_else_by_hand(dispatch: Running) -> None:
-    ann, bob = await people(dispatch.database, "ann", "bob")
+    database = dispatch.database
+    ann, bob = await people(database, "ann", "bob")
     _, visit = await begun(dispatch)
     await dispatch.dispatch.accept(visit.id, ann)
-    given = await dispatch.dispatch.assign(visit.id, bob, by=ann)
+    placing = Placing(database, CLOCK, lambda: WorkingTime(ZoneInfo("UTC")))
+    given = await placing.place(visit.id, ann, to=bob)
     assert (given.assignee, given.state) == (bob, "offered")
     await dispatch.dispatch.accept(visit.id, bob)
     await dispatch.dispatch.start(visit.id, bob)
     with pytest.raises(IllegalAct, match="started"):
-        await dispatch.dispatch.assign(visit.id, ann, by=ann)
+        await placing.place(visit.id, ann, to=ann)
 
 
 async def test_on_hold_the_clock_stands_still(dispatch: Running) -> None:

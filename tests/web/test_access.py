@@ -91,7 +91,7 @@ ROUTES: dict[str, set[str]] = {
     "GET /api/v1/records": DESK,
     "POST /api/v1/records": {"machine", *DESK},
     "GET /api/v1/records/{record_id}": EVERYBODY,
-    "GET /api/v1/records/{record_id}/chain": DESK,
+    "GET /api/v1/records/{record_id}/chain": {"dispatcher", *DESK},
     "GET /api/v1/late": LEAD,
     "GET /api/v1/messages": LEAD,
     "POST /api/v1/messages/{message_id}/again": LEAD,
@@ -112,6 +112,7 @@ ROUTES: dict[str, set[str]] = {
     "PATCH /api/v1/records/{record_id}": DESK,
     "POST /api/v1/records/{record_id}/disposition": DESK,
     "POST /api/v1/records/{record_id}/events": DESK,
+    "POST /api/v1/records/{record_id}/calls": DESK,
     "POST /api/v1/records/{record_id}/call-off": LEAD,
     "POST /api/v1/work-orders/{order_id}/photos": EVERYBODY,
     "GET /api/v1/records/{record_id}/photos": EVERYBODY,
@@ -132,6 +133,10 @@ ROUTES: dict[str, set[str]] = {
     "POST /api/v1/work-orders/{order_id}/resume": EVERYBODY,
     "POST /api/v1/work-orders/{order_id}/complete": EVERYBODY,
     "POST /api/v1/work-orders/{order_id}/assign": {"dispatcher", *LEAD},
+    "POST /api/v1/work-orders/{order_id}/place": {"dispatcher", *LEAD},
+    "GET /api/v1/day": {"dispatcher", *LEAD},
+    "POST /api/v1/handovers": {"dispatcher", *LEAD},
+    "POST /api/v1/absences": {"dispatcher", *LEAD},
 }
 
 #: Each topic and who may follow it, with agent1 as the key where a key is an agent.
@@ -144,6 +149,7 @@ TOPICS: dict[str, set[str]] = {
     "pop:agent1": {"agent1"},
     "phone:agent1": {"agent1"},
     "inbox:role-technician": {"technician"},
+    "day:all": {"dispatcher", *LEAD},
     "record:01ARZ3NDEKTSV4RRFFQ69G5FAV": {"agent1", "agent2", "supervisor", "admin"},
 }
 

@@ -27,7 +27,7 @@ class ChainHttp:
                 method="GET",
                 path="/api/v1/records/{record_id}/chain",
                 handler=self._chain,
-                roles=DESK,
+                roles=DESK | {"dispatcher"},
                 answer=ChainAnswer,
             ),
             Route(method="GET", path="/api/v1/late", handler=self._late, roles=SUPERVISORS, answer=LateAnswer),

@@ -73,6 +73,8 @@ class Execution:
                 await self._uow.timers.cancel(self._process_id, command.prefix, self._now)
             case Notify():
                 self.note("notified", {"whom": command.whom, "what": command.what, "order": command.key})
+                if command.key is None:  # it is about the record: whoever has an order for it is told with the rest
+                    await self._mention_open()
             case RaisePriority():
                 raised = min(HIGHEST_PRIORITY, self.record.priority + command.by)
                 self.record = replace(self.record, priority=raised)
@@ -255,6 +257,11 @@ class Execution:
                 self.record, status="closed", resolution=command.resolution, closed_at=self._now, updated_at=self._now
             )
             self.note("closed", {"resolution": command.resolution})
+
+    async def _mention_open(self) -> None:
+        for order in await self._uow.work_orders.of_process(self._process_id):
+            if order.is_open:
+                self.orders.setdefault(order.id, order)
 
     async def _lock(self, key: str) -> WorkOrder:
         found = await self._uow.work_orders.by_key(self._key(key))

@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Annotated
 
 from aiohttp import web
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from ctiserver.features.dispatch.answers import TakenAnswer, WorkOrderAnswer, WorkOrdersAnswer
+from ctiserver.features.dispatch.placing import Placing
 from ctiserver.features.dispatch.service import Dispatch, NotChecked, NotYours, UnknownOutcome
 from ctiserver.model.contact import Contact
 from ctiserver.model.ids import RecordId, UserId, WorkOrderId
@@ -66,13 +67,27 @@ class AssignBody(Body):
     """POST …/assign"""
 
     to: Annotated[str, Field(min_length=1, max_length=64)]  #: a log-in
+    reason: Annotated[str, Field(max_length=TEXT_MAX)] = ""
+
+
+class PlaceBody(Body):
+    """POST …/place"""
+
+    to: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    """A log-in; nobody: whoever has it keeps it."""
+    planned_at: AwareDatetime | None = None
+    """When it is to be begun; none: at the time it was planned for."""
+    revision: Annotated[int, Field(ge=1)] | None = None
+    """The order's, as the asker saw it: with another one 409 is answered and nothing done."""
+    reason: Annotated[str, Field(max_length=TEXT_MAX)] = ""
 
 
 class DispatchHttp:
     """The routes of work orders."""
 
-    def __init__(self, dispatch: Dispatch, database: Database, site: Site) -> None:
+    def __init__(self, dispatch: Dispatch, placing: Placing, database: Database, site: Site) -> None:
         self._dispatch = dispatch
+        self._placing = placing
         self._database = database
         self._site = site
 
@@ -150,6 +165,14 @@ class DispatchHttp:
                 handler=self._assign,
                 roles=DISPATCHERS,
                 body=AssignBody,
+                answer=WorkOrderAnswer,
+            ),
+            Route(
+                method="POST",
+                path=f"{order}/place",
+                handler=self._place,
+                roles=DISPATCHERS,
+                body=PlaceBody,
                 answer=WorkOrderAnswer,
             ),
             Route(
@@ -232,11 +255,22 @@ class DispatchHttp:
 
     async def _assign(self, request: web.Request) -> web.Response:
         body = await read_body(request, AssignBody)
-        async with self._database.reading() as uow:
-            to = await uow.users.by_login(body.to)
-        if to is None or not to.active:
-            raise Invalid(f"nobody logs in as {body.to}", {"to": "unknown"})
-        return await self._acted(self._dispatch.assign(_id(request), to.id, _me(request)))
+        to = await account(self._database, body.to)
+        return await self._acted(self._placing.place(_id(request), _me(request), to=to, reason=body.reason))
+
+    async def _place(self, request: web.Request) -> web.Response:
+        body = await read_body(request, PlaceBody)
+        to = None if body.to is None else await account(self._database, body.to)
+        return await self._acted(
+            self._placing.place(
+                _id(request),
+                _me(request),
+                to=to,
+                planned_at=body.planned_at,
+                revision=body.revision,
+                reason=body.reason,
+            )
+        )
 
     async def _report(self, request: web.Request) -> web.Response:
         body = await read_body(request, EventBody)
@@ -294,6 +328,7 @@ class DispatchHttp:
             "number": record.number,
             "subject": record.subject,
             "priority": record.priority,
+            "repeat_calls": record.repeat_calls,
             "notes": record.notes,
             "caller_number": record.caller_number,
             "contact": None if contact is None else _contact(contact),
@@ -307,6 +342,15 @@ class DispatchHttp:
             {"name": name, "title": titles.get(name, {}), "value": "" if value is None else str(value)}
             for name, value in record.fields.items()
         ]
+
+
+async def account(database: Database, login: str, member: str = "to") -> UserId:
+    """Who logs in so and works here. Raises Invalid, with the body's member that named them."""
+    async with database.reading() as uow:
+        user = await uow.users.by_login(login)
+    if user is None or not user.active:
+        raise Invalid(f"nobody logs in as {login}", {member: "unknown"})
+    return user.id
 
 
 def order_json(order: WorkOrder) -> dict[str, Json]:
@@ -326,6 +370,7 @@ def order_json(order: WorkOrder) -> dict[str, Json]:
         "late": order.late,
         "outcomes": order.payload.get("outcomes", []),
         "considered": order.payload.get("considered", []),
+        "assigned": order.payload.get("assigned"),
         "attempt": order.payload.get("attempt", 1),
         "call_back": _call_back(order),
         "checklist": order.payload.get("checklist", []),

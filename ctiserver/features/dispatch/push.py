@@ -1,10 +1,17 @@
-"""The topic ``inbox:<user id>``, and ``inbox:role-<role>`` for orders that nobody has yet: says that one changed."""
+"""The topics of work orders, which say that something changed.
+
+``inbox:<user id>``, and ``inbox:role-<role>`` for orders that nobody has yet; ``day:all`` for whoever gives visits out.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ctiserver.features.dispatch.day import WHAT
+from ctiserver.features.dispatch.http import DISPATCHERS
+from ctiserver.model.ids import UserId
 from ctiserver.model.json_value import Json
+from ctiserver.model.record import Record
 from ctiserver.model.work_order import WorkOrder
 from ctiserver.web.access import EVERYBODY, Person
 from ctiserver.web.hub import Hub, Topic
@@ -19,7 +26,10 @@ def topics() -> list[Topic]:
     def mine(person: Person, key: str) -> bool:
         return key in (person.user_id, f"role-{person.role}")
 
-    return [Topic(kind="inbox", roles=EVERYBODY, may=mine, snapshot=nothing)]
+    return [
+        Topic(kind="inbox", roles=EVERYBODY, may=mine, snapshot=nothing),
+        Topic(kind="day", roles=DISPATCHERS, may=lambda person, key: key == "all", snapshot=nothing),
+    ]
 
 
 def publish(hub: Hub, orders: Iterable[WorkOrder]) -> None:
@@ -28,3 +38,13 @@ def publish(hub: Hub, orders: Iterable[WorkOrder]) -> None:
         # an order that was just taken from the role's pool must vanish from everybody else's page too
         for key in {order.assignee or f"role-{order.role}", f"role-{order.role}"}:
             hub.publish("inbox", key, "changed", {"order": order.number, "state": order.state})
+        if order.kind == WHAT:
+            hub.publish("day", "all", "changed", {"order": order.number, "state": order.state})
+
+
+def publish_repeat_call(hub: Hub, record: Record, owner: UserId | None) -> None:
+    """Somebody rang again about an open record: whoever answers for it is told, and the dispatchers."""
+    said: Json = {"record": record.number, "record_id": record.id, "times": record.repeat_calls}
+    if owner is not None:
+        hub.publish("inbox", owner, "called_again", said)
+    hub.publish("day", "all", "called_again", said)

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
 from ctiserver.features.dispatch.advance import SIGNAL
+from ctiserver.features.dispatch.assigning import said
 from ctiserver.features.dispatch.definitions import revived
 from ctiserver.model import work_order
 from ctiserver.model.ids import RecordId, UserId, WorkOrderId
@@ -118,24 +119,6 @@ class Dispatch:
         """
         return await self._act(order_id, "resume", by)
 
-    async def assign(self, order_id: WorkOrderId, to: UserId, by: UserId) -> WorkOrder:
-        """Give an open order to somebody by hand; one that was accepted is offered anew.
-
-        Raises NotFound; IllegalAct if it is over, or under way.
-        """
-        async with self._database.unit_of_work() as uow:
-            order = await uow.work_orders.lock(order_id)
-            person, actor = await uow.users.get(to), await uow.users.get(by)
-            if order.state not in ("draft", "offered", "accepted"):
-                raise IllegalAct(f"work order {order.number} is {order.state}; it can't be given to somebody else now")
-            now = self._clock.now()
-            state = "offered" if order.state == "accepted" else order.state
-            order = replace(order, assignee=to, state=state, updated_at=now)
-            order = await self._keep(uow, order)
-            record = await self._note(uow, order, actor, "order_assigned", {"assignee": person.login})
-        self._changed(record, [order])
-        return order
-
     async def report(self, record_id: RecordId, event: str, by: UserId) -> None:
         """Tell the record's processes of something that may happen at any time, such as ``cancelled_by_customer``.
 
@@ -215,7 +198,7 @@ class Dispatch:
         now = self._clock.now()
         order = work_order.step(before, act, now)
         if act == "accept" and order.assignee is None:
-            order = replace(order, assignee=actor.id)
+            order = said(replace(order, assignee=actor.id), "taken", now, by=actor.login)
         if act == "complete":
             _known(order, outcome or "")
             _checked(order, outcome or "", (result or {}).get("checked"))

@@ -22,6 +22,7 @@ class RecordAnswer(Answer):
     complainant: str  #: who complains or asks, where that is somebody else than the contact
     complainant_number: str
     priority: int
+    repeat_calls: int  #: how often somebody rang again about it while it was open
     disposition: str | None
     resolution: str | None
     notes: str

@@ -63,6 +63,12 @@ class DisposeBody(Body):
     code: Annotated[str, Field(min_length=1, max_length=40)]
 
 
+class UrgeBody(Body):
+    """POST /api/v1/records/{record_id}/calls: this call is about that record, and urges it on."""
+
+    call_id: CallId
+
+
 class OpenBody(Body):
     """POST /api/v1/records"""
 
@@ -136,6 +142,14 @@ class RecordsHttp:
                 answer=RecordAnswer,
             ),
             Route(
+                method="POST",
+                path="/api/v1/records/{record_id}/calls",
+                handler=self._urge,
+                roles=DESK,
+                body=UrgeBody,
+                answer=RecordAnswer,
+            ),
+            Route(
                 method="GET",
                 path="/api/v1/record-types",
                 handler=self._types,
@@ -156,7 +170,7 @@ class RecordsHttp:
         async with self._database.reading() as uow:
             if await uow.records.find(RecordId(record_id)) is None:
                 return False
-            if person.role in DESK:
+            if person.role in DESK or (person.role == "dispatcher" and intent == "read"):
                 return True
             if intent == "write":
                 return False
@@ -253,6 +267,12 @@ class RecordsHttp:
             raise Invalid(str(missing), dict.fromkeys(missing.names, "required")) from None
         return json_answer(record_json(record))
 
+    async def _urge(self, request: web.Request) -> web.Response:
+        body, person = await read_body(request, UrgeBody), person_of(request)
+        await self._check_call(person, body.call_id)
+        record_id = RecordId(request.match_info["record_id"])
+        return json_answer(record_json(await self._records.urge(record_id, body.call_id, actor=person.actor)))
+
     async def _types(self, request: web.Request) -> web.Response:
         return json_answer(
             {
@@ -325,6 +345,7 @@ def record_json(record: Record) -> dict[str, Json]:
         "complainant": record.complainant,
         "complainant_number": record.complainant_number,
         "priority": record.priority,
+        "repeat_calls": record.repeat_calls,
         "disposition": record.disposition,
         "resolution": record.resolution,
         "notes": record.notes,

@@ -27,6 +27,8 @@ from ctiserver.store.unit_of_work import UnitOfWork
 log = structlog.get_logger(__name__)
 
 HIGHEST_PRIORITY = 9
+#: What a repeat call is to processes (``any_time``) and on timelines.
+CALLED_AGAIN = "called_again"
 #: What a desk may write of a record besides its type's own fields.
 WRITABLE = frozenset({"notes", "subject", "payer", "contact_id", "complainant", "complainant_number"})
 PAYERS = frozenset({"", "customer", "maker", "company"})
@@ -184,6 +186,21 @@ class Records:
         await self._note(uow, record, actor, "opened", {"call": call_id, "type": type_})
         return Opened(record, new=True)
 
+    async def urge(self, record_id: RecordId, call_id: CallId, *, actor: str) -> Record:
+        """A call is about this open record, though its caller came another way: as if it had led here by itself.
+
+        The same call once more changes nothing. Raises NotFound; Conflict for a record that is closed.
+        """
+        async with self._database.unit_of_work() as uow:
+            record = await uow.records.lock(record_id)
+            if record.status == "closed":
+                raise Conflict(f"record {record.number} is closed; open another")
+            if not await uow.records.link_call(record.id, call_id):
+                return record
+            record = await self._called_again(uow, record, call_id, actor, self._clock.now())
+        self._changed(record)
+        return record
+
     def tell(self, record: Record) -> None:
         """What a unit of work of somebody else's changed of a record is committed: desks are told."""
         self._changed(record)
@@ -331,20 +348,37 @@ class Records:
                     return Opened(record, new=False)
         if contact_id is None:
             return None
+        await uow.contacts.lock(contact_id)  # of two calls at once the second finds what the first opened
         still_open = await uow.records.open_of_contact(contact_id, type_)
         if not still_open:
             return None
         record = still_open[0]
         if call_id is not None and await uow.records.link_call(record.id, call_id):
-            record = await self._keep(uow, replace(record, priority=min(HIGHEST_PRIORITY, record.priority + 1)))
-            await self._note(uow, record, f"call:{call_id}", "called_again", {"priority": record.priority})
+            record = await self._called_again(uow, record, call_id, f"call:{call_id}", now)
+        return Opened(record, new=False)
+
+    async def _called_again(
+        self, uow: UnitOfWork, record: Record, call_id: CallId, actor: str, now: datetime
+    ) -> Record:
+        """The call urges the record on (催单): it is more urgent by as much as its process says, else by one."""
+        running = [process for process in await uow.processes.of_record(record.id) if process.status == "running"]
+        process_says = any(CALLED_AGAIN in _any_time(process.definition) for process in running)
+        raised = record.priority if process_says else min(HIGHEST_PRIORITY, record.priority + 1)
+        record = replace(
+            record, priority=raised, repeat_calls=record.repeat_calls + 1, repeat_call_at=now, updated_at=now
+        )
+        await uow.records.update(record)
+        record = replace(record, revision=record.revision + 1)
+        said: dict[str, Json] = {"priority": record.priority, "call": call_id, "times": record.repeat_calls}
+        await self._note(uow, record, actor, CALLED_AGAIN, said)
+        if process_says:
             await uow.outbox.add(
                 "process_signal",
-                f"called_again/{record.id}/{call_id}",
-                {"record_id": record.id, "event": "called_again", "event_id": f"called_again/{call_id}"},
+                f"{CALLED_AGAIN}/{record.id}/{call_id}",
+                {"record_id": record.id, "event": CALLED_AGAIN, "event_id": f"{CALLED_AGAIN}/{call_id}"},
                 now,
             )
-        return Opened(record, new=False)
+        return record
 
     async def _number(self, uow: UnitOfWork, now: datetime) -> str:
         return await uow.records.next_number(now.astimezone(self._zone).date())
@@ -379,6 +413,12 @@ class Records:
 def _check(name: str, stands: str, change: Change) -> None:
     if stands not in (change.was, change.now):
         raise Conflict(f"{name} was changed by somebody else meanwhile")
+
+
+def _any_time(definition: Mapping[str, Json]) -> Mapping[str, Json]:
+    """The events that a process takes at any time, by name."""
+    events = definition.get("any_time")
+    return events if isinstance(events, Mapping) else {}
 
 
 def _value(record: Record, name: str) -> str:

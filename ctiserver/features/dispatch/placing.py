@@ -1,0 +1,234 @@
+"""Use cases of whoever gives orders out: to another person, for another time, and all of somebody's when they are ill.
+
+Each is one unit of work: the orders with their reasons, a line on each record's timeline, and rows in the outbox that
+tell the processes, which set the deadlines anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
+from typing import Literal
+
+from ctiserver.clock import Clock
+from ctiserver.errors import UserFault
+from ctiserver.features.dispatch.advance import SIGNAL
+from ctiserver.features.dispatch.assigning import Assigning, said
+from ctiserver.model.ids import UserId, WorkOrderId
+from ctiserver.model.json_value import Json
+from ctiserver.model.person import User
+from ctiserver.model.process import SERVER
+from ctiserver.model.record import Record
+from ctiserver.model.span import WorkingTime
+from ctiserver.model.work_order import IllegalAct, OrderState, WorkOrder
+from ctiserver.store.database import Database
+from ctiserver.store.faults import Conflict
+from ctiserver.store.unit_of_work import UnitOfWork
+
+#: Orders that can still be given to somebody else or planned anew one by one: nobody is on their way yet.
+MOVABLE: frozenset[OrderState] = frozenset({"draft", "offered", "accepted"})
+#: In which state somebody else gets an order.
+_HANDED: dict[OrderState, OrderState] = {"draft": "draft", "on_hold": "on_hold"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reassigned:
+    """What became of one order of somebody's; ``to`` None: nobody fits, it waits for whoever takes it."""
+
+    order: WorkOrder
+    to: User | None
+
+
+class Placing:
+    """Gives orders out by hand, and many at once."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        hours: Callable[[], WorkingTime],
+        changed: Callable[[Record, list[WorkOrder]], None] = lambda record, orders: None,
+    ) -> None:
+        """``hours``: the calendars as they are now; ``changed`` is told of each order after the commit."""
+        self._database = database
+        self._clock = clock
+        self._hours = hours
+        self._changed = changed
+
+    async def place(
+        self,
+        order_id: WorkOrderId,
+        by: UserId,
+        *,
+        to: UserId | None = None,
+        planned_at: datetime | None = None,
+        revision: int | None = None,
+        reason: str = "",
+    ) -> WorkOrder:
+        """Give an order to somebody (``to``), plan it for another time (``planned_at``, aware), or both.
+
+        One that was accepted is offered anew to somebody else. What stands so already is left as it is. ``revision`` is
+        the one that the asker saw. Raises NotFound; Conflict if it changed since; IllegalAct if it is over or under
+        way; UserFault for somebody whose account is shut.
+        """
+        async with self._database.unit_of_work() as uow:
+            order = await uow.work_orders.lock(order_id)
+            actor = await uow.users.get(by)
+            record = await uow.records.get(order.record_id)
+            moves = to is not None and to != order.assignee
+            plans = planned_at is not None and planned_at != order.planned_at
+            if not moves and not plans:
+                return order
+            if revision is not None and revision != order.revision:
+                raise Conflict(f"work order {order.number} was changed by somebody else meanwhile")
+            if order.state not in MOVABLE or order.role == SERVER:
+                raise IllegalAct(f"work order {order.number} is {order.state}; it can't be given or planned anew now")
+            now = self._clock.now()
+            before, order = order, replace(order, updated_at=now)
+            if planned_at is not None and plans:
+                order = replace(order, planned_at=planned_at)
+            if to is not None and moves:
+                order = await self._given(uow, order, await uow.users.get(to), actor, reason)
+            order = await self._kept(uow, before, order)
+            if moves:
+                await self._note(uow, before, order, actor, "order_assigned", reason)
+            if plans:
+                await self._note(uow, before, order, actor, "order_rescheduled", reason)
+        self._changed(record, [order, *([before] if moves else [])])
+        return order
+
+    async def hand_over(
+        self,
+        whose: UserId,
+        by: UserId,
+        *,
+        reason: str,
+        day: date | None = None,
+        to: UserId | None = None,
+        away_until: datetime | None = None,
+    ) -> list[Reassigned]:
+        """Give everything that somebody has and is not over to others: by the rules, or all of it to one person.
+
+        ``day``: only what is planned for that date of the site, or for no time at all. Accepted orders go too, and
+        those under way: whoever gets one is offered it. ``away_until``: so long the rules give them nothing new. Done
+        a second time, nothing is left to do. Raises NotFound; UserFault without a reason, or to the same person.
+        """
+        if not reason.strip():
+            raise UserFault("orders are not taken from somebody without a reason", where="reason", fix="Say why")
+        if to == whose:
+            raise UserFault("they have these orders", where="to", fix="Name somebody else, or leave it to the rules")
+        now = self._clock.now()
+        hours = self._hours()
+        moved: list[tuple[WorkOrder, Reassigned, Record]] = []
+        async with self._database.unit_of_work() as uow:
+            actor = await uow.users.get(by)
+            person = await uow.users.lock(whose)
+            target = None if to is None else await uow.users.get(to)
+            if away_until is not None and away_until != person.away_until:
+                await self._away(uow, person, away_until, actor, reason)
+            assigning = Assigning(uow, hours, now)
+            for found in await uow.work_orders.open_of(whose):
+                before = await uow.work_orders.lock(found.id)
+                if before.assignee != whose or not before.is_open or not _on(before, day, hours):
+                    continue
+                order = replace(
+                    before,
+                    state=_HANDED.get(before.state, "offered"),
+                    held_from=None if before.held_from is None else "offered",
+                    # Of an order on hold this is when its clock was stopped.
+                    updated_at=before.updated_at if before.state == "on_hold" else now,
+                )
+                if target is None:
+                    order = await assigning.by_rule(order, avoid=[whose])
+                else:
+                    order = await assigning.by_hand(order, target)
+                order = said(order, "bulk", now, by=actor.login, reason=reason)
+                order = await self._kept(uow, before, order)
+                await self._note(uow, before, order, actor, "order_reassigned", reason)
+                got = None if order.assignee is None else await uow.users.get(order.assignee)
+                moved.append((before, Reassigned(order, got), await uow.records.get(order.record_id)))
+        for before, one, record in moved:
+            self._changed(record, [one.order, before])
+        return [one for _, one, _ in moved]
+
+    async def set_away(self, whose: UserId, until: datetime | None, by: UserId, *, reason: str = "") -> User:
+        """Somebody is ill or on leave: until then the rules give them nothing new. None: they are back."""
+        async with self._database.unit_of_work() as uow:
+            actor, person = await uow.users.get(by), await uow.users.lock(whose)
+            if person.away_until != until:
+                person = await self._away(uow, person, until, actor, reason)
+        return person
+
+    async def _away(self, uow: UnitOfWork, person: User, until: datetime | None, actor: User, reason: str) -> User:
+        person = replace(person, away_until=until)
+        await uow.users.update(person)
+        detail: dict[str, Json] = {"away_until": None if until is None else until.isoformat(), "reason": reason}
+        await uow.audit.note(
+            self._clock.now(), f"user:{actor.login}", "account_changed", f"user:{person.login}", detail=detail
+        )
+        return person
+
+    async def _given(self, uow: UnitOfWork, order: WorkOrder, to: User, actor: User, reason: str) -> WorkOrder:
+        if not to.active:
+            raise UserFault(f"{to.login} is shut and can't work", where="to", fix="Name somebody who works here")
+        now = self._clock.now()
+        order = await Assigning(uow, self._hours(), now).by_hand(order, to)
+        state: OrderState = "offered" if order.state == "accepted" else order.state
+        return said(replace(order, state=state), "hand", now, by=actor.login, reason=reason)
+
+    async def _kept(self, uow: UnitOfWork, before: WorkOrder, order: WorkOrder) -> WorkOrder:
+        await uow.work_orders.update(order)
+        order = replace(order, revision=order.revision + 1)
+        if order.process_id is not None:
+            planned = order.planned_at if order.planned_at != before.planned_at else None
+            moved: dict[str, Json] = {
+                "key": order.key.partition("/")[2],
+                "revision": order.revision,
+                "order_state": order.state,
+                "planned_at": None if planned is None else planned.isoformat(),
+            }
+            await uow.outbox.add(
+                SIGNAL,
+                f"order_moved/{order.id}/{order.revision}",
+                {"process_id": order.process_id, "order_moved": moved},
+                self._clock.now(),
+            )
+        return order
+
+    async def _note(  # noqa: PLR0917
+        self,
+        uow: UnitOfWork,
+        before: WorkOrder,
+        order: WorkOrder,
+        actor: User,
+        kind: Literal["order_assigned", "order_rescheduled", "order_reassigned"],
+        reason: str,
+    ) -> None:
+        names: dict[str, Json] = {}
+        for name, user in (("from", before.assignee), ("assignee", order.assignee)):
+            known = None if user is None else await uow.users.find(user)
+            names[name] = None if known is None else known.login
+        data: dict[str, Json] = {
+            "order": order.number,
+            "kind": order.kind,
+            **names,
+            "reason": reason,
+            "planned_at": None if order.planned_at is None else order.planned_at.isoformat(),
+        }
+        await uow.records.write_line(order.record_id, self._clock.now(), f"user:{actor.login}", kind, data)
+
+
+def _on(order: WorkOrder, day: date | None, hours: WorkingTime) -> bool:
+    if day is None or order.planned_at is None:
+        return True
+    begin, end = span_of(day, hours)
+    return begin <= order.planned_at < end
+
+
+def span_of(day: date, hours: WorkingTime) -> tuple[datetime, datetime]:
+    """When a date of the site begins and ends."""
+    return (
+        datetime.combine(day, time(), hours.zone),
+        datetime.combine(day + timedelta(days=1), time(), hours.zone),
+    )
