@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 _FREED_WITHIN_S, _LOOK_EVERY_S = 5.0, 0.02
@@ -20,13 +20,30 @@ class Line:
     port: int
     listens_at: int = 0
     connections: int = 0
+    sent: list[bytes] = field(default_factory=list)  #: every AMI action that went through, as it was written
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
     _flowing: asyncio.Event = field(default_factory=asyncio.Event)
+    _acted: asyncio.Event = field(default_factory=asyncio.Event)
 
     def reset(self) -> None:
         """Break every connection, as a firewall that forgets does."""
         for writer in list(self._writers):
             writer.transport.abort()
+
+    async def reset_after_action(self, within_s: float) -> bool:
+        """Break every connection as soon as an action has gone through, so that nobody hears what came of it.
+
+        Pings don't count. False if none came in time; it is broken all the same.
+        """
+        self._acted.clear()
+        try:
+            async with asyncio.timeout(within_s):
+                await self._acted.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self.reset()
+        return True
 
     def freeze(self) -> None:
         """Half-open: both ends believe that the line stands, and nothing passes."""
@@ -47,7 +64,7 @@ class Line:
             self._writers.add(back)
             try:
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(self._pump(reader, back))
+                    group.create_task(self._pump(reader, back, self._actions()))
                     group.create_task(self._pump(there, writer))
             finally:
                 self._writers.discard(back)
@@ -58,13 +75,29 @@ class Line:
             self._writers.discard(writer)
             writer.transport.abort()
 
-    async def _pump(self, source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, source: asyncio.StreamReader, to: asyncio.StreamWriter, seen: Callable[[bytes], None] = lambda _: None
+    ) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await source.read(65536):
                 await self._flowing.wait()
                 to.write(data)
                 await to.drain()
+                seen(data)
         to.transport.abort()
+
+    def _actions(self) -> Callable[[bytes], None]:
+        """Note the actions of one connection as its bytes go by."""
+        left = b""
+
+        def see(data: bytes) -> None:
+            nonlocal left
+            *whole, left = (left + data).split(b"\r\n\r\n")
+            self.sent += whole
+            if any(not action.startswith(b"Action: Ping") for action in whole):
+                self._acted.set()
+
+        return see
 
 
 @contextlib.asynccontextmanager

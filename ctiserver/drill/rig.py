@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ctiserver.clock import SystemClock
@@ -72,6 +73,7 @@ class Rig:
     phones: Mapping[str, str]  #: name → password
     database_url: str
     password: str
+    began: datetime = field(default_factory=lambda: datetime.now(UTC))
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(13_900_000_001))
 
     def load(self, calls: int, *, per_s: float, hold_s: float) -> Load:
@@ -172,6 +174,12 @@ class Rig:
                         found[entry.ani].append(entry)
                 before = page[-1].id
         return found
+
+    async def to_be_called_back(self, numbers: Sequence[str]) -> set[str]:
+        """Callers who got nobody, and of whom the server knows that somebody is to call them."""
+        async with Database.open(self.database_url) as database, database.reading() as uow:
+            owed = [missed.number for missed in await uow.missed_calls.since(self.began)]
+        return {number for number in numbers if any(one.endswith(number) for one in owed)}
 
     async def unaccounted(self, numbers: Sequence[str]) -> list[str]:
         """Callers whose ended call has neither a record nor a reason for none."""

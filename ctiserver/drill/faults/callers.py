@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ctiserver.drill.finding import Finding
 from ctiserver.drill.rig import Rig
-from ctiserver.drill.scene import TO_THE_END_S, Scene, Size, everybody_served, logged_once
+from ctiserver.drill.scene import LOOK_EVERY_S, TO_THE_END_S, Scene, Size, everybody_served, logged_once
 
 #: How many of many callers listen: what they hear goes through our own loop, fifty packets a second each.
 _LISTENERS = 12
@@ -21,8 +21,6 @@ async def rush(rig: Rig, size: Size) -> Finding:
     finding = Finding("rush", f"{size.calls} callers in {size.calls / size.per_s:.0f} s on {len(rig.phones)} agents")
     scene = await _counted(rig, size, finding, size.calls)
     stories = scene.stories()
-    finding.figures["reached_an_agent"] = sum(1 for story in stories if story.agents)
-    finding.figures["waited_till_they_gave_up"] = sum(1 for s in stories if s.queues and not s.agents)
     answers = [None if s.answered_at is None else s.answered_at - s.rang_at for s in stories]
     worst = None if None in answers else max(one for one in answers if one is not None)
     finding.at_most("ring_to_answer_worst_s", worst, 6.0)
@@ -82,7 +80,25 @@ async def _counted(rig: Rig, size: Size, finding: Finding, calls: int) -> Scene:
     finding.figures["callers_who_listened"] = len(silences)
     finding.at_most("silence_worst_s", max(silences), 6.0)
     await logged_once(scene)
+    await _what_became_of_them(scene)
     return scene
+
+
+async def _what_became_of_them(scene: Scene, within_s: float = 30.0) -> None:
+    """Everybody talked with an agent, left a message, or is to be called back."""
+    rig, finding, stories = scene.rig, scene.finding, scene.stories()
+    reached = {story.number for story in stories if story.agents}
+    messages = {s.number for s in stories if any(stage == "message" for _, stage in s.stages)} - reached
+    owed = {story.number for story in stories} - reached - messages
+    deadline = time.monotonic() + within_s
+    while (missing := owed - await rig.to_be_called_back(sorted(owed))) and time.monotonic() < deadline:
+        await asyncio.sleep(LOOK_EVERY_S)
+    finding.figures |= {
+        "reached_an_agent": len(reached),
+        "left_a_message": len(messages),
+        "to_be_called_back": len(owed - missing),
+    }
+    finding.none("callers_of_whom_nobody_takes_care", sorted(missing))
 
 
 def _cdr_callers(path: Path) -> set[str]:
