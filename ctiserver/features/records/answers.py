@@ -64,6 +64,8 @@ class RecordOrderAnswer(Answer):
     due_at: datetime | None
     planned_at: datetime | None
     late: bool
+    considered: list[JsonAnswer]  #: who was looked at for it, and what was said of each; as in a work order's answer
+    assigned: JsonAnswer | None  #: how it came to whoever has it
 
 
 class TimelineAnswer(Answer):

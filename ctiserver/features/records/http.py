@@ -378,6 +378,8 @@ def _order(order: WorkOrder) -> JsonObject:
         "due_at": iso(order.due_at),
         "planned_at": iso(order.planned_at),
         "late": order.late,
+        "considered": order.payload.get("considered", []),
+        "assigned": order.payload.get("assigned"),
     }
 
 

@@ -8,6 +8,7 @@ import "./pages/accounts.js";
 import "./pages/audit.js";
 import "./pages/calls.js";
 import "./pages/chain.js";
+import "./pages/day.js";
 import "./pages/desk.js";
 import "./pages/goods.js";
 import "./pages/late.js";
@@ -28,7 +29,8 @@ const PAGES = {
   team: { roles: ["supervisor", "admin"], key: "Digit4" },
   missed: { roles: ["supervisor", "admin"], key: "Digit5" },
   late: { roles: ["supervisor", "admin"], key: "Digit7" },
-  chain: { roles: DESK_ROLES },
+  day: { roles: ["dispatcher", "supervisor", "admin"], key: "KeyV" },
+  chain: { roles: [...DESK_ROLES, "dispatcher"] },
   messages: { roles: ["supervisor", "admin"], key: "KeyM" },
   goods: { roles: ["technician", "storekeeper", "supervisor", "admin"], key: "Digit6" },
   money: { roles: ["cashier", "supervisor", "admin"], key: "Digit0" },
@@ -310,6 +312,8 @@ class App extends Worded(LitElement) {
         return html`<cti-accounts .me=${this._me}></cti-accounts>`;
       case "late":
         return html`<cti-late></cti-late>`;
+      case "day":
+        return html`<cti-day .me=${this._me} .socket=${this.socket}></cti-day>`;
       case "goods":
         return html`<cti-goods .me=${this._me}></cti-goods>`;
       case "money":

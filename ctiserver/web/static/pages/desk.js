@@ -17,6 +17,7 @@ class Desk extends Worded(LitElement) {
     _shown: { state: true },
     _recordId: { state: true },
     _mine: { state: true },
+    _urged: { state: true }, // a record of mine whose caller rang again
     _error: { state: true },
   };
 
@@ -122,6 +123,11 @@ class Desk extends Worded(LitElement) {
     this.#stops = [
       this.socket.follow(`presence:${this.me.agent_id}`, (presence) => (this._presence = presence)),
       this.socket.follow(`pop:${this.me.agent_id}`, (shown) => this.#show(shown)),
+      this.socket.follow(`inbox:${this.me.user_id}`, (said, event) => {
+        if (event !== "called_again") return;
+        this._urged = said;
+        this.#readMine();
+      }),
     ];
     this.#route();
     this.#readMine();
@@ -202,6 +208,14 @@ class Desk extends Worded(LitElement) {
         @ready=${this.#ready}
       ></cti-status>
       <p class="unseen" role="alert">${this.#announcement()}</p>
+      <div role="status">
+        ${this._urged
+          ? html`<p class="notice warn row spread">
+              <a href="#/desk/${this._urged.record_id}" @click=${() => (this._urged = null)}>${t("desk.urged", { ...this._urged })}</a>
+              <button class="quiet" @click=${() => (this._urged = null)}>${t("day.close")}</button>
+            </p>`
+          : nothing}
+      </div>
       <div class="columns">
         ${this._shown
           ? html`<cti-pop
@@ -219,6 +233,7 @@ class Desk extends Worded(LitElement) {
                   .types=${this._words.types}
                   .dispositions=${this._words.dispositions}
                   .socket=${this.socket}
+                  .callId=${this._shown?.call_id ?? null}
                   @disposed=${this.#disposed}
                 ></cti-record>
                 ${this._shown ? nothing : html`<div><button @click=${() => this.#open(null)}>${t("desk.back")}</button></div>`}`
@@ -267,6 +282,7 @@ class Desk extends Worded(LitElement) {
                 html`<li class="row spread">
                   <a href="#/desk/${record.id}" class="number">${record.number}</a>
                   <span>${record.subject || this.#typeTitle(record.type)}</span>
+                  ${record.repeat_calls ? html`<span class="chip warn">${t("record.urged", { n: record.repeat_calls })}</span>` : nothing}
                   <span class="soft small">${ago(record.opened_at)}</span>
                 </li>`,
             )}

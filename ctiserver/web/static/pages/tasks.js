@@ -8,6 +8,7 @@ import { shared } from "../lib/styles.js";
 import { Ticking } from "../lib/ticking.js";
 import { Worded, ago, dayTime, fault, t, title, word } from "../lib/words.js";
 import "../parts/call.js";
+import "../parts/why.js";
 import "../parts/checklist.js";
 import "../parts/photos.js";
 import "../parts/signature.js";
@@ -227,6 +228,9 @@ class Tasks extends Worded(LitElement) {
       <div class="row spread">
         <h2>${word("order", order.kind)} <span class="number soft small">${order.number}</span></h2>
         <span class="row">
+          ${order.record?.repeat_calls
+            ? html`<span class="chip warn">${t("record.urged", { n: order.record.repeat_calls })}</span>`
+            : nothing}
           ${late ? html`<span class="chip bad">${t("tasks.late")}</span>` : nothing}
           <span class="chip">${word("order_state", order.state)}</span>
         </span>
@@ -237,6 +241,12 @@ class Tasks extends Worded(LitElement) {
         ${this.#time("planned", order.planned_at)}
         ${this.#facts(order)}
       </dl>
+      ${order.assigned
+        ? html`<details>
+            <summary class="label">${t("tasks.why_me")}</summary>
+            <cti-why .assigned=${order.assigned} .considered=${order.considered}></cti-why>
+          </details>`
+        : nothing}
       ${UNDER_WAY.includes(order.state) ? this.#work(order) : nothing}
       ${this._reporting === order.id
         ? this.#form(order)

@@ -6,6 +6,7 @@ import { Draft } from "../lib/draft.js";
 import { shared } from "../lib/styles.js";
 import { clockTime, dayTime, fault, t, title, word } from "../lib/words.js";
 import "./call.js";
+import "./why.js";
 
 const PAYERS = ["", "customer", "maker", "company"];
 
@@ -15,6 +16,7 @@ class RecordForm extends Fallible(LitElement) {
     types: { attribute: false },
     dispositions: { attribute: false },
     socket: { attribute: false },
+    callId: { attribute: false }, // the call that is shown beside it
     _record: { state: true },
     _missing: { state: true },
     _saving: { state: true },
@@ -241,6 +243,16 @@ class RecordForm extends Fallible(LitElement) {
     }
   }
 
+  #urge = async () => {
+    this._error = null;
+    try {
+      await api("POST", `records/${this.recordId}/calls`, { call_id: this.callId });
+      await this.#read();
+    } catch (error) {
+      this._error = error;
+    }
+  };
+
   render() {
     const it = this._record;
     if (!it) return this._error ? html`<p class="notice bad" role="alert">${fault(this._error)}</p>` : nothing;
@@ -251,6 +263,10 @@ class RecordForm extends Fallible(LitElement) {
         <h2><span class="number">${it.number}</span> · ${title(type?.title, it.type)}</h2>
         <cti-call .number=${it.caller_number || it.contact?.numbers[0]} .from=${{ record_id: it.id }}></cti-call>
         <span class="chip ${closed ? "" : "good"}">${t(`record.${it.status}`)}</span>
+        ${it.repeat_calls ? html`<span class="chip warn">${t("record.urged", { n: it.repeat_calls })}</span>` : nothing}
+        ${this.callId && !closed && !it.calls.includes(this.callId)
+          ? html`<button @click=${this.#urge}>${t("record.urge")}</button>`
+          : nothing}
         ${it.priority > 5 ? html`<span class="chip warn">${t("record.priority", { n: it.priority })}</span>` : nothing}
         ${this.#saveState()}
       </div>
@@ -403,7 +419,8 @@ class RecordForm extends Fallible(LitElement) {
       <ul class="orders">
         ${it.work_orders.map(
           (order) =>
-            html`<li class="row spread">
+            html`<li>
+              <div class="row spread">
               <span><strong>${word("order", order.kind)}</strong> <span class="number soft">${order.number}</span></span>
               <span class="chip ${order.late ? "bad" : ""}">${word("order_state", order.state)}</span>
               <span class="soft small">
@@ -413,6 +430,13 @@ class RecordForm extends Fallible(LitElement) {
                     ? t("record.due", { time: dayTime(order.due_at) })
                     : ""}
               </span>
+              </div>
+              ${order.assigned
+                ? html`<details>
+                    <summary class="label">${t("day.why")}</summary>
+                    <cti-why .assigned=${order.assigned} .considered=${order.considered}></cti-why>
+                  </details>`
+                : nothing}
             </li>`,
         )}
       </ul>
