@@ -43,7 +43,7 @@ async def test_calls_outlast_a_stopped_postgres(
         typist = await here.typist()
         finding = Finding("postgres-stopped", f"PostgreSQL is stopped for {away_s} s under calls")
         async with AsyncExitStack() as stack:
-            callers = await callers_everywhere(here, Size(calls=6, per_s=2.0, hold_s=10.0), stack)
+            callers = await callers_everywhere(here, Size(calls=6, per_s=2.0, hold_s=16.0), stack)
             async with typist.writing():
                 await asyncio.to_thread(own_cluster.stop)
                 await asyncio.sleep(away_s)

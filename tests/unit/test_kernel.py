@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -127,3 +129,22 @@ def test_a_cancelled_reset_of_a_connection_is_no_error_to_tell_of() -> None:
     assert not told("sqlalchemy.pool.impl.AsyncAdaptedQueuePool", asyncio.CancelledError())
     assert told("sqlalchemy.pool.impl.AsyncAdaptedQueuePool", OSError())
     assert told("ctiserver.app", asyncio.CancelledError())
+
+
+def test_a_logged_failure_says_where_and_nothing_of_what_was_in_hand() -> None:
+    """Locals hold callers' keys, and drawing them has kept a server from its callers for a minute."""
+    fails = """
+import logging
+from ctiserver.logs import configure
+from ctiserver.settings import LogSettings
+configure(LogSettings())
+typed = "".join(["4", "7", "1", "1"])
+try:
+    int("x")
+except ValueError:
+    logging.getLogger("a").exception("broken")
+"""
+    done = subprocess.run([sys.executable, "-c", fails], capture_output=True, text=True, check=True, timeout=60)
+    assert "ValueError: invalid literal" in done.stderr
+    assert "Traceback (most recent call last)" in done.stderr
+    assert "4711" not in done.stderr
