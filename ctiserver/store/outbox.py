@@ -35,7 +35,7 @@ class Outbox:
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
-        self.added: set[str] = set()  #: topics of which rows were left
+        self.added: set[str] = set()  #: topics of which rows were left that are due at once
 
     async def add(
         self,
@@ -51,7 +51,8 @@ class Outbox:
 
         ``row_id``: an id that the row shall have, else a fresh one.
         """
-        self.added.add(topic)
+        if due_at is None or due_at <= now:
+            self.added.add(topic)
         return await rows.insert_or_leave(
             self._connection,
             tables.outbox,
@@ -74,7 +75,7 @@ class Outbox:
     async def add_all(self, left: Sequence[OutboxRow]) -> None:
         """Leave several rows at once, each unless one with its key was left before."""
         if left:
-            self.added.update(row.topic for row in left)
+            self.added.update(row.topic for row in left if row.due_at <= row.created_at)
             await rows.insert_all_or_leave(
                 self._connection, tables.outbox, [rows.values(tables.outbox, row) for row in left]
             )

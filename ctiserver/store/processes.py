@@ -47,6 +47,9 @@ class TimerRow:
 
 
 # Statements of every advance are made once: building one costs more than running it.
+_EXISTS = sa.select(tables.processes.c.id).where(tables.processes.c.id == sa.bindparam("key_"))
+#: Any number that nothing else on this database takes for an advisory lock.
+_BUNDLE_LOCK = sa.select(sa.func.pg_advisory_xact_lock(7_263_001))
 _KEEP = (
     sa.update(tables.processes)
     .where(tables.processes.c.id == sa.bindparam("key_"), tables.processes.c.revision == sa.bindparam("revision_"))
@@ -79,6 +82,19 @@ class Processes(RevisedRepository[ProcessRow, str]):
 
     table = tables.processes
     kind = ProcessRow
+
+    async def exists(self, process: str) -> bool:
+        """Whether it was started."""
+        return (await self._connection.execute(_EXISTS, {"key_": process})).first() is not None
+
+    async def one_bundle_at_a_time(self) -> None:
+        """Wait, and make others wait, until the unit of work ends that carries on several processes.
+
+        Each locks what it needs in its own order (processes, records, the counters that number orders), so that two
+        such units on one PostgreSQL would often stop each other. On SQLite only one writes anyway.
+        """
+        if self._connection.dialect.name == "postgresql":
+            await self._connection.execute(_BUNDLE_LOCK)
 
     async def keep(self, process: ProcessRow, state: JsonObject, now: datetime, *, closed_at: datetime | None) -> None:
         """Write the state that follows from the one in ``process``. Raises Conflict if somebody was faster.

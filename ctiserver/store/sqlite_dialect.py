@@ -4,6 +4,10 @@ The adapter asks the connection's thread for a cursor, for the execution, for th
 after the other; each is a hand-over between threads that costs more than the statement. An advance of a process is
 two dozen statements. A transaction's BEGIN goes along with its first statement, and one without statements never
 begins. Nothing else is changed; server-side cursors are SQLAlchemy's.
+
+In a brief unit of work a statement makes no trip at all: once the transaction has begun, nothing that a statement waits
+for is left but the disk cache. What may wait, the beginning (for another writer) and the commit (for the disk), goes to
+the thread.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from sqlalchemy.dialects.sqlite.aiosqlite import (
     AsyncAdapt_aiosqlite_dbapi,
     SQLiteDialect_aiosqlite,
 )
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 DRIVER = "sqlite+ctiserver"
 
@@ -79,6 +84,10 @@ class OneTripCursor(AsyncAdapt_aiosqlite_cursor):
         adapted = self._adapt_connection
         async with adapted._execute_mutex:
             begin, adapted.begin_with = adapted.begin_with, ""
+            if adapted.brief and not begin:
+                self._cursor, rows = _execute(connection._conn, "", operation, parameters, many)
+                self._rows = collections.deque(rows)
+                return
             try:
                 self._cursor, rows = await connection._execute(
                     _execute, connection._conn, begin, operation, parameters, many
@@ -93,13 +102,14 @@ class OneTripCursor(AsyncAdapt_aiosqlite_cursor):
 class OneTripConnection(AsyncAdapt_aiosqlite_connection):
     """A connection whose cursors make one trip."""
 
-    __slots__ = ("begin_with",)
+    __slots__ = ("begin_with", "brief")
 
     _cursor_cls = OneTripCursor
 
     def __init__(self, dbapi: Any, connection: Any) -> None:
         super().__init__(dbapi, connection)
         self.begin_with = ""  #: the statement that begins the transaction, until the first statement in it has run
+        self.brief = False  #: whether statements of the transaction, once it has begun, run in the thread that asks
 
     def commit(self) -> None:
         if self.begin_with:
@@ -112,6 +122,14 @@ class OneTripConnection(AsyncAdapt_aiosqlite_connection):
             self.begin_with = ""
         else:
             super().rollback()
+
+
+def set_brief(connection: AsyncConnection, brief: bool) -> None:
+    """Say of a connection that was just given out whether the unit of work that has it is a brief one."""
+    held = connection.sync_connection
+    assert held is not None
+    adapted: Any = held.connection.dbapi_connection
+    adapted.brief = brief
 
 
 class _Dbapi(AsyncAdapt_aiosqlite_dbapi):

@@ -13,6 +13,7 @@ from ctiserver.clock import SystemClock
 from ctiserver.errors import UserFault
 from ctiserver.features.dispatch import engine
 from ctiserver.features.dispatch.advance import SIGNAL, Advance
+from ctiserver.features.dispatch.execution import Execution
 from ctiserver.features.dispatch.placing import Placing
 from ctiserver.features.dispatch.service import NotYours, UnknownOutcome
 from ctiserver.model.ids import AgentId, Interface, RecordId, UserId, new_ulid
@@ -24,7 +25,8 @@ from ctiserver.model.work_order import IllegalAct, WorkOrder
 from ctiserver.resources import shipped
 from ctiserver.store.database import Database
 from ctiserver.store.processes import TimerRow
-from tests.support.dispatch import REPAIR, Running, running, until
+from ctiserver.store.unit_of_work import UnitOfWork
+from tests.support.dispatch import REPAIR, Running, leave_start, running, until
 from tests.support.rows import a_record, a_user
 
 SOON = REPAIR.replace("complete_within: 1 day", "complete_within: 0.5 seconds").replace("accept_within: 1 hour", "")
@@ -389,21 +391,26 @@ async def test_an_advance_that_fails_is_tried_again_and_holds_up_nobody(
     failures: list[str] = []
     started = Advance._start
 
-    async def start(self: Advance, row_id: str, payload: JsonObject) -> None:
+    async def start(self: Advance, uow: UnitOfWork, row_id: str, payload: JsonObject) -> list[Execution]:
+        done = await started(self, uow, row_id, payload)
         if payload["record_id"] == failing.id and len(failures) < 3:
             failures.append(row_id)
-            raise ZeroDivisionError
-        await started(self, row_id, payload)
+            raise ZeroDivisionError  # with its process written, and those that share the commit
+        return done
 
     monkeypatch.setattr(Advance, "_start", start)
     async with running(database, workflow_url) as dispatch:
+        beside = [a_record() for _ in range(3)]
         async with database.unit_of_work() as uow:
-            await uow.records.add(failing)
-        await dispatch.start(failing)
-        await begun(dispatch)
-        await dispatch.order(failing.id, "dispatch", "offered")
+            for record in (beside[0], failing, *beside[1:]):
+                await uow.records.add(record)
+                await leave_start(uow, record.id)
+        for record in (*beside, failing):
+            await dispatch.order(record.id, "dispatch", "offered")
         async with database.reading() as uow:
-            assert len(await uow.processes.of_record(failing.id)) == 1
+            for record in (*beside, failing):
+                assert len(await uow.processes.of_record(record.id)) == 1
+                assert len(await uow.work_orders.of_record(record.id)) == 1
     assert len(failures) == 3
     assert len(set(failures)) == 1
 

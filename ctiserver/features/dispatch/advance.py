@@ -1,12 +1,13 @@
-"""One advance of one process: a transaction that reads the state, asks ``decide``, and keeps what it says.
+"""One advance of one process: read the state, ask ``decide``, and keep what it says, in one transaction.
 
 Called by the durable engine at least once for each start, signal and timer, so it does nothing the second time: what
-an instance was told is kept under the id of the outbox row that told it.
+an instance was told is kept under the id of the outbox row that told it. Several advances may share a transaction, as
+the commit is what takes longest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -70,73 +71,73 @@ class Advance:
 
         Raises StoreUnavailable or Conflict: nothing was kept, do it again.
         """
-        if topic == START:
-            await self._start(row_id, payload)
-            return
-        for process_id in await self._addressed(payload):
-            await self._told(process_id, row_id, topic, payload)
+        await self.together([(topic, row_id, payload)])
 
-    async def _start(self, row_id: str, payload: JsonObject) -> None:
+    async def together(self, told: Sequence[tuple[str, str, JsonObject]]) -> None:
+        """Carry out several rows (topic, id, payload) in one transaction: all of them, or with any error none."""
+        executions: list[Execution] = []
+        async with self._database.unit_of_work(brief=True) as uow:
+            if len(told) > 1:
+                await uow.processes.one_bundle_at_a_time()
+            for topic, row_id, payload in told:
+                if topic == START:
+                    executions += await self._start(uow, row_id, payload)
+                else:
+                    for process_id in await _addressed(uow, payload):
+                        executions += await self._told(uow, process_id, row_id, topic, payload)
+        for execution in executions:
+            self._changed(execution.record, list(execution.orders.values()))
+
+    async def _start(self, uow: UnitOfWork, row_id: str, payload: JsonObject) -> list[Execution]:
         record_id, name = RecordId(str(payload["record_id"])), str(payload["process"])
-        async with self._database.unit_of_work() as uow:
-            if await uow.processes.find(row_id) is not None:
-                return
-            record = await uow.records.lock(record_id)
-            now = self._clock.now()
-            definition = self._definitions().get(name)
-            if definition is None or record.status != "open":
-                reason = "unknown" if definition is None else "record_closed"
-                log.error("process_not_started", process=name, record=record.number, reason=reason)
-                await _note(uow, record, now, "process_not_started", {"process": name, "reason": reason})
-                return
-            if definition.file.for_.type == ANY and await _runs(uow, record_id, name):
-                return  # once is enough
-            process = ProcessRow(
-                id=row_id,
-                record_id=record_id,
-                name=name,
-                version=definition.file.version,
-                status="running",
-                definition=definition.data,
-                state=ProcessState().to_json(),
-                started_at=now,
-                updated_at=now,
-            )
-            await uow.processes.add(process)
-            await _note(uow, record, now, "process_started", {"process": name, "version": process.version})
-            execution = await self._decided(uow, process, record, Begin(), now)
-        self._tell(execution)
+        if await uow.processes.exists(row_id):
+            return []
+        record = await uow.records.lock(record_id)
+        now = self._clock.now()
+        definition = self._definitions().get(name)
+        if definition is None or record.status != "open":
+            reason = "unknown" if definition is None else "record_closed"
+            log.error("process_not_started", process=name, record=record.number, reason=reason)
+            await _note(uow, record, now, "process_not_started", {"process": name, "reason": reason})
+            return []
+        if definition.file.for_.type == ANY and await _runs(uow, record_id, name):
+            return []  # once is enough
+        process = ProcessRow(
+            id=row_id,
+            record_id=record_id,
+            name=name,
+            version=definition.file.version,
+            status="running",
+            definition=definition.data,
+            state=ProcessState().to_json(),
+            started_at=now,
+            updated_at=now,
+        )
+        await uow.processes.add(process)
+        await _note(uow, record, now, "process_started", {"process": name, "version": process.version})
+        return [await self._decided(uow, process, record, Begin(), now)]
 
-    async def _addressed(self, payload: JsonObject) -> list[str]:
-        """The process that a payload names, or all that run for the record that it names."""
-        if "process_id" in payload:
-            return [str(payload["process_id"])]
-        async with self._database.reading() as uow:
-            running = await uow.processes.of_record(RecordId(str(payload["record_id"])))
-        return [process.id for process in running if process.status == "running"]
-
-    async def _told(self, process_id: str, row_id: str, topic: str, payload: JsonObject) -> None:
-        async with self._database.unit_of_work() as uow:
-            process = await uow.processes.lock(process_id)
-            now = self._clock.now()
-            if topic == TIMER:
-                fresh = await uow.timers.end(process_id, str(payload["key"]), "fired", now)
-            else:
-                fresh = await uow.processes.told(process_id, row_id, topic, payload, now)
-            if not fresh:
-                return  # carried out before, or a timer that was dropped in the meantime
-            record = await uow.records.lock(process.record_id)
-            event = await self._event(uow, process_id, topic, payload)
-            execution = None
-            try:
-                execution = await self._decided(uow, process, record, event, now)
-            except Stale as stale:
-                log.info("process_event_stale", record=record.number, process=process.name, why=str(stale))
-                if topic != TIMER:
-                    await uow.processes.came_too_late(process_id, row_id)
-                    await _note(uow, record, now, "came_too_late", {"what": _what(payload), "why": str(stale)})
-        if execution is not None:
-            self._tell(execution)
+    async def _told(
+        self, uow: UnitOfWork, process_id: str, row_id: str, topic: str, payload: JsonObject
+    ) -> list[Execution]:
+        process = await uow.processes.lock(process_id)
+        now = self._clock.now()
+        if topic == TIMER:
+            fresh = await uow.timers.end(process_id, str(payload["key"]), "fired", now)
+        else:
+            fresh = await uow.processes.told(process_id, row_id, topic, payload, now)
+        if not fresh:
+            return []  # carried out before, or a timer that was dropped in the meantime
+        record = await uow.records.lock(process.record_id)
+        event = await self._event(uow, process_id, topic, payload)
+        try:
+            return [await self._decided(uow, process, record, event, now)]
+        except Stale as stale:
+            log.info("process_event_stale", record=record.number, process=process.name, why=str(stale))
+            if topic != TIMER:
+                await uow.processes.came_too_late(process_id, row_id)
+                await _note(uow, record, now, "came_too_late", {"what": _what(payload), "why": str(stale)})
+            return []
 
     async def _event(self, uow: UnitOfWork, process_id: str, topic: str, payload: Mapping[str, Any]) -> Event:
         if topic == TIMER:
@@ -178,8 +179,13 @@ class Advance:
         await uow.processes.keep(process, state.to_json(), now, closed_at=closed_at)
         return execution
 
-    def _tell(self, execution: Execution) -> None:
-        self._changed(execution.record, list(execution.orders.values()))
+
+async def _addressed(uow: UnitOfWork, payload: JsonObject) -> list[str]:
+    """The process that a payload names, or all that run for the record that it names."""
+    if "process_id" in payload:
+        return [str(payload["process_id"])]
+    running = await uow.processes.of_record(RecordId(str(payload["record_id"])))
+    return [process.id for process in running if process.status == "running"]
 
 
 async def _runs(uow: UnitOfWork, record: RecordId, name: str) -> bool:

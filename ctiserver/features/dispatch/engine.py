@@ -1,7 +1,7 @@
 """The durable engine: keeps what it was handed until it was carried out, through any kill. DBOS, and nowhere else.
 
 What is handed over together (starts, signals and timers of processes) is carried out together: one short durable
-workflow for up to a few dozen calls of ``advance``, one after the other. A workflow of its own for each costs thrice
+workflow for up to a few dozen, a few of them with each call of ``advance``. A workflow of its own for each costs thrice
 what the advance itself does. What failed and is to be tried later is a workflow with a delay: a row in DBOS's database,
 no thread and no coroutine. What ``advance`` does happens at least once: it must know what it has done.
 
@@ -25,6 +25,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -47,7 +48,8 @@ ADVANCES = Counter(
     registry=REGISTRY,
 )
 
-Advance = Callable[[str, str, JsonObject], Awaitable[None]]
+#: Carries out several starts, signals and timers (topic, id, payload): all, or none with an error.
+Advance = Callable[[Sequence[tuple[str, str, JsonObject]]], Awaitable[None]]
 T = TypeVar("T")
 
 _QUEUE = "advance"
@@ -55,6 +57,8 @@ _WORKFLOW = "advance"
 _BUNDLE = "advance_together"
 #: So many at most are carried out by one workflow: few enough that several servers share what waits.
 _TOGETHER = 25
+#: So many at most share a commit: few enough that whoever else wants to write waits for no more than a blink.
+_IN_ONE_COMMIT = 8
 #: Pinned: DBOS's default is a hash of the code, with which each upgrade would strand every open timer.
 _VERSION = "1"
 _PURGE_BATCH = 2_000
@@ -202,14 +206,31 @@ class Engine:
         self._running.add(task)
         try:
             while left:
-                await self._one(left[0])
-                left.popleft()
+                some = list(islice(left, _IN_ONE_COMMIT))
+                if len(some) > 1 and await self._at_once(some):
+                    for _ in some:
+                        left.popleft()
+                    continue
+                for one in some:
+                    await self._one(one)
+                    left.popleft()
         finally:
             self._running.discard(task)
 
+    async def _at_once(self, some: Sequence[Handed]) -> bool:
+        """Carry these out with one commit; False if nothing came of it, so that each has to be tried by itself."""
+        try:
+            await self._advance([(one.topic, one.id, one.payload) for one in some])
+        except Exception as error:  # noqa: BLE001 - whose it is, and what to do about it, is found by trying each alone
+            log.debug("advances_parted", rows=len(some), why=str(error))
+            return False
+        for one in some:
+            ADVANCES.labels(one.topic, "done").inc()
+        return True
+
     async def _one(self, handed: Handed) -> None:
         try:
-            await self._advance(handed.topic, handed.id, handed.payload)
+            await self._advance([(handed.topic, handed.id, handed.payload)])
             ADVANCES.labels(handed.topic, "done").inc()
         except (StoreUnavailable, Conflict):
             ADVANCES.labels(handed.topic, "put_off").inc()

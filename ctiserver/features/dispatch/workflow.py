@@ -51,7 +51,7 @@ class Workflow:
         """
         async with Engine.open(
             self._url,
-            self._advance,
+            self._advance.together,
             self._clock,
             threads=self._settings.threads,
             polling_s=self._settings.polling_s,
