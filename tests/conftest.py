@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.backends import pytest_sessionfinish, pytest_terminal_summary
+
+__all__ = ["pytest_sessionfinish", "pytest_terminal_summary"]
+
 _MISSING = {
     "browser": "Chromium is not installed (Debian's package chromium)",
     "postgres": "PostgreSQL is not installed (Debian's package postgresql)",
