@@ -18,6 +18,17 @@ _CALLS_FROM = (
     .select_from(tables.calls)
     .where(tables.calls.c.ani == sa.bindparam("ani_"), tables.calls.c.started_at >= sa.bindparam("since_"))
 )
+_OF_CONTACT = (
+    sa.select(tables.calls)
+    .where(tables.calls.c.contact_id == sa.bindparam("contact"))
+    .order_by(tables.calls.c.started_at.desc())
+    .limit(sa.bindparam("limit_", type_=sa.Integer))
+)
+_PATH = (
+    sa.select(tables.call_path)
+    .where(tables.call_path.c.call_id == sa.bindparam("call"))
+    .order_by(tables.call_path.c.seq)
+)
 
 
 class CallLog(Repository[CallEntry, CallId]):
@@ -47,12 +58,7 @@ class CallLog(Repository[CallEntry, CallId]):
 
     async def of_contact(self, contact: ContactId, limit: int = 50) -> list[CallEntry]:
         """The newest first."""
-        return await self._all(
-            sa.select(self.table)
-            .where(self.table.c.contact_id == contact)
-            .order_by(self.table.c.started_at.desc())
-            .limit(limit)
-        )
+        return await self._all(_OF_CONTACT, {"contact": contact, "limit_": limit})
 
     async def begun(self, pbx: PbxName, since: datetime, until: datetime) -> list[CallEntry]:
         """The calls of one PBX that began from ``since`` until before ``until``, the oldest first."""
@@ -102,7 +108,4 @@ class CallLog(Repository[CallEntry, CallId]):
         )
 
     async def path(self, call: CallId) -> list[PathStep]:
-        found = await self._connection.execute(
-            sa.select(tables.call_path).where(tables.call_path.c.call_id == call).order_by(tables.call_path.c.seq)
-        )
-        return [rows.build(PathStep, row) for row in found]
+        return [rows.build(PathStep, row) for row in await self._connection.execute(_PATH, {"call": call})]

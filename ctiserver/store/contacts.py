@@ -25,6 +25,21 @@ _BY_NUMBER = (
     .order_by(tables.contacts.c.updated_at.desc(), tables.contacts.c.id)
 )
 
+_BY_ID = sa.select(tables.contacts).where(tables.contacts.c.id == sa.bindparam("key"))
+_NUMBERS = sa.select(tables.contact_numbers).order_by(
+    tables.contact_numbers.c.contact_id, tables.contact_numbers.c.position
+)
+_NUMBERS_OF_ONE = _NUMBERS.where(tables.contact_numbers.c.contact_id == sa.bindparam("contact"))
+_SITES = sa.select(tables.sites).where(tables.sites.c.contact_id == sa.bindparam("contact")).order_by(tables.sites.c.id)
+_SITES_IN_USE = _SITES.where(tables.sites.c.retired_at.is_(None))
+_DEVICES = (
+    sa.select(tables.devices)
+    .where(tables.devices.c.contact_id == sa.bindparam("contact"))
+    .order_by(tables.devices.c.serial)
+    .limit(1000)
+)
+_DEVICES_IN_USE = _DEVICES.where(tables.devices.c.retired_at.is_(None))
+
 #: Of those that a search finds, how many are read to put the best first.
 _LOOKED_AT = 100
 _PUNCTUATION = re.compile(r"[\s().\-/]")
@@ -65,7 +80,7 @@ class Contacts:
         await self._index(contact)
 
     async def find(self, key: ContactId) -> Contact | None:
-        found = await self._contacts(sa.select(tables.contacts).where(tables.contacts.c.id == key))
+        found = await self._contacts(_BY_ID, {"key": key})
         return found[0] if found else None
 
     async def get(self, key: ContactId) -> Contact:
@@ -131,8 +146,8 @@ class Contacts:
 
     async def sites(self, contact: ContactId, *, retired: bool = False) -> list[Site]:
         """Those in use; with ``retired`` also those that were."""
-        of_contact = tables.sites.c.contact_id == contact
-        return await self._sites(of_contact if retired else of_contact & tables.sites.c.retired_at.is_(None))
+        found = await self._connection.execute(_SITES if retired else _SITES_IN_USE, {"contact": contact})
+        return [rows.build(Site, row) for row in found]
 
     async def add_device(self, device: Device) -> None:
         await rows.insert(self._connection, tables.devices, device)
@@ -149,8 +164,8 @@ class Contacts:
 
     async def devices(self, contact: ContactId, *, retired: bool = False) -> list[Device]:
         """Those in use; with ``retired`` also those that were."""
-        of_contact = tables.devices.c.contact_id == contact
-        return await self._devices(of_contact if retired else of_contact & tables.devices.c.retired_at.is_(None))
+        found = await self._connection.execute(_DEVICES if retired else _DEVICES_IN_USE, {"contact": contact})
+        return [rows.build(Device, row) for row in found]
 
     async def devices_by_serial(self, ending: str, limit: int = 10) -> list[Device]:
         """Devices in use whose serial number ends so, whosever they are."""
@@ -162,10 +177,11 @@ class Contacts:
         if not found:
             return []
         numbers: dict[str, list[str]] = {row.id: [] for row in found}
-        table = tables.contact_numbers
-        for row in await self._connection.execute(
-            sa.select(table).where(table.c.contact_id.in_(numbers)).order_by(table.c.contact_id, table.c.position)
-        ):
+        if len(found) == 1:
+            rows_ = await self._connection.execute(_NUMBERS_OF_ONE, {"contact": found[0].id})
+        else:
+            rows_ = await self._connection.execute(_NUMBERS.where(tables.contact_numbers.c.contact_id.in_(numbers)))
+        for row in rows_:
             numbers[row.contact_id].append(row.number)
         return [rows.build(Contact, row, numbers=tuple(numbers[row.id])) for row in found]
 

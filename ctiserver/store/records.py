@@ -17,6 +17,19 @@ from ctiserver.store import rows, tables
 from ctiserver.store.outbox import Outbox, OutboxRow
 from ctiserver.store.repository import RevisedRepository
 
+#: Made once, as every call asks it.
+_OF_CALL = (
+    sa.select(tables.records)
+    .join(tables.record_calls, tables.record_calls.c.record_id == tables.records.c.id)
+    .where(tables.record_calls.c.call_id == sa.bindparam("call"))
+    .order_by(tables.records.c.id)
+)
+_OPEN_OF_CONTACT = (
+    sa.select(tables.records)
+    .where(tables.records.c.contact_id == sa.bindparam("contact"), tables.records.c.status == "open")
+    .order_by(tables.records.c.opened_at.desc(), tables.records.c.id.desc())
+)
+
 
 async def next_number(connection: AsyncConnection, prefix: str, day: date) -> str:
     """The next number of a kind on a day: ``R20261121-0001``, without gaps."""
@@ -66,12 +79,9 @@ class Records(RevisedRepository[Record, RecordId]):
 
     async def open_of_contact(self, contact: ContactId, type_: str | None = None) -> list[Record]:
         """Open records of a contact, of one type or any; the newest first."""
-        statement = (
-            sa.select(self.table)
-            .where(self.table.c.contact_id == contact, self.table.c.status == "open")
-            .order_by(self.table.c.opened_at.desc(), self.table.c.id.desc())
-        )
-        return await self._all(statement if type_ is None else statement.where(self.table.c.type == type_))
+        if type_ is None:
+            return await self._all(_OPEN_OF_CONTACT, {"contact": contact})
+        return await self._all(_OPEN_OF_CONTACT.where(self.table.c.type == type_), {"contact": contact})
 
     async def open_of_owner(self, owner: AgentId) -> list[Record]:
         """Open records that one agent answers for, urgent ones first."""
@@ -83,13 +93,7 @@ class Records(RevisedRepository[Record, RecordId]):
 
     async def of_call(self, call: CallId) -> list[Record]:
         """Records that a call is linked to, in the order they were opened."""
-        links = tables.record_calls
-        return await self._all(
-            sa.select(self.table)
-            .join(links, links.c.record_id == self.table.c.id)
-            .where(links.c.call_id == call)
-            .order_by(self.table.c.id)
-        )
+        return await self._all(_OF_CALL, {"call": call})
 
     async def recent(self, limit: int = 50, *, before: RecordId | None = None) -> list[Record]:
         """The newest first, from the one after ``before``. Ids sort by when they were opened."""

@@ -54,8 +54,8 @@ class Repository(Generic[T, Id]):
         row = (await self._connection.execute(statement, values)).one_or_none()
         return None if row is None else rows.build(self.kind, row)
 
-    async def _all(self, statement: sa.Select[Any]) -> list[T]:
-        return [rows.build(self.kind, row) for row in await self._connection.execute(statement)]
+    async def _all(self, statement: sa.Select[Any], values: dict[str, Any] | None = None) -> list[T]:
+        return [rows.build(self.kind, row) for row in await self._connection.execute(statement, values)]
 
     def _must(self, item: T | None, key: str) -> T:
         if item is None:
