@@ -22,6 +22,8 @@ AuditAct = Literal[
     "call_monitored",  #: listened to, whispered into, barged in; the detail holds the reason
     "record_linked",  #: to another contact, and its history with it
     "recording_played",
+    "recording_masked",
+    "recording_unmasked",
     "exported",
 ]
 ACTS: tuple[AuditAct, ...] = get_args(AuditAct)

@@ -13,8 +13,8 @@ import pytest
 from playwright.async_api import Page, Route, expect
 
 from ctiserver.features.records.service import Change
-from ctiserver.model.events import PbxDown, PbxUp
-from ctiserver.model.ids import Interface, Uniqueid, WorkOrderId, new_ulid
+from ctiserver.model.events import PbxDown, PbxUp, RecordingBegan
+from ctiserver.model.ids import Interface, Linkedid, Uniqueid, WorkOrderId, new_ulid
 from ctiserver.model.record import Record
 from ctiserver.model.tracking.standing import Standing
 from ctiserver.model.work_order import WorkOrder
@@ -183,6 +183,84 @@ async def test_a_phone_on_the_desk_is_worked_from_the_console_with_the_keyboard_
         f"unmute {channel}",
         f"transfer {channel} cti-agents,102",
     ]
+
+
+async def test_sites_and_devices_are_kept_at_the_desk_with_the_keyboard(running: Desk, open_page: OpenPage) -> None:
+    page = await open_page("agent1")
+    line, _ = await _call(running)
+    line.ring(PHONE)
+    opener = page.get_by_role("button", name="地点与设备 …")
+    await opener.focus()
+    await page.keyboard.press("Enter")
+    dialogue = page.get_by_role("dialog", name="张伟的地点与设备")
+    await dialogue.get_by_role("button", name="添加地点").focus()
+    await page.keyboard.press("Enter")
+    await expect(dialogue.get_by_label("名称")).to_be_focused()
+    await page.keyboard.type("总部")
+    await page.keyboard.press("Tab")
+    await page.keyboard.type("世纪大道100号")
+    await page.keyboard.press("Enter")
+    await expect(dialogue.get_by_role("status")).to_have_text("已保存：总部")
+    await expect(dialogue.get_by_role("button", name="添加地点")).to_be_focused()
+    await dialogue.get_by_role("button", name="添加设备").click()
+    await dialogue.get_by_label("序列号").fill("KF-1")
+    await dialogue.get_by_label("所在地点").select_option("总部")
+    await dialogue.get_by_label("保修至").fill("2099-06-30")
+    await page.keyboard.press("Enter")
+    await expect(dialogue.get_by_role("listitem").filter(has_text="KF-1")).to_contain_text("总部")
+    # The pop behind it has them at once.
+    await expect(page.locator("cti-pop")).to_contain_text("世纪大道100号")
+
+    # Two change one: the later one is told, sees the other's, and may save over it.
+    await dialogue.get_by_role("button", name="修改 总部").click()
+    async with running.database.unit_of_work() as uow:
+        [contact] = await uow.contacts.by_number("+8613800000001")
+        [site] = await uow.contacts.sites(contact.id)
+        await uow.contacts.update_site(replace(site, address="民生路1199号"))
+    await dialogue.get_by_label("现场联系人").fill("赵工")
+    await page.keyboard.press("Enter")
+    await expect(dialogue.get_by_role("alert")).to_contain_text("刚被别人修改过")
+    await expect(dialogue.get_by_role("listitem").filter(has_text="民生路1199号")).to_be_visible()
+    await expect(dialogue.get_by_label("现场联系人")).to_have_value("赵工")
+    await page.keyboard.press("Enter")
+    await expect(dialogue.get_by_role("status")).to_have_text("已保存：总部")
+
+    await dialogue.get_by_role("button", name="停用 KF-1").click()
+    await expect(dialogue.get_by_role("status")).to_have_text("已停用：KF-1")
+    assert await _serious(page) == []
+    await page.keyboard.press("Escape")
+    await expect(dialogue).to_have_count(0)
+    await expect(opener).to_be_focused()
+    async with running.database.reading() as uow:
+        assert [one.local_person for one in await uow.contacts.sites(contact.id)] == ["赵工"]
+        assert await uow.contacts.devices(contact.id) == []
+
+
+async def test_what_is_private_is_left_out_of_the_recording(running: Desk, open_page: OpenPage) -> None:
+    page = await open_page("agent1")
+    line, _ = await _call(running)
+    began = RecordingBegan(
+        pbx=PBX,
+        at=datetime.now(UTC),
+        call_id=line.id,
+        linkedid=Linkedid("1"),
+        channel="PJSIP/trunk-1",
+        file="1.wav",
+        talk_only=False,
+    )
+    running.bus.publish(began)
+    line.ring(PHONE)
+    line.answer(PHONE)
+    masking = page.locator("cti-masking")
+    await expect(masking.get_by_role("status")).to_have_text("录音中")
+    await page.keyboard.press("Alt+S")
+    await expect(masking.get_by_role("status")).to_have_text("录音已静音")
+    await masking.get_by_role("button", name="恢复录音").click()
+    await expect(masking.get_by_role("status")).to_have_text("录音中")
+    assert running.pbx.told[-2:] == ["mask PJSIP/trunk-1", "unmask PJSIP/trunk-1"]
+    async with running.database.reading() as uow:
+        acts = [(entry.actor, entry.act) for entry in await uow.audit.page(10) if entry.subject == f"call:{line.id}"]
+    assert acts == [("user:agent1", "recording_unmasked"), ("user:agent1", "recording_masked")]
 
 
 async def test_no_byte_of_a_pop_reaches_the_other_agents_page(running: Desk, open_page: OpenPage) -> None:
@@ -497,7 +575,8 @@ async def test_a_technician_accepts_and_reports_on_a_phone(running: Desk, open_p
 async def test_work_without_a_connection_is_kept_through_a_reload_and_sent_once(
     running: Desk, open_page: OpenPage
 ) -> None:
-    page = await open_page("tech1", viewport={"width": 360, "height": 740}, has_touch=True)
+    # A service worker would stand between the page and what cuts it off here; tests/e2e/test_field.py has one.
+    page = await open_page("tech1", viewport={"width": 360, "height": 740}, has_touch=True, service_workers="block")
     _, record = await _call(running)
     order = await _order(running, record)
     running.hub.publish("inbox", str(order.assignee), "changed", {})

@@ -15,6 +15,7 @@ from ctiserver.bus import Bus, Lagged
 from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
 from ctiserver.features.recordings.files import FoundFile, call_of, days, look, scan
+from ctiserver.model.audit import AuditAct
 from ctiserver.model.events import CallEnded, CallsMerged, PbxEvent, PbxUp, RecordingBegan, RecordingStopped
 from ctiserver.model.ids import CallId, PbxName, RecordingId, new_ulid
 from ctiserver.model.json_value import Json
@@ -32,6 +33,8 @@ _CLOSED_AFTER_S = 0.3
 #: More than the days whose folders are looked through.
 _LOOK_BACK = timedelta(days=3)
 _WAITING_EVENTS = 100_000
+#: Why somebody at the desk masks; a flow says its own reason.
+DESK = "desk"
 
 
 class Recordings:
@@ -142,6 +145,9 @@ class Recordings:
             going_on = [recording for recording in await uow.recordings.of_call(call) if recording.stopped_at is None]
             for recording in going_on:
                 await uow.recordings.save(_masked(recording, note))
+            if why == DESK:
+                act: AuditAct = "recording_masked" if on else "recording_unmasked"
+                await uow.audit.note(self._clock.now(), f"user:{by}", act, f"call:{call}")
         if not going_on:  # it began a moment ago
             self._masks.setdefault(call, []).append(note)
 
@@ -154,7 +160,7 @@ class Recordings:
         if not going_on:
             raise NotFound("this call is not being recorded")
         for channel in {(recording.pbx, recording.channel) for recording in going_on}:
-            await self.mask(call, *channel, on=on, why="desk", by=by)
+            await self.mask(call, *channel, on=on, why=DESK, by=by)
         return await self.of_call(call)
 
     async def look_again(self) -> None:

@@ -5,6 +5,8 @@ import { Fallible } from "../lib/fallible.js";
 import { shared } from "../lib/styles.js";
 import { Ticking, since } from "../lib/ticking.js";
 import { ago, clockTime, day, duration, t, title, word } from "../lib/words.js";
+import "./masking.js";
+import "./premises.js";
 
 // Why a call that was answered may stand in the log without a record.
 const REASONS = ["silent", "wrong_number", "nuisance"];
@@ -22,6 +24,7 @@ class Pop extends Fallible(LitElement) {
     queues: { attribute: false },
     openRecord: { attribute: false }, // the record that the form has open
     _editing: { state: true },
+    _premises: { state: true }, // whose sites and devices are being edited
   };
 
   static styles = [
@@ -206,6 +209,7 @@ class Pop extends Fallible(LitElement) {
             : nothing}
         </div>
         ${this.#subtitle(it)}
+        ${it.phase === "talking" ? html`<cti-masking .shown=${it}></cti-masking>` : nothing}
       </div>
       ${it.contacts.length > 1 ? this.#chooser(it) : nothing}
       <dl class="facts">
@@ -216,6 +220,13 @@ class Pop extends Fallible(LitElement) {
       </dl>
       ${this.#path(it)} ${it.contacts.length === 1 ? this.#contact(it, it.contacts[0]) : nothing} ${this.#records(it)}
       ${this.alert()}
+      ${this._premises
+        ? html`<cti-premises
+            .contactId=${this._premises}
+            @changed=${() => this.attempt(() => api("POST", "pops/mine/refresh"))}
+            @done=${() => (this._premises = null)}
+          ></cti-premises>`
+        : nothing}
     </article>`;
   }
 
@@ -301,6 +312,7 @@ class Pop extends Fallible(LitElement) {
             </ul>
           </div>`
         : nothing}
+      <div><button @click=${() => (this._premises = contact.id)}>${t("premises.edit")} …</button></div>
       <div>
         <h3>${t("pop.last_calls")}</h3>
         ${it.last_calls.length

@@ -5,6 +5,7 @@ import { Fallible } from "../lib/fallible.js";
 import { shared } from "../lib/styles.js";
 import { t, title } from "../lib/words.js";
 import "./call.js";
+import "./premises.js";
 
 const ASK_AFTER_MS = 200;
 // Two characters, or one 汉字: less says too little.
@@ -14,6 +15,7 @@ class Search extends Fallible(LitElement) {
   static properties = {
     types: { attribute: false },
     _found: { state: true }, // null: nothing was asked yet
+    _premises: { state: true }, // whose sites and devices are being edited
   };
 
   static styles = [
@@ -75,6 +77,7 @@ class Search extends Fallible(LitElement) {
           </ul>`
         : nothing}
       ${this.alert()}
+      ${this._premises ? html`<cti-premises .contactId=${this._premises} @done=${() => (this._premises = null)}></cti-premises>` : nothing}
     </section>`;
   }
 
@@ -86,6 +89,9 @@ class Search extends Fallible(LitElement) {
       </span>
       <span class="row">
         <cti-call .number=${contact.numbers[0]} .who=${contact.name} .from=${{ contact_id: contact.id }}></cti-call>
+        <button @click=${() => (this._premises = contact.id)}>
+          ${t("premises.edit")} …<span class="unseen"> ${contact.name}</span>
+        </button>
         ${this.types.map(
           (type) =>
             html`<button @click=${() => this.#open(contact, type)}>
