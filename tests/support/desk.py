@@ -118,6 +118,10 @@ class ObedientPbx:
     async def mute(self, channel: str, *, muted: bool) -> None:
         self._obey(f"{'mute' if muted else 'unmute'} {channel}")
 
+    async def mute_recording(self, channel: str, *, muted: bool) -> bool:
+        self._obey(f"{'mask' if muted else 'unmask'} {channel}")
+        return True
+
     async def press(self, channel: str, keys: str) -> None:
         """The feature cti-hold, as the dialplan has it."""
         self._obey(f"press {channel} {keys}")
