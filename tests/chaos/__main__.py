@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +18,153 @@ Written by `python -m tests.chaos` from what the fault tests measured; don't edi
 `ctiserver drill` ([how](how-to/drill.md)), or `make chaos` in a checkout, which runs the long forms and writes this anew.
 
 Each fault is made on a private Asterisk with callers in the menu, in a queue and in talk. What callers got is told by
-Asterisk's own events and by the callers' SIP stack (SIPp), not by ctiserver. Short forms run in CI.
+Asterisk's own events and by the callers' SIP stack (SIPp), not by ctiserver.
+
+## In short
+
+The longest form that was run, with the machine's load at its end (2 processors at load 2 are busy; a load of 20 means that
+ten others wanted the same processor, and times are longer by that). All figures, of every form, are below.
+
+| what happens | what must hold | measured | holds |
+|---|---|---|---|
 """
-_ORDER = (
-    *("server-killed", "server-killed-often", "server-frozen", "host-gone", "server-ended", "line-reset"),
-    *("line-frozen", "pbx-killed", "event-storm", "database-locked", "disk-full", "postgres-stopped"),
-    *("two-pbxs", "rush", "load"),
-)
+_FORMS = ("short", "drill", "long")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One fault as a stranger reads it, and the figures that say most."""
+
+    what: str
+    must: str
+    shown: tuple[str, ...]
+
+
+#: By fault, in the order of the page.
+ROWS = {
+    "server-killed": Row(
+        "The server is killed and started anew",
+        "nobody in queue or talk is dropped; who was in the menu is in a queue within 1 s; the picture is right 5 s after the start",
+        ("callers", "dropped_in_queue_or_talk", "menu_to_queue_worst_s", "state_right_after_s"),
+    ),
+    "server-killed-often": Row(
+        "The server is killed at random instants, again and again",
+        "the same; every call is in the log once, with a record or a reason for none",
+        (
+            "kills",
+            "callers",
+            "dropped_in_queue_or_talk",
+            "menu_to_queue_worst_s",
+            "state_right_worst_s",
+            "calls_not_logged_once",
+        ),
+    ),
+    "server-frozen": Row(
+        "The server hangs (SIGSTOP), then goes on",
+        "callers fall back when the running prompt is over; nothing is doubled afterwards",
+        ("menu_to_fallback_worst_s", "new_caller_to_fallback_worst_s", "callers_queued_twice"),
+    ),
+    "host-gone": Row(
+        "The server's host is gone: packets vanish", "callers fall back within 2.5 s", ("ring_to_fallback_worst_s",)
+    ),
+    "server-ended": Row(
+        "The server is asked to end (SIGTERM)",
+        "callers in the menu finish or are handed over; new ones are refused at once",
+        ("end_s", "menu_to_queue_worst_s", "dropped_in_queue_or_talk"),
+    ),
+    "line-reset": Row(
+        "The manager connection breaks every 5 s, when an action is under way if there is one",
+        "right again within 3 s; no action is sent twice",
+        ("breaks", "breaks_with_an_action_under_way", "resynchronised_worst_s", "actions_sent_twice"),
+    ),
+    "line-frozen": Row(
+        "The manager connection is half-open",
+        "noticed within 5 s, on every desk; right again within 3 s",
+        ("noticed_s", "resynchronised_s"),
+    ),
+    "pbx-killed": Row(
+        "Asterisk is killed with calls on it, and started anew",
+        "its calls end as `pbx_restarted` within 5 s; agents are back",
+        ("callers", "calls_ended_s", "agents_back_after_s"),
+    ),
+    "both-killed": Row(
+        "Asterisk and the server are killed at once",
+        "the same, once both are there again; every call is in the log once",
+        ("callers", "calls_ended_s", "agents_back_after_s", "calls_not_logged_once"),
+    ),
+    "event-storm": Row(
+        "Asterisk says 25,000 events a second for some seconds",
+        "not thrown off, nothing lost or out of order, the event loop 50 ms late at the most (p99)",
+        ("events", "kept_waiting_worst_s", "loop_lag_p99_own_cpu_ms"),
+    ),
+    "database-locked": Row(
+        "Another program holds the database's lock",
+        "calls go on; writes wait or fail typed; nothing that an agent types is lost; the database is whole",
+        ("callers_never_served", "words_an_agent_typed_meanwhile", "saves_put_off", "calls_not_logged_once"),
+    ),
+    "disk-full": Row(
+        "The disk is full",
+        "the same",
+        ("callers_never_served", "words_an_agent_typed_meanwhile", "saves_put_off", "calls_not_logged_once"),
+    ),
+    "postgres-stopped": Row(
+        "PostgreSQL is stopped",
+        "the same",
+        ("callers_never_served", "words_an_agent_typed_meanwhile", "saves_put_off", "calls_not_logged_once"),
+    ),
+    "two-pbxs": Row(
+        "One of two PBXs is cut off, with calls on both, and heals",
+        "the other is not affected; its agents are unknown within 5 s; nothing is mixed; nobody is offered two calls",
+        (
+            "branch_agents_unknown_on_their_desks_after_s",
+            "ring_to_the_others_desk_worst_s",
+            "who_talks_over_there_is_known_after_s",
+        ),
+    ),
+    "rush": Row(
+        "Far more callers than agents",
+        "everybody is answered, leaves a message or is to be called back; nobody hears nothing for 6 s",
+        ("callers", "reached_an_agent", "left_a_message", "to_be_called_back", "silence_worst_s"),
+    ),
+    "load": Row(
+        "An ordinary load",
+        "SIPp, the PBX, our log and the CDRs count the same calls; memory grows by 100 MB a week at the most",
+        ("callers", "calls_not_logged_once", "calls_without_a_cdr", "cpu_ms_a_call", "memory_mb_a_week_by_slope"),
+    ),
+}
 
 
 def document(folder: Path) -> str:
     """The whole text. Faults without a result are named as not measured."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    found: dict[str, dict[str, dict[str, Any]]] = {}
     for path in sorted(folder.glob("*.json")):
         read = json.loads(path.read_text(encoding="utf-8"))
         for one in read.get("findings", [read]):
             whole = {"form": "drill", "at": read["at"], "machine": read["machine"], **one}
-            found[whole["fault"], whole["form"]] = whole
-    parts = [_HEAD]
-    names = [*_ORDER, *sorted({fault for fault, _ in found} - set(_ORDER))]
-    for fault in names:
-        forms = [found[fault, form] for form in ("short", "drill", "long") if (fault, form) in found]
-        parts.append(f"## {fault}\n")
-        if not forms:
-            parts.append("Not measured.\n")
-        for one in forms:
-            parts.append(_section(one))
+            found.setdefault(whole["fault"], {})[whole["form"]] = whole
+    names = [*ROWS, *sorted(found.keys() - ROWS.keys())]
+    parts = [_HEAD + "".join(_line(ROWS[name], found.get(name, {})) for name in ROWS), "## Every figure\n"]
+    for name in names:
+        parts.append(f"### {name}\n")
+        forms = [found[name][form] for form in _FORMS if form in found.get(name, {})]
+        parts += [_section(one) for one in forms] or ["Not measured.\n"]
     return "\n".join(parts)
+
+
+def _line(row: Row, forms: dict[str, dict[str, Any]]) -> str:
+    longest = next((forms[form] for form in reversed(_FORMS) if form in forms), None)
+    if longest is None:
+        return f"| {row.what} | {row.must} | - | not measured |\n"
+    figures = longest["figures"]
+    shown = "; ".join(f"{_words(name)} {figures[name]}" for name in row.shown if name in figures)
+    holds = "yes" if not longest["broken"] else "**no**: " + "; ".join(longest["broken"])
+    form = f"{longest['form']} form, load {longest['machine']['load_1min']}"
+    made = f"{longest['what']}: " if any(letter.isdigit() for letter in longest["what"]) else ""
+    return f"| {row.what} | {row.must} | {made}{shown} ({form}) | {holds} |\n"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _section(one: dict[str, Any]) -> str:
@@ -53,7 +174,7 @@ def _section(one: dict[str, Any]) -> str:
         f"load {machine['load_1min']}, {machine['system']}, Python {machine['python']}.\n",
         "| figure | |",
         "|---|---|",
-        *(f"| {name.replace('_', ' ')} | {figure} |" for name, figure in one["figures"].items()),
+        *(f"| {_words(name)} | {figure} |" for name, figure in one["figures"].items()),
         "",
         *(f"- holds: {what}" for what in one["held"]),
         *(f"- **does not hold**: {what}" for what in one["broken"]),

@@ -67,7 +67,7 @@ async def server_killed_often(rig: Rig, size: Size) -> Finding:
     scene = Scene(rig, callers, finding, killed[0], numbers)
     stories = scene.stories()
     then = [(story, at, story.stage(at)) for story in stories for at in killed]
-    finding.figures["callers"] = len(stories)
+    finding.figures |= {"kills": len(killed), "callers": len(stories)}
     finding.figures["kills_that_callers_lived_through"] = sum(1 for *_, stage in then if stage != "gone")
     hurt = [story.number for story, _, stage in then if stage in ("queue", "talk") and story.ended_by != "caller"]
     finding.none("dropped_in_queue_or_talk", hurt)
@@ -100,7 +100,7 @@ async def server_frozen(rig: Rig, size: Size) -> Finding:
     joined_once(scene)
     fell_back(scene, 2.0, "hung")
     hung = [s.fallbacks[0][0] - scene.at for s in scene.in_menu() if s.fallbacks]
-    # The longest that is ever played in one piece, and three seconds more (see explanation/reliability).
+    # The longest that is ever played in one piece, and three seconds more (docs/how-to/drill.md).
     finding.at_most("menu_to_fallback_worst_s", max(hung, default=0.0), 12.0)
     await logged_once(scene)
     return finding
