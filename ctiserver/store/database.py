@@ -140,13 +140,15 @@ class Database:
                                 listener()
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[UnitOfWork]:
+    async def reading(self, *, brief: bool = False) -> AsyncIterator[UnitOfWork]:
         """One consistent look at the database; a write in it is refused by the database itself.
 
-        Raises StoreUnavailable.
+        ``brief`` as for :meth:`unit_of_work`. Raises StoreUnavailable.
         """
         with translated():
             async with self._to_read.turn(), _connected(self._reading) as connection, connection.begin():
+                if self.dialect == "sqlite":
+                    sqlite_dialect.set_brief(connection, brief)
                 unit = UnitOfWork(connection)
                 try:
                     yield unit

@@ -218,7 +218,7 @@ class ScreenPops:
 
     async def _gather(self, shown: Shown) -> Shown:
         number = numbers.normal(shown.ani, self._region)
-        async with self._database.reading() as uow:
+        async with self._database.reading(brief=True) as uow:
             entry = await uow.calls.find(shown.call_id)
             if entry is not None and entry.direction == "outbound":
                 shown = replace(shown, outbound=True, ani=entry.dnis, caller_name="", dnis=entry.ani)
