@@ -16,6 +16,8 @@ from ctiserver.web.access import PUBLIC
 from ctiserver.web.routes import Handler, Route
 
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".json": "application/json"}
+#: What keeps the console in a technician's browser, all of it, though the file itself lies among the others.
+OFFLINE = "/static/offline.js"
 _IMPORT_MAP = re.compile(r'<script type="importmap">(.*?)</script>', re.DOTALL)
 
 
@@ -65,7 +67,7 @@ class Pages:
                 "form-action 'none'",
                 "frame-ancestors 'none'",
                 "require-trusted-types-for 'script'",
-                "trusted-types lit-html",
+                "trusted-types lit-html cti-offline",
             )
         )
 
@@ -81,6 +83,8 @@ def _serve(page: Page) -> Handler:
     async def serve(request: web.Request) -> web.Response:
         # Asked for anew each time, and answered with 304: a new version of the server is seen at the next load.
         headers = {"ETag": f'"{page.etag}"', "Cache-Control": "no-cache"}
+        if request.path == OFFLINE:
+            headers["Service-Worker-Allowed"] = "/"
         if any(tag.value == page.etag for tag in request.if_none_match or ()):
             return web.Response(status=304, headers=headers)
         charset = "utf-8" if page.content_type.startswith("text/") else None

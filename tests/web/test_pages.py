@@ -31,6 +31,7 @@ async def test_the_page_and_every_file_it_names_are_served(running: Desk, browse
         response = await browser.ask("GET", path)
         assert response.status == 200, path
         assert response.content_type == "text/javascript"
+        modules |= set(re.findall(r'"(/static/[^"]+\.js)"', await response.text())) - seen
         for name in re.findall(r'(?:from|import)\s*\(?"(\.[^"]+)"', await response.text()):
             target = "/" + str((Path(path).parent / name).resolve()).lstrip("/")
             if target not in seen:

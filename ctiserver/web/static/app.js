@@ -1,6 +1,7 @@
 // The shell: who is logged in, which page is open, in which language, over one connection.
 import { LitElement, css, html, nothing } from "lit";
 import { api } from "./lib/api.js";
+import { forgetOffline } from "./lib/offline.js";
 import { Socket } from "./lib/socket.js";
 import { shared } from "./lib/styles.js";
 import { LANGUAGES, Worded, currentLanguage, setLanguage, t } from "./lib/words.js";
@@ -209,6 +210,7 @@ class App extends Worded(LitElement) {
 
   #loggedOut = () => {
     if (!this._me) return;
+    forgetOffline();
     this.socket.stop();
     this._me = null;
     document.title = t("app.name");

@@ -10,14 +10,16 @@ export class ApiError extends Error {
 }
 
 /** Ask the server. `body` goes as JSON. Resolves with the answer's JSON, or null where there is none. */
-export async function api(method, path, body) {
+export const api = (method, path, body) =>
+  body === undefined ? ask(method, path) : ask(method, path, "application/json", JSON.stringify(body));
+
+/** Send a file as it is. Resolves with the answer's JSON. */
+export const upload = (path, file) => ask("POST", path, file.type, file);
+
+async function ask(method, path, type, body) {
   let response;
   try {
-    response = await fetch(`/api/v1/${path}`, {
-      method,
-      headers: body === undefined ? {} : { "Content-Type": "application/json" },
-      body: body === undefined ? undefined : JSON.stringify(body),
-    });
+    response = await fetch(`/api/v1/${path}`, { method, headers: type === undefined ? {} : { "Content-Type": type }, body });
   } catch {
     throw new ApiError(0, "offline", "no answer from the server");
   }

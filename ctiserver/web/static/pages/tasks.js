@@ -14,6 +14,7 @@ import "../parts/photos.js";
 import "../parts/signature.js";
 
 const UNDER_WAY = ["accepted", "en_route", "started"];
+const LEADS_TO = { accept: "accepted", "set-out": "en_route", start: "started" };
 const PAGE = 200; // as many as the server gives at once
 const READ_EVERY_MS = 60_000; // times pass and marks change; what others do comes over the hub at once
 
@@ -216,10 +217,23 @@ class Tasks extends Worded(LitElement) {
         ? html`<div class="card empty"><h2>${t("tasks.empty")}</h2><p class="soft">${t("tasks.empty_hint")}</p></div>`
         : nothing}
       <ul aria-live="polite">
-        ${repeat(this._orders ?? [], (order) => order.id, (order) => html`<li>${this.#order(order)}</li>`)}
+        ${repeat(this._orders ?? [], (order) => order.id, (order) => html`<li>${this.#order(this.#asDone(order))}</li>`)}
       </ul>
       ${this._more ? html`<button @click=${this.#showMore}>${t("tasks.more")}</button>` : nothing}
     `;
+  }
+
+  /** The order as it will be when the server has what was done here; `over`: nothing more is to be done. */
+  #asDone(order) {
+    let { state } = order;
+    let over = false;
+    for (const act of this._waiting ?? []) {
+      const what = act.path.split("/").pop();
+      if (act.order !== order.id) continue;
+      state = LEADS_TO[what] ?? state;
+      over ||= what === "complete" || what === "decline";
+    }
+    return { ...order, state, over };
   }
 
   #order(order) {
@@ -247,12 +261,7 @@ class Tasks extends Worded(LitElement) {
             <cti-why .assigned=${order.assigned} .considered=${order.considered}></cti-why>
           </details>`
         : nothing}
-      ${UNDER_WAY.includes(order.state) ? this.#work(order) : nothing}
-      ${this._reporting === order.id
-        ? this.#form(order)
-        : this._costing === order.id
-          ? this.#costs(order)
-          : this.#actions(order)}
+      ${order.over ? html`<p class="soft">${t("tasks.over")}</p>` : this.#open(order)}
     </article>`;
   }
 
@@ -282,6 +291,15 @@ class Tasks extends Worded(LitElement) {
     } catch (error) {
       this._error = error;
     }
+  }
+
+  #open(order) {
+    return html`${UNDER_WAY.includes(order.state) ? this.#work(order) : nothing}
+      ${this._reporting === order.id
+        ? this.#form(order)
+        : this._costing === order.id
+          ? this.#costs(order)
+          : this.#actions(order)}`;
   }
 
   #time(name, iso) {
