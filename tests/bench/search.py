@@ -86,6 +86,9 @@ def _rows(chance: random.Random) -> Iterator[tuple[dict[str, Any], dict[str, Any
 async def _fill(database: Database) -> None:
     rows = _rows(random.Random(1))
     async with database._writing.connect() as connection:
+        if database.dialect == "postgresql":
+            async with connection.begin():  # a batch takes longer than a use case may
+                await connection.exec_driver_sql("SET idle_in_transaction_session_timeout = 0")
         for begin in range(0, CONTACTS, _BATCH):
             batch = [next(rows) for _ in range(min(_BATCH, CONTACTS - begin))]
             async with connection.begin():
