@@ -41,6 +41,24 @@ async def hours(pbx: PrivatePbx) -> AsyncIterator[Callable[[str, str], Awaitable
         await pbx.cli(f"dialplan set global {name} -")
 
 
+@pytest_asyncio.fixture
+async def patient(pbx: PrivatePbx) -> AsyncIterator[None]:
+    """The dead-man waits for a scripted server, which shares its processor with everything that is tested at once."""
+    await pbx.cli("dialplan set global CTI_DEADMAN_S 10")
+    yield
+    await pbx.cli("dialplan set global CTI_DEADMAN_S 1")
+
+
+async def seated(pbx: PrivatePbx, phone: str, queue: str) -> None:
+    """Put a phone into a queue, and wait until the queue knows that it can be rung: a registration gets there later."""
+    await pbx.cli(f"queue add member PJSIP/{phone} to {queue}")
+    await eventually(
+        lambda: pbx.cli(f"queue show {queue}"),
+        lambda shown: any(f"PJSIP/{phone}" in line and "(Not in use)" in line for line in shown.splitlines()),
+        within_s=15,
+    )
+
+
 def _all_day_but_now() -> Iterator[str]:
     """Two spans, before and after: none of them holds the moment."""
     now = datetime.now(UTC)
@@ -55,7 +73,7 @@ async def test_no_server_at_all_the_caller_reaches_an_agent(pbx: PrivatePbx, pro
         SipPhone.agent(programs, pbx, "agent1") as agent,
         SipPhone.caller(programs, pbx, "13800138000") as caller,
     ):
-        await pbx.cli("queue add member PJSIP/agent1 to repair")
+        await seated(pbx, "agent1", "repair")
         await caller.dial("4008001234")
         began = time.monotonic()
         assert await agent.ringing() == "13800138000"
@@ -97,7 +115,7 @@ async def test_out_of_hours_the_caller_leaves_a_message_though_agents_are_there(
         SipPhone.agent(programs, pbx, "agent1") as agent,
         SipPhone.caller(programs, pbx, "13800138006") as caller,
     ):
-        await pbx.cli("queue add member PJSIP/agent1 to repair")
+        await seated(pbx, "agent1", "repair")
         await caller.dial("4008001234")
         await eventually(lambda: _messages(pbx), lambda found: len(found) > len(before), within_s=30.0)
         assert not agent.talking
@@ -113,7 +131,7 @@ async def test_open_or_not_known_the_caller_is_queued(
         SipPhone.agent(programs, pbx, "agent1") as agent,
         SipPhone.caller(programs, pbx, "13800138007") as caller,
     ):
-        await pbx.cli("queue add member PJSIP/agent1 to repair")
+        await seated(pbx, "agent1", "repair")
         await caller.dial("4008001234")
         await agent.ringing()
         await caller.hang_up()
@@ -130,7 +148,7 @@ async def test_after_call_work_that_nobody_ended_is_over_in_time(
         SipPhone.agent(programs, pbx, "agent1") as agent,
         SipPhone.caller(programs, pbx, "13800138010") as caller,
     ):
-        await pbx.cli("queue add member PJSIP/agent1 to repair")
+        await seated(pbx, "agent1", "repair")
         await pbx.cli("queue pause member PJSIP/agent1 queue repair reason wrap_up")
         assert "(paused" in await pbx.cli("queue show repair")
         await caller.dial("4008001234")
@@ -154,7 +172,7 @@ async def test_host_that_is_gone_costs_two_seconds(pbx: PrivatePbx, programs: Pr
         SipPhone.agent(programs, pbx, "agent1") as agent,
         SipPhone.caller(programs, pbx, "13800138008") as caller,
     ):
-        await pbx.cli("queue add member PJSIP/agent1 to repair")
+        await seated(pbx, "agent1", "repair")
         began = time.monotonic()
         await caller.dial("4008001234")
         await caller.answered()  # by the fallback
@@ -183,6 +201,7 @@ async def test_help_is_dialled_from_any_phone_and_nobody_is_asked(pbx: PrivatePb
             await pbx.cli('dialplan set global CTI_EMERGENCY ""')
 
 
+@pytest.mark.usefixtures("patient")
 async def test_server_that_dies_under_way_leaves_the_caller_to_the_queue_chosen_last(
     pbx: PrivatePbx, programs: Programs
 ) -> None:
@@ -195,7 +214,7 @@ async def test_server_that_dies_under_way_leaves_the_caller_to_the_queue_chosen_
         SipPhone.caller(programs, pbx, "13800138002") as caller,
         scripted(pbx.agi, dies) as server,
     ):
-        await pbx.cli("queue add member PJSIP/agent2 to operators")
+        await seated(pbx, "agent2", "operators")
         await caller.dial("4008001234")
         await server.all_done()
         await agent.ringing()
@@ -207,6 +226,7 @@ async def test_server_that_dies_under_way_leaves_the_caller_to_the_queue_chosen_
     assert entry[1:] == ["SUCCESS", "13800138002", "4008001234", "menu", "operators", "en", uniqueid]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_who_was_served_already_is_thanked_and_not_queued_again(pbx: PrivatePbx, programs: Programs) -> None:
     async def queue(call: AgiCall) -> None:
         await call.do("ANSWER")
@@ -216,7 +236,7 @@ async def test_who_was_served_already_is_thanked_and_not_queued_again(pbx: Priva
         SipPhone.agent(programs, pbx, "agent1") as agent,
         SipPhone.caller(programs, pbx, "13800138009") as caller,
     ):
-        await pbx.cli("queue add member PJSIP/agent1 to repair")
+        await seated(pbx, "agent1", "repair")
         async with scripted(pbx.agi, queue) as server:
             await caller.dial("4008001234")
             await agent.ringing()
@@ -229,6 +249,7 @@ async def test_who_was_served_already_is_thanked_and_not_queued_again(pbx: Priva
     assert "has taken 1 calls" in ringing
 
 
+@pytest.mark.usefixtures("patient")
 async def test_queue_already_left_is_never_joined_again(pbx: PrivatePbx, programs: Programs) -> None:
     async def dies(call: AgiCall) -> None:
         await call.set(CTI_LANGUAGE="en", CTI_QUEUE="repair", CTI_QUEUES_LEFT="&operators&repair&")
@@ -239,7 +260,7 @@ async def test_queue_already_left_is_never_joined_again(pbx: PrivatePbx, program
         SipPhone.caller(programs, pbx, "13800138003") as caller,
         scripted(pbx.agi, dies),
     ):
-        await pbx.cli("queue add member PJSIP/agent1 to repair")
+        await seated(pbx, "agent1", "repair")
         await caller.dial("4008001234")
         await caller.answered()
         await eventually(lambda: _messages(pbx), lambda found: len(found) > before, within_s=20.0)
@@ -252,7 +273,7 @@ async def test_server_that_hangs_is_given_up_after_the_dead_mans_second(pbx: Pri
         SipPhone.agent(programs, pbx, "agent1") as agent,
         SipPhone.caller(programs, pbx, "13800138004") as caller,
     ):
-        await pbx.cli("queue add member PJSIP/agent1 to repair")
+        await seated(pbx, "agent1", "repair")
         with hung(pbx.agi):
             loop = asyncio.get_running_loop()
             started = loop.time()
@@ -270,6 +291,7 @@ async def test_server_that_hangs_is_given_up_after_the_dead_mans_second(pbx: Pri
     assert entry[1] == "hung"
 
 
+@pytest.mark.usefixtures("patient")
 async def test_server_that_is_too_busy_says_so_in_the_journal(pbx: PrivatePbx, programs: Programs) -> None:
     async def busy(call: AgiCall) -> None:
         await call.set(CTI_BUSY="calls", CTI_LANGUAGE="en")
