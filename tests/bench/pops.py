@@ -110,6 +110,7 @@ async def _page(running: Desk, playwright: Playwright, stack: AsyncExitStack) ->
     browser = await playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
     stack.push_async_callback(browser.close)
     page = await browser.new_page(viewport=WIDE)  # type: ignore[arg-type]
+    page.set_default_timeout(120_000)
     await page.goto(running.url)
     await page.locator("input[name=login]").fill("agent0")
     await page.locator("input[name=password]").fill(PASSWORD)
