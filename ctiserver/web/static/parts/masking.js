@@ -5,6 +5,9 @@ import { Fallible } from "../lib/fallible.js";
 import { shared } from "../lib/styles.js";
 import { t } from "../lib/words.js";
 
+// The call log may learn of the talk, and of its recording, a moment after the pop: looked again after so long.
+const AGAIN_MS = [300, 700, 1500, 3000, 6000, 12_000, 24_000];
+
 class Masking extends Fallible(LitElement) {
   static properties = {
     shown: { attribute: false }, // what pops, of which the call is recorded or not
@@ -23,6 +26,8 @@ class Masking extends Fallible(LitElement) {
     `,
   ];
 
+  #timer = 0;
+
   constructor() {
     super();
     this._recordings = [];
@@ -35,20 +40,26 @@ class Masking extends Fallible(LitElement) {
 
   disconnectedCallback() {
     super.disconnectedCallback();
+    clearTimeout(this.#timer);
     window.removeEventListener("keydown", this.#key);
   }
 
   willUpdate(changed) {
-    if (changed.has("shown")) this.#read(this.shown.call_id);
+    if (changed.has("shown")) this.#read(this.shown, 0);
   }
 
-  async #read(callId) {
+  async #read(shown, tries) {
+    clearTimeout(this.#timer);
+    let recordings = [];
     try {
-      const { recordings } = await api("GET", `calls/${callId}/recordings`);
-      if (callId === this.shown.call_id) this._recordings = recordings;
+      ({ recordings } = await api("GET", `calls/${shown.call_id}/recordings`));
     } catch {
-      this._recordings = []; // nothing to mask that we know of; the line at the top says when the server is away
+      // nothing to mask that we know of; the line at the top says when the server is away
     }
+    if (shown !== this.shown || !this.isConnected) return;
+    this._recordings = recordings;
+    if (!this.#goingOn.length && tries < AGAIN_MS.length)
+      this.#timer = setTimeout(() => this.#read(shown, tries + 1), AGAIN_MS[tries]);
   }
 
   get #goingOn() {
