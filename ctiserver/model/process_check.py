@@ -16,6 +16,8 @@ from ctiserver.model.process_definition import ANY, CALLED, MUST, Move, Order, P
 from ctiserver.strict_yaml import Document, parse, suggest
 
 ROLES: tuple[str, ...] = PEOPLES_ROLES
+#: Outcomes that come by themselves, so that an order which stays open on them would be made anew for ever.
+ANEW = ("declined", "unreachable")
 #: Whom ``notify`` and ``then`` may name besides roles.
 PEOPLE = ("owner", "customer")
 
@@ -153,6 +155,8 @@ def _order(
             f"nothing ends the wait for {path[-1]!r} if nobody acts",
             "add complete_within: and an outcome late:",
         )
+    if order.to is not None and order.to.role not in ROLES:
+        yield from _person(document, (*path, "to", "role"), order.to.role)
     if order.remind and order.complete_within is None:
         yield Problem(document.place((*path, "remind")), "PF-016", "a share of no time: remind: needs complete_within:")
     if order.open is not None and order.open not in calendars:
@@ -258,6 +262,15 @@ def _move(
             f"no step is named {move.go!r}",
             suggest(move.go, definition.steps),
         )
+    if where[-1] in ANEW and move.stay:
+        yield Problem(
+            document.place(where),
+            "PF-034",
+            f"{where[-1]!r} would make the same order anew at once, again and again",
+            "go: somewhere, with max: and then:",
+        )
+    if move.escalate is not None and move.escalate not in ROLES:
+        yield from _person(document, (*where, "escalate"), move.escalate)
     if where[-1] == "late" and move.stay and move.escalate is None and move.notify is None:
         yield Problem(document.place(where), "PF-020", "late and nobody is told", "add escalate: supervisor")
     if (move.max is None) != (move.then is None):
@@ -330,7 +343,15 @@ def _reach(document: Document, definition: ProcessFile) -> Iterator[Problem]:
 def _endless(document: Document, definition: ProcessFile) -> Iterator[Problem]:
     """A loop in which no turn is counted could go on for ever."""
     uncounted = {
-        name: [(outcome, move.go) for outcome, move in step.on.items() if move.go is not None and move.max is None]
+        name: [
+            (outcome, target)
+            for outcome, move in step.on.items()
+            for target in (
+                move.go if move.max is None else None,
+                move.then,
+            )  # what comes then comes each time from then on
+            if target in definition.steps
+        ]
         for name, step in definition.steps.items()
     }
     for name, edges in uncounted.items():

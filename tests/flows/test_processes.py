@@ -59,7 +59,7 @@ def test_a_bad_definition_is_told_with_its_place(tmp_path: Path) -> None:
     )
     status, output = run("check", bad)
     assert status == 2
-    assert "bad.yaml:22:13: error PF-010: no step is named 'folow_up' (did you mean 'follow_up'?)" in output
+    assert "bad.yaml:25:13: error PF-010: no step is named 'folow_up' (did you mean 'follow_up'?)" in output
 
 
 def test_a_test_that_does_not_hold_fails_and_says_why(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ tests:
         "owner was told nothing",
         "x was not late",
         "priority: raised by 0, expected 1",
-        "follow_up is with agent, expected cashier",
+        "follow_up is with server, expected cashier",
         "step 1: no order follow_up is open; open: dispatch",
         "step 1: dispatch can't come to dnoe",
         "no test goes dispatch.unsafe past its bound",
