@@ -37,7 +37,7 @@ async def main(folder: Path) -> None:
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
             try:
-                async with WholeWay.open(programs, Path(scratch), browser, shoot) as way:
+                async with WholeWay.open(programs, Path(scratch), browser, shoot=shoot, sharp=2) as way:
                     await way.chain(await go(way))
             finally:
                 await browser.close()

@@ -59,7 +59,7 @@ steps:
     on: {done: settle, refused: close_unresolved, late: {escalate: admin, stay: true}}
   settle:
     order: expense
-    to: {role: cashier, choose: anybody}
+    to: {role: supervisor, choose: anybody}
     complete_within: 1 day
     on: {done: follow_up, late: {escalate: supervisor, stay: true}}
   follow_up:
@@ -116,7 +116,6 @@ _PEOPLE: tuple[tuple[str, str, Role], ...] = (
     ("storekeeper1", "孙库", "storekeeper"),
     ("technician1", "刘师傅", "technician"),
     ("supervisor1", "李主管", "supervisor"),
-    ("cashier1", "钱会计", "cashier"),
 )
 
 Shoot = Callable[[Page, str], Awaitable[None]]
@@ -165,11 +164,13 @@ class WholeWay:
     agent_phone: SipPhone
     gateway: Gateway
     shoot: Shoot = _no_picture
+    sharp: int = 1  #: how many pixels of a screen stand for one of the page, along a side
+    pages: dict[str, Page] = field(default_factory=dict)  #: by login
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, programs: Programs, folder: Path, browser: Browser, shoot: Shoot = _no_picture
+        cls, programs: Programs, folder: Path, browser: Browser, *, shoot: Shoot = _no_picture, sharp: int = 1
     ) -> AsyncIterator[WholeWay]:
         """The centre, with a compressor or two in the technician's van."""
         async with AsyncExitStack() as stack:
@@ -199,15 +200,18 @@ class WholeWay:
                 key="delivered", kind="receive", place="van_1", part="compressor", quantity=3, actor="user:storekeeper1"
             )
             await app.ready(WITHIN_S)
-            yield cls(app, browser, customer, agent_phone, gateway, shoot)
+            yield cls(app, browser, customer, agent_phone, gateway, shoot, sharp)
 
-    async def page(self, login: str, *, first: str = "tasks", narrow: bool = False) -> Page:
-        """Somebody at a browser of their own, logged in, on the page ``first``."""
+    async def page(self, login: str, *, at: str = "tasks", narrow: bool = False) -> Page:
+        """Somebody's browser, at the page ``at``: logged in the first time, and kept."""
+        if login in self.pages:
+            await self.pages[login].goto(f"{self.app.url}/#/{at}")
+            return self.pages[login]
         size = {"width": 390, "height": 844} if narrow else {"width": 1320, "height": 860}
-        context = await self.browser.new_context(locale="zh-CN", viewport=size, device_scale_factor=2)  # type: ignore[arg-type]
+        context = await self.browser.new_context(locale="zh-CN", viewport=size, device_scale_factor=self.sharp)  # type: ignore[arg-type]
         context.set_default_timeout(WITHIN_S * 1000)
-        page = await context.new_page()
-        await page.goto(f"{self.app.url}/#/{first}")
+        page = self.pages[login] = await context.new_page()
+        await page.goto(f"{self.app.url}/#/{at}")
         await page.locator("input[name=login]").fill(login)
         await page.locator("input[name=password]").fill(PASSWORD)
         await page.keyboard.press("Enter")
@@ -216,7 +220,7 @@ class WholeWay:
 
     async def call(self) -> Record:
         """The customer calls, the agent answers, writes down what is wrong, and saves that somebody has to come."""
-        page = await self.page("agent1", first="desk")
+        page = await self.page("agent1", at="desk")
         await page.get_by_role("button", name="签入队列").click()
         await page.locator("cti-status .chip.good").wait_for()
         await self.customer.dial(HOTLINE)
@@ -237,7 +241,6 @@ class WholeWay:
         await page.locator("cti-record").get_by_label("需上门维修").check()
         await page.locator("#save-result").click()
         await page.get_by_text("已保存结果").wait_for()
-        await page.context.close()
         async with self.app.database.reading() as uow:
             [record] = await uow.records.recent()
         return record
@@ -277,7 +280,6 @@ class WholeWay:
         await self.shoot(page, f"way-{order.kind}")
         await card.locator("form button.primary").click()
         await card.wait_for(state="detached")
-        await page.context.close()
 
     async def _written(self, order: WorkOrder, what: str) -> bool:
         async with self.app.database.reading() as uow:
@@ -292,12 +294,11 @@ class WholeWay:
 
     async def approves(self) -> None:
         """The supervisor approves what costs more than a technician may spend."""
-        page = await self.page("supervisor1", first="money")
+        page = await self.page("supervisor1", at="money")
         await page.get_by_role("button", name="批准").wait_for()
         await self.shoot(page, "way-approval")
         await page.get_by_role("button", name="批准").click()
         await page.get_by_role("button", name="批准").wait_for(state="detached")
-        await page.context.close()
 
     async def says(self, *keys: str) -> None:
         """The customer is called, and answers with these keys."""
@@ -327,8 +328,7 @@ class WholeWay:
 
     async def chain(self, record: Record) -> tuple[Page, JsonObject]:
         """The supervisor's page of the record's chain, and what it was made of."""
-        page = await self.page("supervisor1", first=f"chain/{record.id}")
-        await page.goto(f"{self.app.url}/#/chain/{record.id}")
+        page = await self.page("supervisor1", at=f"chain/{record.id}")
         await page.locator("cti-chain ol").wait_for()
         answer = await page.context.request.get(f"{self.app.url}/api/v1/records/{record.id}/chain")
         await self.shoot(page, "way-chain")
@@ -348,7 +348,7 @@ async def go(way: WholeWay) -> Record:
     await way.does("technician1", visit, "更换压缩机", use={"compressor": 2, "visit": 1})
     await way.approves()
     await way.does("supervisor1", await way.order(record, "quote"), "客户同意报价")
-    await way.does("cashier1", await way.order(record, "expense"), "已收款")
+    await way.does("supervisor1", await way.order(record, "expense"), "已收款")
     await way.says("1", "2")  # not happy at all, and wants to talk with nobody now
     await way.does("technician1", await way.order(record, "dispatch"), "重新充注制冷剂")
     await way.says("5")
