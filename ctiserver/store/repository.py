@@ -46,9 +46,13 @@ class Repository(Generic[T, Id]):
         """Raises NotFound."""
         return self._must(await self.find(key), key)
 
+    async def find_to_change(self, key: Id) -> T | None:
+        """As :meth:`find`, and nobody else changes it until this unit of work ends."""
+        return await self._one(_locked(self.table), {"key": key})
+
     async def lock(self, key: Id) -> T:
         """The item, which nobody else changes until this unit of work ends. Raises NotFound."""
-        return self._must(await self._one(_locked(self.table), {"key": key}), key)
+        return self._must(await self.find_to_change(key), key)
 
     async def _one(self, statement: sa.Select[Any], values: dict[str, Any] | None = None) -> T | None:
         row = (await self._connection.execute(statement, values)).one_or_none()

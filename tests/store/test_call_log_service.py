@@ -172,3 +172,22 @@ async def test_it_runs_on_the_bus(database: Database) -> None:
         await running
     async with database.reading() as uow:
         assert (await uow.calls.get(CallId(CALL))).complete
+
+
+async def test_what_several_change_in_one_entry_at_once_is_all_kept(
+    service: CallLogService, database: Database
+) -> None:
+    """A call's end, its record and its journal are written by different people, on PostgreSQL at the same time."""
+    await service.record(STARTED)
+
+    async def add(number: int) -> None:
+        async with database.unit_of_work() as uow:
+            entry = await uow.calls.find_to_change(CALL)
+            assert entry is not None
+            await uow.calls.save(replace(entry, detail={**entry.detail, str(number): True}))
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(12):
+            group.create_task(add(number))
+    async with database.reading() as uow:
+        assert set((await uow.calls.get(CALL)).detail) == {str(number) for number in range(12)}

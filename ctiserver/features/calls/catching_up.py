@@ -151,7 +151,7 @@ class CatchingUp:
         async with self._database.unit_of_work() as uow:
             if call in self._going_on(pbx):
                 return False  # what is missing of it is told when it has ended
-            known = await uow.calls.find(call)
+            known = await uow.calls.find_to_change(call)
             if known is None:
                 entry = mending.told(call, pbx, logged, who, began=began_at(uniqueid) or logged[0].entered_at)
             elif (

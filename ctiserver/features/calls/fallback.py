@@ -83,7 +83,7 @@ class TakingOver:
 
 async def _entry(uow: UnitOfWork, pbx: PbxName, call: CallId, entry: JournalEntry) -> CallEntry:
     """The call's entry; made now if nobody told of the call."""
-    known = await uow.calls.find(call)
+    known = await uow.calls.find_to_change(call)
     if known is not None and known.detail.get("ended") == "unseen" and known.ended_at is not None:
         known = replace(known, ended_at=max(known.ended_at, entry.at))  # it lasted until then at the least
     if known is None:

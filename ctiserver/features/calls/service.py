@@ -128,12 +128,12 @@ class CallLogService:
                 )
             case CallerEnteredQueue():
                 async with self._database.unit_of_work() as uow:
-                    entry = await uow.calls.find(event.call_id)
+                    entry = await uow.calls.find_to_change(event.call_id)
                     if entry is not None:
                         await uow.calls.save(replace(entry, queue=event.queue))
             case AgentConnected():
                 async with self._database.unit_of_work() as uow:
-                    entry = await uow.calls.find(event.call_id)
+                    entry = await uow.calls.find_to_change(event.call_id)
                     if entry is not None:
                         agent = await self._last_agent(uow, event.pbx, (event.interface,))
                         await uow.calls.save(
@@ -190,7 +190,7 @@ class CallLogService:
 
     async def _merge(self, event: CallsMerged) -> None:
         async with self._database.unit_of_work() as uow:
-            absorbed = await uow.calls.find(event.absorbed)
+            absorbed = await uow.calls.find_to_change(event.absorbed)
             if absorbed is None:
                 return
             for record in await uow.records.of_call(event.absorbed):
@@ -205,7 +205,7 @@ class CallLogService:
             return  # CallsMerged said so, and said into which
         summary = event.summary
         async with self._database.unit_of_work() as uow:
-            known = await uow.calls.find(event.call_id)
+            known = await uow.calls.find_to_change(event.call_id)
             last = await self._last_agent(uow, summary.pbx, summary.answered_by)
             linked = bool(await uow.records.of_call(event.call_id))
             await uow.calls.save(

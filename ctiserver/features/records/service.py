@@ -161,7 +161,7 @@ class Records:
         self._type(type_)
         now = self._clock.now()
         if call_id is not None and contact_id is not None:
-            entry = await uow.calls.find(call_id)
+            entry = await uow.calls.find_to_change(call_id)
             if entry is not None and entry.contact_id is None:
                 await uow.calls.save(replace(entry, contact_id=contact_id))
         opened = await self._already_open(uow, type_, call_id, contact_id, now)
@@ -285,7 +285,7 @@ class Records:
     async def _relink(self, uow: UnitOfWork, record: Record, before: ContactId | None, actor: str, peer: str) -> None:
         """The record is another contact's now, and so are its calls; those that other records share stay."""
         for call_id in await uow.records.calls(record.id):
-            entry = await uow.calls.find(call_id)
+            entry = await uow.calls.find_to_change(call_id)
             if entry is not None and entry.contact_id == before:
                 await uow.calls.save(replace(entry, contact_id=record.contact_id))
         await self._note(uow, record, actor, "linked", {"contact": record.contact_id})
