@@ -158,7 +158,13 @@ def build(ground: Ground) -> Features:
         ground.database,
         ground.hub,
     )
-    users = Users(database, clock, ground.passwords, pbxs=tuple(ground.pbxs))
+    users = Users(
+        database,
+        clock,
+        ground.passwords,
+        pbxs=tuple(ground.pbxs),
+        calendars=lambda: ground.hours().calendars,
+    )
     sessions = Sessions(
         users.session_store(),
         clock,

@@ -16,6 +16,7 @@ from rich.table import Table
 from ctiserver.cli._options import config_option, read_config
 from ctiserver.clock import SystemClock
 from ctiserver.features.users.service import LANGUAGES, Users
+from ctiserver.ivr.library import load_world
 from ctiserver.model.person import ROLES, Role
 from ctiserver.store.database import Database
 
@@ -39,6 +40,10 @@ def command() -> None:
 @click.option("--language", type=click.Choice(LANGUAGES), default="zh-CN", show_default=True)
 @click.option("--skill", "skills", multiple=True, help="What queues and work orders ask for; may be repeated.")
 @click.option("--region", "regions", multiple=True, help="Where field work is taken; may be repeated.")
+@click.option("--department", default="", help="What work orders may ask for besides.")
+@click.option(
+    "--calendar", default="", help="Whose hours they work: a name of config/calendars; at any time if left out."
+)
 @click.option("--extension", help="Makes the account an agent: the digits that colleagues dial.")
 @click.option("--interface", help="The agent's phone as Asterisk names it; PJSIP/LOGIN if left out.")
 @click.option("--pbx", help="Which PBX of ctiserver.yaml the phone is on; the first if left out.")
@@ -53,6 +58,8 @@ def add(
     language: str,
     skills: tuple[str, ...],
     regions: tuple[str, ...],
+    department: str,
+    calendar: str,
     extension: str | None,
     interface: str | None,
     pbx: str | None,
@@ -70,6 +77,8 @@ def add(
             language=language,
             skills=skills,
             regions=regions,
+            department=department,
+            calendar=calendar,
             extension=extension,
             interface=interface,
             pbx=pbx,
@@ -122,11 +131,37 @@ def token(config: Path | None, login: str, days: int) -> None:
 @click.argument("login")
 @click.option("--role", type=click.Choice(ROLES), help="The account's new role.")
 @click.option("--shut/--open", "shut", default=None, help="Let nobody log in to it any more, or let them again.")
+@click.option("--skill", "skills", multiple=True, help="In place of those that it has; may be repeated.")
+@click.option("--region", "regions", multiple=True, help="In place of those that it has; may be repeated.")
+@click.option("--department", help="Another department; '' for none.")
+@click.option("--calendar", help="Whose hours they work: a name of config/calendars; '' for any time.")
 @config_option
-def change(config: Path | None, login: str, role: Role | None, shut: bool | None) -> None:
-    """Give an account another role, shut it or open it again; it must log in anew then."""
+def change(
+    *,
+    config: Path | None,
+    login: str,
+    role: Role | None,
+    shut: bool | None,
+    skills: tuple[str, ...],
+    regions: tuple[str, ...],
+    department: str | None,
+    calendar: str | None,
+) -> None:
+    """Give an account another role, shut it or open it again: it must log in anew then. Or what orders ask of it."""
     active = None if shut is None else not shut
-    user = _run(config, lambda users: users.change(login, role=role, active=active, by=_by()))
+    user = _run(
+        config,
+        lambda users: users.change(
+            login,
+            role=role,
+            active=active,
+            skills=skills or None,
+            regions=regions or None,
+            department=department,
+            calendar=calendar,
+            by=_by(),
+        ),
+    )
     click.echo(f"{login} is {user.role}" if user.active else f"{login} is shut")
 
 
@@ -143,10 +178,16 @@ def _password(from_stdin: bool) -> str:
 
 
 def _run(config: Path | None, use: Callable[[Users], Awaitable[T]]) -> T:
-    settings, _ = read_config(config)
+    settings, site = read_config(config)
 
     async def go() -> T:
         async with Database.open(settings.database_url, upgrade=True) as database:
-            return await use(Users(database, SystemClock(), pbxs=tuple(settings.pbxs)))
+            users = Users(
+                database,
+                SystemClock(),
+                pbxs=tuple(settings.pbxs),
+                calendars=lambda: load_world(site, settings).calendars,
+            )
+            return await use(users)
 
     return asyncio.run(go())

@@ -143,3 +143,15 @@ async def test_who_plays_a_recording_is_kept(running: Desk, admin: Browser) -> N
     [entry] = await eventually(kept)
     assert (entry["actor"], entry["subject"]) == ("user:supervisor", f"call:{call_id}")
     assert entry["detail"] == {"recording": "R" * 26}
+
+
+async def test_what_work_orders_ask_for_is_changed_without_a_new_log_in(running: Desk) -> None:
+    async with Browser(running.url) as admin, Browser(running.url) as hers:
+        await admin.log_in("admin")
+        await hers.log_in("technician")
+        change = {"skills": ["gas"], "regions": ["浦东"], "department": "north", "calendar": ""}
+        changed = await admin.json("PATCH", "/api/v1/users/technician", change)
+        assert {name: changed[name] for name in change} == change
+        await hers.json("GET", "/api/v1/me")
+        problem = await admin.json("PATCH", "/api/v1/users/technician", {"calendar": "gone"}, status=400)
+        assert "no calendar is named gone" in problem["title"]

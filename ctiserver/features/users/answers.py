@@ -32,6 +32,8 @@ class UserAnswer(Answer):
     language: str
     skills: list[str]
     regions: list[str]
+    department: str
+    calendar: str  #: whose hours they work; empty: at any time
     active: bool  #: False: shut, nobody can log in to it
     extension: str | None
     interface: str | None  #: the agent's phone as Asterisk names it

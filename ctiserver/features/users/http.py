@@ -49,6 +49,8 @@ class NewUser(Body):
     language: Annotated[str, Field(min_length=2, max_length=16)] = "zh-CN"
     skills: tuple[Annotated[str, Field(min_length=1, max_length=40)], ...] = ()
     regions: tuple[Annotated[str, Field(min_length=1, max_length=40)], ...] = ()
+    department: Annotated[str, Field(max_length=40)] = ""
+    calendar: Annotated[str, Field(max_length=40)] = ""  #: whose hours they work; empty: at any time
     extension: Annotated[str, Field(pattern=r"^[0-9]{2,6}$")] | None = None
     interface: Annotated[str, Field(max_length=100)] | None = None
     pbx: Annotated[str, Field(max_length=64)] | None = (
@@ -61,6 +63,10 @@ class UserChange(Body):
 
     role: Role | None = None
     active: bool | None = None
+    skills: tuple[Annotated[str, Field(min_length=1, max_length=40)], ...] | None = None
+    regions: tuple[Annotated[str, Field(min_length=1, max_length=40)], ...] | None = None
+    department: Annotated[str, Field(max_length=40)] | None = None
+    calendar: Annotated[str, Field(max_length=40)] | None = None
 
 
 class Preferences(Body):
@@ -119,8 +125,9 @@ def routes(users: Users, sessions: Sessions, hub: Hub, added: Callable[[], Await
     async def change(request: web.Request) -> web.Response:
         body, person = await read_body(request, UserChange), person_of(request)
         login = request.match_info["login"]
-        user = await users.change(login, role=body.role, active=body.active, by=person.actor, peer=person.peer)
-        hub.log_out(user.id)
+        user = await users.change(login, **dict(body), by=person.actor, peer=person.peer)
+        if body.role is not None or body.active is not None:
+            hub.log_out(user.id)
         return json_answer(await _one(users, login))
 
     async def set_password(request: web.Request) -> web.Response:
@@ -195,6 +202,8 @@ def _user(user: User, agent: Agent | None) -> JsonObject:
         "language": user.language,
         "skills": list(user.skills),
         "regions": list(user.regions),
+        "department": user.department,
+        "calendar": user.calendar,
         "active": user.active,
         "extension": None if agent is None else agent.extension,
         "interface": None if agent is None else agent.interface,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
@@ -30,10 +31,18 @@ class Users:
     """Accounts and log-ins."""
 
     def __init__(
-        self, database: Database, clock: Clock, passwords: Passwords | None = None, *, pbxs: Sequence[str] = ()
+        self,
+        database: Database,
+        clock: Clock,
+        passwords: Passwords | None = None,
+        *,
+        pbxs: Sequence[str] = (),
+        calendars: Callable[[], Collection[str]] | None = None,
     ) -> None:
-        """``pbxs``: those of ctiserver.yaml, in its order, for agents' phones."""
+        """``pbxs``: those of ctiserver.yaml, in its order, for agents' phones. ``calendars``: the names of those that
+        people can work by now; None: any name is taken."""
         self._pbxs = pbxs
+        self._calendars = calendars
         self._database = database
         self._clock = clock
         self._passwords = passwords or Passwords()
@@ -49,6 +58,8 @@ class Users:
         language: str = "zh-CN",
         skills: tuple[str, ...] = (),
         regions: tuple[str, ...] = (),
+        department: str = "",
+        calendar: str = "",
         extension: str | None = None,
         interface: str | None = None,
         pbx: str | None = None,
@@ -58,7 +69,8 @@ class Users:
         """Add an account; with an ``extension`` it is an agent, whose id is the log-in name and whose phone is
         ``interface`` (``PJSIP/<login>`` unless said otherwise) on ``pbx`` (the first, unless said otherwise).
 
-        Raises UserFault for a name that is taken or can't be used, and for a password that is too short.
+        ``calendar``: whose hours they work; empty: at any time. Raises UserFault for a name that is taken or can't be
+        used, for a calendar that is not there, and for a password that is too short.
         """
         if not _LOGIN.fullmatch(login):
             raise UserFault(
@@ -74,6 +86,7 @@ class Users:
                 fix="Write two to six digits, and a phone as Asterisk names it, such as PJSIP/agent1",
             )
         place = self._place(pbx)
+        self._check_calendar(calendar)
         user = User(
             id=UserId(new_ulid(self._clock.now())),
             login=login,
@@ -83,6 +96,8 @@ class Users:
             language=language,
             skills=skills,
             regions=regions,
+            department=department,
+            calendar=calendar,
             created_at=self._clock.now(),
         )
         async with self._database.unit_of_work() as uow:
@@ -95,6 +110,17 @@ class Users:
                 self._clock.now(), by, "account_added", f"user:{login}", peer=peer, detail={"role": role}
             )
         return user
+
+    def _check_calendar(self, name: str) -> None:
+        if not name or self._calendars is None:
+            return
+        known = self._calendars()
+        if name not in known:
+            raise UserFault(
+                f"no calendar is named {name}",
+                where="config/calendars",
+                fix=f"Write {' or '.join(sorted(known))}, or none" if known else "Write the calendar first",
+            )
 
     def _place(self, pbx: str | None) -> PbxName:
         """A PBX as agents have it. Raises UserFault for one that is not named in ctiserver.yaml."""
@@ -197,17 +223,36 @@ class Users:
         await self.set_password(person.login, new, by=person.actor, peer=person.peer)
 
     async def change(
-        self, login: str, *, role: Role | None = None, active: bool | None = None, by: str, peer: str = ""
+        self,
+        login: str,
+        *,
+        role: Role | None = None,
+        active: bool | None = None,
+        skills: tuple[str, ...] | None = None,
+        regions: tuple[str, ...] | None = None,
+        department: str | None = None,
+        calendar: str | None = None,
+        by: str,
+        peer: str = "",
     ) -> User:
-        """Give an account another role, shut it or open it again; it must log in anew then.
+        """Give an account another role, shut it or open it again: it must log in anew then. And what work orders ask
+        for: skills, regions, department, whose hours they work. None leaves a thing as it is.
 
-        Raises UserFault for an unknown account, and for one without whom nobody could change accounts any more.
+        Raises UserFault for an unknown account or calendar, and for an account without whom nobody could change
+        accounts any more.
         """
+        self._check_calendar(calendar or "")
+        wanted: dict[str, Any] = {
+            "role": role,
+            "active": active,
+            "skills": skills,
+            "regions": regions,
+            "department": department,
+            "calendar": calendar,
+        }
         async with self._database.unit_of_work() as uow:
             user = await _known(uow, login)
-            changed = replace(
-                user, role=user.role if role is None else role, active=user.active if active is None else active
-            )
+            changed = replace(user, **{name: value for name, value in wanted.items() if value is not None})
             if changed == user:
                 return user
             if user.role == "admin" and user.active and not (changed.role == "admin" and changed.active):
@@ -218,12 +263,17 @@ class Users:
                         fix="Make another account an admin first",
                     )
             await uow.users.update(changed)
-            await uow.sessions.remove_of(user.id)
+            if (changed.role, changed.active) != (user.role, user.active):
+                await uow.sessions.remove_of(user.id)
             detail: dict[str, Json] = {}
             if changed.role != user.role:
                 detail |= {"from": user.role, "to": changed.role}
             if changed.active != user.active:
                 detail["active"] = changed.active
+            for name in ("skills", "regions", "department", "calendar"):
+                if getattr(changed, name) != getattr(user, name):
+                    new = getattr(changed, name)
+                    detail[name] = list(new) if isinstance(new, tuple) else new
             await uow.audit.note(self._clock.now(), by, "account_changed", f"user:{login}", peer=peer, detail=detail)
         return changed
 

@@ -72,3 +72,15 @@ def test_what_can_not_be_is_one_sentence_and_status_2(
     assert words in said.stderr
     assert "Traceback" not in said.stderr
     assert said.stdout == ""
+
+
+def test_what_work_orders_ask_for_is_written_down_and_changed(config: Path) -> None:
+    _run(
+        config, "add", "tech1", "--role", "technician", "--department", "north", "--calendar", "service_desk",
+        "--password-stdin",
+    )  # fmt: skip
+    changed = _run(config, "change", "tech1", "--skill", "gas", "--region", "浦东", "--calendar", "")
+    assert (changed.exit_code, changed.output) == (0, "tech1 is technician\n")
+    refused = _run(config, "change", "tech1", "--calendar", "servcie_desk")
+    assert refused.exit_code != 0
+    assert "no calendar is named servcie_desk" in str(refused.output) + str(refused.exception)

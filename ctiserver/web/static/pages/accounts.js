@@ -16,6 +16,7 @@ class Accounts extends Fallible(LitElement) {
     _users: { state: true },
     _said: { state: true },
     _changing: { state: true }, // whose new password is being typed
+    _fitting: { state: true }, // whose skills, regions, department and hours are being changed
   };
 
   static styles = [
@@ -97,6 +98,8 @@ class Accounts extends Fallible(LitElement) {
       language: data.language,
       skills: listed(data.skills),
       regions: listed(data.regions),
+      department: data.department.trim(),
+      calendar: data.calendar.trim(),
       extension: data.extension.trim() || null,
     };
     if (await this.#do(() => api("POST", "users", body), t("accounts.added", { name: body.login }))) form.reset();
@@ -104,6 +107,19 @@ class Accounts extends Fallible(LitElement) {
 
   #change(user, change) {
     return this.#do(() => api("PATCH", `users/${user.login}`, change), t("accounts.changed", { name: user.login }));
+  }
+
+  async #fit(event, user) {
+    event.preventDefault();
+    const data = Object.fromEntries(new FormData(event.target));
+    const change = {
+      skills: listed(data.skills),
+      regions: listed(data.regions),
+      department: data.department.trim(),
+      calendar: data.calendar.trim(),
+    };
+    const work = () => api("PATCH", `users/${user.login}`, change);
+    if (await this.#do(work, t("accounts.fitted", { name: user.login }))) this._fitting = null;
   }
 
   async #password(event, user) {
@@ -163,6 +179,8 @@ class Accounts extends Fallible(LitElement) {
         </label>
         <label><span class="label">${t("accounts.skills")}</span><input name="skills" autocomplete="off"></label>
         <label><span class="label">${t("accounts.regions")}</span><input name="regions" autocomplete="off"></label>
+        <label><span class="label">${t("accounts.department")}</span><input name="department" maxlength="40" autocomplete="off"></label>
+        <label><span class="label">${t("accounts.calendar")}</span><input name="calendar" maxlength="40" autocomplete="off"></label>
         <label>
           <span class="label">${t("app.language")}</span>
           <select name="language">${LANGUAGES.map((tag) => html`<option value=${tag}>${t(`app.${tag}`)}</option>`)}</select>
@@ -187,7 +205,24 @@ class Accounts extends Fallible(LitElement) {
         </select>
       </td>
       <td class="number">${user.extension ?? ""}</td>
-      <td>${user.skills.join(" ")}</td>
+      <td>
+        ${this._fitting === user.login
+          ? html`<form @submit=${(event) => this.#fit(event, user)}>
+              ${["skills", "regions", "department", "calendar"].map(
+                (name) =>
+                  html`<label>
+                    <span class="label">${t(`accounts.${name}`)}</span>
+                    <input name=${name} maxlength="200" autocomplete="off" .value=${[user[name]].flat().join(" ")}>
+                  </label>`,
+              )}
+              <button class="primary" ?disabled=${this._busy}>${t("accounts.save")}</button>
+              <button type="button" @click=${() => (this._fitting = null)}>${t("tasks.back")}</button>
+            </form>`
+          : html`${[...user.skills, ...user.regions, user.department, user.calendar].filter(Boolean).join(" ")}
+              <button class="quiet" aria-label=${t("accounts.fit_of", { name: user.login })} @click=${() => (this._fitting = user.login)}>
+                ${t("accounts.change")}
+              </button>`}
+      </td>
       <td>
         ${this._changing === user.login
           ? html`<form @submit=${(event) => this.#password(event, user)}>

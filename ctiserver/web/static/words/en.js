@@ -677,4 +677,9 @@ export default {
   "desk.urged": "The caller of {record} rang again ({times}×)",
   "timeline.order_rescheduled": "Work order {order} planned for {planned_at}",
   "timeline.order_reassigned": "Work order {order} handed over from {from} to {assignee}: {reason}",
+  "accounts.department": "Department",
+  "accounts.calendar": "Works by this calendar",
+  "accounts.change": "Change",
+  "accounts.fit_of": "Skills, regions, department and hours of {name}",
+  "accounts.fitted": "{name} was changed.",
 };

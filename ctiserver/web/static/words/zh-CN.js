@@ -677,4 +677,9 @@ export default {
   "desk.urged": "{record} 的客户再次来电催单（第 {times} 次）",
   "timeline.order_rescheduled": "工单 {order} 改约至 {planned_at}",
   "timeline.order_reassigned": "工单 {order} 由 {from} 转交 {assignee}：{reason}",
+  "accounts.department": "部门",
+  "accounts.calendar": "上班日历",
+  "accounts.change": "修改",
+  "accounts.fit_of": "{name} 的技能、区域、部门和班次",
+  "accounts.fitted": "{name} 已修改。",
 };
