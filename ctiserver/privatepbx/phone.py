@@ -36,7 +36,7 @@ from ctiserver.privatepbx.lifecycle import PrivatePbx
 from ctiserver.privatepbx.process import Process
 from ctiserver.privatepbx.tree import Programs
 
-START_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 20.0
 
 _USER = re.compile(r"[A-Za-z0-9+_.-]{1,64}")
 _NAME = re.compile(r'[^"<>\\\x00-\x1f\x7f]{0,64}')
@@ -167,14 +167,14 @@ class SipPhone:
         self._ended_before = self._control.ended
         await self._control.ask("dial", f"sip:{number.replace('#', '%23')}@{self._server}")
 
-    async def answered(self, timeout_s: float = 10.0) -> None:
+    async def answered(self, timeout_s: float = 20.0) -> None:
         """Wait until the call that was dialled is answered. Raises CallFailed if it ends instead."""
         async with asyncio.timeout(timeout_s):
             await self._control.until(lambda seen: bool(seen.established) or seen.ended > self._ended_before)
         if not self._control.established:
             raise CallFailed(f"the call was not answered: {self._control.reason}")
 
-    async def ringing(self, timeout_s: float = 20.0) -> str:
+    async def ringing(self, timeout_s: float = 30.0) -> str:
         """Wait until the phone rings; returns who calls, as the user part of their address."""
         async with asyncio.timeout(timeout_s):
             await self._control.until(lambda seen: bool(seen.ringing))
@@ -186,7 +186,7 @@ class SipPhone:
         async with asyncio.timeout(timeout_s):
             await self._control.until(lambda seen: not seen.ringing)
 
-    async def answer(self, timeout_s: float = 5.0) -> None:
+    async def answer(self, timeout_s: float = 20.0) -> None:
         """Answer the call that rings, and wait until it stands."""
         await self._control.ask("accept")
         async with asyncio.timeout(timeout_s):
@@ -201,7 +201,7 @@ class SipPhone:
         await self._control.ask("hangup")
         await self.ended()
 
-    async def ended(self, timeout_s: float = 10.0) -> str:
+    async def ended(self, timeout_s: float = 20.0) -> str:
         """Wait until no call is left; returns why the last one ended."""
         async with asyncio.timeout(timeout_s):
             await self._control.until(lambda seen: not seen.calls)

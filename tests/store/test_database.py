@@ -113,7 +113,7 @@ async def test_a_cancelled_block_keeps_nothing_and_frees_the_database(database: 
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    async with asyncio.timeout(5), database.unit_of_work() as uow:
+    async with asyncio.timeout(20), database.unit_of_work() as uow:
         assert await uow.contacts.find(contact.id) is None
 
 
@@ -149,7 +149,7 @@ async def test_readers_see_the_state_before_a_writer_commits_and_never_wait_for_
     contact = a_contact()
     async with database.unit_of_work() as uow:
         await uow.contacts.add(contact)
-        async with asyncio.timeout(2), database.reading() as other:
+        async with asyncio.timeout(20), database.reading() as other:
             assert await other.contacts.find(contact.id) is None
     async with database.reading() as other:
         assert await other.contacts.get(contact.id) == contact

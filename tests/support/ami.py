@@ -58,7 +58,7 @@ class FakeAmi:
 
     async def arrived(self, name: str, count: int = 1) -> None:
         """Wait until so many actions of this name came."""
-        async with asyncio.timeout(5), self._changed:
+        async with asyncio.timeout(20), self._changed:
             await self._changed.wait_for(lambda: len(self.actions(name)) >= count)
 
     async def say(self, data: bytes) -> None:

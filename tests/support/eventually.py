@@ -11,7 +11,9 @@ T = TypeVar("T")
 _POLL_S = 0.02
 
 
-async def eventually(look: Callable[[], Awaitable[T]], good: Callable[[T], bool] = bool, *, within_s: float = 5.0) -> T:
+async def eventually(
+    look: Callable[[], Awaitable[T]], good: Callable[[T], bool] = bool, *, within_s: float = 20.0
+) -> T:
     """Look again and again until what is seen is good; fail with the last sight when it does not become so."""
     deadline = asyncio.get_running_loop().time() + within_s
     while True:

@@ -73,7 +73,7 @@ class Scripted:
             self._running -= 1
             self._changed.set()
 
-    async def all_done(self, within_s: float = 20.0) -> None:
+    async def all_done(self, within_s: float = 30.0) -> None:
         """Wait until every script has run."""
         async with asyncio.timeout(within_s):
             while self._waiting or self._running:

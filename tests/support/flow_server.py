@@ -70,7 +70,7 @@ class WatchedFlows(FlowService):
             self.ended_at.append(time.perf_counter())
             self._changed.set()
 
-    async def until_ended(self, sessions: int, within_s: float = 15.0) -> float:
+    async def until_ended(self, sessions: int, within_s: float = 30.0) -> float:
         """Wait until so many sessions have ended; gives when the last of them did."""
         async with asyncio.timeout(within_s):
             while len(self.ended_at) < sessions:
@@ -78,7 +78,7 @@ class WatchedFlows(FlowService):
                 await self._changed.wait()
         return self.ended_at[sessions - 1]
 
-    async def until(self, seen: Callable[[str, Request], bool], *, after: int, within_s: float = 15.0) -> int:
+    async def until(self, seen: Callable[[str, Request], bool], *, after: int, within_s: float = 30.0) -> int:
         """Wait for a request that fits, from number ``after`` on; gives the number after it."""
         async with asyncio.timeout(within_s):
             while True:

@@ -28,7 +28,7 @@ class SippPhone:
     process: asyncio.subprocess.Process
     folder: Path
 
-    async def done(self, within_s: float = 20.0) -> None:
+    async def done(self, within_s: float = 30.0) -> None:
         """Wait until every step of the scenario came about. Raises AssertionError with SIPp's words if one did not."""
         async with asyncio.timeout(within_s):
             status = await self.process.wait()

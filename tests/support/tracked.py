@@ -25,7 +25,7 @@ class Tracked:
     events: list[PbxEvent] = field(default_factory=list)
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
-    async def until(self, good: Callable[[list[PbxEvent]], bool], within_s: float = 15.0) -> None:
+    async def until(self, good: Callable[[list[PbxEvent]], bool], within_s: float = 30.0) -> None:
         """Wait for events that make ``good`` true of all that came."""
         async with asyncio.timeout(within_s), self._changed:
             await self._changed.wait_for(lambda: good(self.events))

@@ -84,7 +84,7 @@ async def test_a_service_that_fails_is_restarted() -> None:
     async with asyncio.TaskGroup() as group:
         supervisor = Supervisor(group, QUICK)
         supervisor.start("s", service)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await up.wait()
         assert supervisor.running == {"s"}
         await supervisor.stop("s")

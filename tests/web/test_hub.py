@@ -61,7 +61,7 @@ async def _all_gone(running: Desk) -> None:
 
 
 async def _closed(socket: ClientWebSocketResponse) -> int:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while True:
             message = await socket.receive()
             if message.type is WSMsgType.CLOSE:

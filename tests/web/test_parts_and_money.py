@@ -161,7 +161,7 @@ async def test_what_is_reserved_is_for_its_order_alone_and_free_when_that_is_ove
     stock = next(part.clockwork["stock"] for part in visit.desk.features.parts if "stock" in part.clockwork)
     running = asyncio.ensure_future(stock())
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while await visit.level("van_1", "filter") != (1, 0, 0):
                 pass
     finally:
@@ -184,7 +184,7 @@ async def test_tidying_up_bears_a_database_that_is_away_and_keeps_no_writer_wait
     monkeypatch.setattr(service, "_TIDY_EVERY_S", 0.01)
     stock = StockKeeping(visit.desk.database, visit.clock, visit.desk.site.goods)
     running = asyncio.ensure_future(stock.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await looked.wait()
     running.cancel()
     async with visit.desk.database.unit_of_work():  # on SQLite the only one that may write, and nobody opens a second

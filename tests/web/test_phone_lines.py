@@ -93,7 +93,7 @@ async def _refused(browser: Browser, ticket: str, origin: str | None = None) -> 
 
 
 async def _close_code(socket: ClientWebSocketResponse) -> int | None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while (await socket.receive()).type not in (WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.CLOSING):
             pass
     return socket.close_code

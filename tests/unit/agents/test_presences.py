@@ -242,7 +242,7 @@ def test_after_call_work_that_nobody_could_write_down_lasts_from_the_pause_on(fl
 async def test_after_call_work_is_there_to_be_written_down(floor: Floor) -> None:
     floor.seat()
     floor.call()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         kept = await floor.presences.to_keep()
     assert kept == [WrapUpKept(agent_id=LI, queue=REPAIR, until=NOW + timedelta(seconds=60))]
 

@@ -51,7 +51,7 @@ class Listening:
         self._subscription = subscription
 
     async def until(self, wanted: Callable[[PbxEvent], bool]) -> PbxEvent:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             async for one in self._subscription:
                 self.heard.append(one)
                 if wanted(one):
@@ -70,7 +70,7 @@ async def linked(pbx: FakeAmi, name: str = "main", **more: Any) -> AsyncIterator
         async with asyncio.TaskGroup() as group:
             task = group.create_task(link.run())
             try:
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(20):
                     await link.ready()
                 yield link, Listening(subscription)
             finally:
@@ -86,7 +86,7 @@ async def nothing_left() -> AsyncIterator[None]:
 
 async def run_until_fault(pbx: FakeAmi, **more: Any) -> UserFault:
     link = PbxLink(PbxName("main"), settings(pbx, **more), Bus(), SystemClock())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         with pytest.raises(UserFault) as fault:
             await link.run()
     return fault.value
@@ -213,7 +213,7 @@ async def test_a_pbx_that_is_still_starting_is_waited_for() -> None:
             await pbx.arrived("Login", 2)
             assert not link.up
             pbx.booted = True
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await link.ready()
             task.cancel()
 
@@ -267,7 +267,7 @@ async def test_a_drop_with_an_answer_pending_is_noticed_at_once(pending: str) ->
             await pbx.arrived(pending)
             pbx.silent.clear()
             pbx.drop()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await link.ready()
             task.cancel()
         assert len(pbx.actions(pending)) == 2
@@ -278,7 +278,7 @@ async def test_a_list_that_is_pending_at_a_drop_is_an_error() -> None:
         reading = asyncio.ensure_future(link.read_tree("cti_journal"))
         await pbx.arrived("DBGetTree")
         pbx.drop()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             with pytest.raises(PeerLost):
                 await reading
 
@@ -311,7 +311,7 @@ async def test_more_events_than_can_wait_for_a_snapshot_begin_the_link_anew(monk
             task = group.create_task(link.run())
             await pbx.arrived("Login", 2)
             pbx.said_before_channels = b""
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await link.ready()
             task.cancel()
 
