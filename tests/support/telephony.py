@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ from ctiserver.settings import AgiSettings, BrowserPhoneSettings, PbxSettings, S
 from tests.support.desk import PASSWORD
 
 #: Straight into the queue, without a flow.
-NUMBERS = {"cti-inbound": {"7101": ("Answer()", "Set(CTI_QUEUE=repair)", "Queue(repair,ctb(cti-pop^s^1),,,60)", "Hangup()")}}
+NUMBERS = {
+    "cti-inbound": {"7101": ("Answer()", "Set(CTI_QUEUE=repair)", "Queue(repair,ctb(cti-pop^s^1),,,60)", "Hangup()")}
+}
 #: A site where calls to a country's numbers are allowed, and one queue shows its own.
 SITE = {
     "dialling.yaml": "outbound: {allow: ['+86'], refuse: ['+86400']}\n",
@@ -108,3 +111,13 @@ async def customer_at(pbx: PrivatePbx, number: str, phone: str) -> AsyncIterator
         yield
     finally:
         await pbx.cli(f"dialplan remove extension {number}@cti-outbound")
+
+
+def invites(exchange: Exchange, phone: str) -> list[dict[str, str]]:
+    """The headers of every INVITE that the PBX has sent to a phone, by its own log of SIP."""
+    text = exchange.pbx.log_path.read_text(encoding="utf-8")
+    found = []
+    for message in re.findall(rf"(INVITE sip:{phone}[^@ ]*@.*?)\n\s*\n", text, re.DOTALL):
+        lines = [line.strip() for line in message.splitlines()[1:]]
+        found.append(dict(line.split(": ", 1) for line in lines if ": " in line))
+    return found

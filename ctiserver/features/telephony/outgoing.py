@@ -24,6 +24,11 @@ log = structlog.get_logger(__name__)
 
 _RING_S = 30.0
 _CLOCKS_APART_S = 86_400
+#: Who asks for a call need not lift the handset, on phones that know one of these: docs/reference/softphones.md.
+_ANSWERS_BY_ITSELF = {
+    "PJSIP_HEADER(add,Call-Info)": "<sip:ctiserver.invalid>;answer-after=0",
+    "PJSIP_HEADER(add,Alert-Info)": "<http://ctiserver.invalid>;info=alert-autoanswer;delay=0",
+}
 
 
 class DoNotCall(Refusal):
@@ -93,6 +98,8 @@ class Outgoing:
             variables["CTI_PRESENTED"] = presented
         if self._phones.browser_phone(agent) is not None:
             variables["PJSIP_HEADER(add,X-CTI-Answer)"] = wish.id
+        else:
+            variables |= _ANSWERS_BY_ITSELF
         if not await self._begin(agent, wish, call, exten=place.exten, presented=presented, actor=actor):
             return call
         try:

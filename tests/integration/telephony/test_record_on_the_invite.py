@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from ctiserver.privatepbx.phone import SipPhone
 from ctiserver.privatepbx.tree import Programs
 from tests.support.eventually import eventually
-from tests.support.telephony import Exchange
+from tests.support.telephony import Exchange, invites
 
 pytestmark = [pytest.mark.pbx, pytest.mark.asyncio(loop_scope="module")]
 
 CALLER = "13800000001"
-
-
-def _invites(exchange: Exchange, phone: str) -> list[dict[str, str]]:
-    """The headers of every INVITE that the PBX has sent to a phone, by its own log of SIP."""
-    text = exchange.pbx.log_path.read_text(encoding="utf-8")
-    found = []
-    for message in re.findall(rf"(INVITE sip:{phone}[^@ ]*@.*?)\n\s*\n", text, re.DOTALL):
-        lines = [line.strip() for line in message.splitlines()[1:]]
-        found.append(dict(line.split(": ", 1) for line in lines if ": " in line))
-    return found
 
 
 @pytest.mark.parametrize(
@@ -40,7 +28,7 @@ async def test_the_record_opened_in_the_menu_is_named_to_the_phone(
     ):
         await pbx.cli(f"queue add member {member} to repair")
         await pbx.cli("pjsip set logger on")
-        before = len(_invites(centre, "agent1"))
+        before = len(invites(centre, "agent1"))
         await caller.dial("4008001234")
         await caller.answered()
         for key in "11":
@@ -55,7 +43,7 @@ async def test_the_record_opened_in_the_menu_is_named_to_the_phone(
         await pbx.cli("pjsip set logger off")
         await caller.hang_up()
     await pbx.cli(f"queue remove member {member} from repair")
-    invite = _invites(centre, "agent1")[before]
+    invite = invites(centre, "agent1")[before]
     async with centre.app.database.reading() as uow:
         [record, *_] = await uow.records.open_of_contact(contact.id)
         [call] = (await uow.records.calls(record.id))[-1:]
