@@ -12,6 +12,7 @@ import sys
 import tempfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from playwright.async_api import Browser, Page, async_playwright
 
@@ -22,6 +23,7 @@ from ctiserver.model.ids import DeviceId, SiteId, WorkOrderId, new_ulid
 from ctiserver.model.work_order import OrderKind, OrderState, WorkOrder
 from tests.e2e.conftest import CHROMIUM_FLAGS, WIDE
 from tests.support.desk import PASSWORD, Desk, desk
+from tests.support.field import a_visit
 from tests.support.queue_caller import Caller
 
 
@@ -74,6 +76,31 @@ async def _orders(running: Desk, record_id: str) -> None:
                     updated_at=now,
                 )
             )
+
+
+async def _day(running: Desk) -> None:
+    """Three technicians' visits: given out, on the way, late, and one that nobody has."""
+    await running.add_user("tech2", "technician", name="陈师傅", regions=("浦东",))
+    await running.add_user("tech3", "technician", name="吴师傅", regions=("徐汇",))
+    begin = datetime.now(UTC).astimezone(ZoneInfo("Asia/Shanghai")).replace(minute=0, second=0, microsecond=0)
+    now, at = datetime.now(UTC), lambda hour: begin.replace(hour=hour).astimezone(UTC)
+    visits: list[tuple[str | None, str, dict[str, object]]] = [
+        (None, "南京路书店", {"region": "浦东", "repeat_calls": 2, "planned_at": None}),
+        ("tech1", "世纪公寓", {"planned_at": at(9), "state": "done"}),
+        ("tech2", "滨江食堂", {"region": "浦东", "planned_at": at(10), "state": "started", "late": True}),
+        ("tech2", "张江药房", {"region": "浦东", "planned_at": at(15), "state": "draft"}),
+        ("tech3", "西城酒店", {"region": "徐汇", "planned_at": at(13), "state": "draft"}),
+    ]
+    async with running.database.reading() as uow:
+        boss = await uow.users.by_login("boss")
+    assert boss is not None
+    for login, customer, more in visits:
+        order = await a_visit(running.database, now, login, customer=customer, **more)
+        if customer == "西城酒店":
+            async with running.database.reading() as uow:
+                to = await uow.users.by_login("tech1")
+            assert to is not None
+            await running.features.placing.place(order.id, boss.id, to=to.id, reason="客户要求")
 
 
 async def take(running: Desk, browser: Browser, folder: Path) -> None:
@@ -197,6 +224,12 @@ async def take(running: Desk, browser: Browser, folder: Path) -> None:
     await lead.goto(f"{running.url}/#/chain/{record.id}")
     await lead.locator("cti-chain ol").wait_for()
     await shoot(lead, "chain")
+    await _day(running)
+    await lead.set_viewport_size({"width": 1320, "height": 900})
+    await lead.goto(f"{running.url}/#/day")
+    await lead.locator("cti-day table .visit").first.wait_for()
+    await lead.locator("cti-day .visit", has_text="西城酒店").click()
+    await shoot(lead, "day")
     await lead.goto(f"{running.url}/#/late")
     await lead.locator("cti-late section").first.wait_for()
     await shoot(lead, "late")
