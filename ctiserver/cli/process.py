@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -14,7 +16,8 @@ from ctiserver.cli._options import config_option
 from ctiserver.cli.process_try import Walk, run_script, talk
 from ctiserver.errors import FileFault, Problem, UserFault
 from ctiserver.features.dispatch.definitions import TEST_SUFFIX, definition_files, unused
-from ctiserver.ivr.library import load_world
+from ctiserver.ivr.library import flow_files, load_world
+from ctiserver.ivr.loader import FLOW_SUFFIX
 from ctiserver.model import process_check, process_drawing, process_simulation
 from ctiserver.model.process_definition import ProcessFile
 from ctiserver.model.process_simulation import CasesFile
@@ -22,6 +25,7 @@ from ctiserver.model.span import WorkingTime
 from ctiserver.resources import shipped
 from ctiserver.settings import load_settings
 from ctiserver.site import load_site
+from ctiserver.store.database import Database
 from ctiserver.strict_yaml import load, parse, suggest
 
 _FILES = click.argument("files", nargs=-1, type=click.Path(path_type=Path))
@@ -46,6 +50,7 @@ def check_(config: Path | None, files: tuple[Path, ...]) -> None:
     """Prove that no record can be stranded; all of the site's definitions, or those named."""
     site = _Site(config)
     definitions, problems = site.read(files)
+    problems += site.vacant(definitions)
     for problem in sorted(problems):
         click.echo(str(problem))
     if any(not problem.warning for problem in problems):
@@ -137,6 +142,9 @@ class _Site:
     def __init__(self, config: Path | None) -> None:
         settings = load_settings(config or shipped("config", "ctiserver.yaml"))
         self._site = load_site(settings.config_dir)
+        self._database_url = settings.database_url
+        directory = settings.flows_dir or shipped("ivr_flows")
+        self._flows = {path.name.removesuffix(FLOW_SUFFIX) for path in flow_files(directory)}
         world = load_world(self._site, settings)
         self.time = WorkingTime(ZoneInfo(settings.time_zone), world.calendars)
 
@@ -155,15 +163,43 @@ class _Site:
         """The definitions named, or all of the site's, and what is wrong with them."""
         found: dict[Path, ProcessFile] = {}
         problems: list[Problem] = []
+        # A shipped process is done by people where the flow that it calls with is not there.
+        own = bool(files) or (self._site.directory / "processes").is_dir()
         for path in files or definition_files(self._site.directory):
             try:
                 found[path] = process_check.read(
-                    load(path), calendars=self.time.calendars, record_types=self._site.record_types
+                    load(path),
+                    calendars=self.time.calendars,
+                    record_types=self._site.record_types,
+                    flows=self._flows if own else None,
                 )
             except FileFault as fault:
                 if files or not unused(fault, self._site.directory):
                     problems += fault.problems
         return found, problems
+
+    def vacant(self, definitions: Mapping[Path, ProcessFile]) -> list[Problem]:
+        """Orders for roles that nobody has, as far as the site has a database yet that can be asked."""
+        file = self._database_url.removeprefix("sqlite:///")
+        if file != self._database_url and not Path(file).exists():
+            return []
+        taken = asyncio.run(_roles_taken(self._database_url))
+        if taken is None:
+            return []
+        return [
+            problem
+            for path, definition in definitions.items()
+            for problem in process_check.vacant(load(path), definition, taken)
+        ]
+
+
+async def _roles_taken(url: str) -> frozenset[str] | None:
+    """The roles that people have. None where there is no database, or none that this version can read."""
+    try:
+        async with Database.open(url) as database, database.reading() as uow:
+            return frozenset(user.role for user in await uow.users.everybody() if user.active)
+    except UserFault:
+        return None
 
 
 def _tested(path: Path, definition: ProcessFile, time: WorkingTime) -> int:

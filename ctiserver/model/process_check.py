@@ -250,6 +250,23 @@ def calls(definition: ProcessFile) -> Iterator[tuple[tuple[str | int, ...], str]
                     yield (*path, "by", index, "call"), way.call
 
 
+def vacant(document: Document, definition: ProcessFile, taken: Collection[str]) -> Iterator[Problem]:
+    """A warning for each order that is for a role which none of the site's people has (``taken``: those that have)."""
+    for name, step in definition.steps.items():
+        for slot, order in step.orders(name).items():
+            path: tuple[str | int, ...] = ("steps", name) if step.all is None else ("steps", name, "all", slot)
+            given = [((*path, "by", at, "person"), way.person) for at, way in enumerate(order.by)]
+            for place, role in [((*path, "to", "role"), order.to.role)] if order.to is not None else given:
+                if role in ROLES and role not in taken:
+                    yield Problem(
+                        document.place(place),
+                        "PF-035",
+                        f"nobody has the role {role}, so nobody would see this order",
+                        f"ctiserver user add NAME --role {role}",
+                        warning=True,
+                    )
+
+
 def _move(
     document: Document, definition: ProcessFile, where: tuple[str, ...], step: str, move: Move
 ) -> Iterator[Problem]:

@@ -12,6 +12,7 @@ import pytest
 from playwright.async_api import FilePayload, Page, expect
 
 from ctiserver.model.ids import WorkOrderId, new_ulid
+from ctiserver.model.json_value import Json
 from ctiserver.model.record import Record
 from ctiserver.model.work_order import WorkOrder
 from ctiserver.privatepbx.ports import free_port
@@ -31,7 +32,7 @@ MISSING = """async () => {
   const found = await Promise.all(needed.map((address) => caches.match(address)));
   return [...(navigator.serviceWorker.controller ? [] : ["worker"]), ...needed.filter((_, index) => !found[index])];
 }"""
-CHECKLIST = [
+CHECKLIST: list[Json] = [
     {"name": "fixed", "title": {"zh-CN": "安装牢固", "en": "Firmly mounted"}, "required": True},
     {"name": "explained", "title": {"zh-CN": "向客户讲解", "en": "Explained to the customer"}, "required": False},
 ]

@@ -1,5 +1,6 @@
 """Every shipped process passes the tests beside it, which go every way that it knows."""
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -11,6 +12,8 @@ from click.testing import CliRunner
 from ctiserver.cli.process import command
 from ctiserver.features.dispatch.definitions import definition_files
 from ctiserver.resources import shipped
+from ctiserver.store.database import Database
+from tests.support.rows import a_user
 
 SHIPPED = definition_files(shipped("config"))
 
@@ -50,6 +53,27 @@ def test_a_process_is_drawn(path: Path) -> None:
 def test_the_site_is_checked_as_a_whole() -> None:
     status, output = run("check")
     assert (status, output) == (0, f"{len(SHIPPED)} processes checked: no way strands a record.\n")
+
+
+async def test_roles_that_nobody_has_are_warned_of_where_there_are_people(tmp_path: Path) -> None:
+    (tmp_path / "ctiserver.yaml").write_text(f"data_dir: data\nconfig_dir: {shipped('config')}\n", encoding="utf-8")
+    (tmp_path / "data").mkdir()
+    arguments = ("check", "--config", tmp_path / "ctiserver.yaml", shipped("config", "processes", "repair.yaml"))
+    assert "PF-035" not in (await asyncio.to_thread(run, *arguments))[1]
+    url = f"sqlite:///{tmp_path}/data/ctiserver.sqlite"
+    async with Database.open(url, upgrade=True) as database, database.unit_of_work() as uow:
+        await uow.users.add(a_user("tina", role="technician"))
+    status, output = await asyncio.to_thread(run, *arguments)
+    assert status == 0
+    assert "warning PF-035: nobody has the role storekeeper" in output
+    assert "technician" not in output
+
+
+def test_a_flow_that_is_not_there_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "repair.yaml"
+    path.write_text(shipped("config", "processes", "repair.yaml").read_text().replace("satisfaction", "satisfation"))
+    status, output = run("check", path)
+    assert (status, "PF-032: no flow is named 'satisfation'" in output) == (2, True)
 
 
 def test_a_bad_definition_is_told_with_its_place(tmp_path: Path) -> None:

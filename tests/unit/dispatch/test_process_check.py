@@ -245,11 +245,22 @@ def test_a_code_is_documented_with_what_raises_it_and_a_fix(code: str) -> None:
     assert any(line not in text for line in lines) or len(new) < len(old), f"the example of {code} is right"
 
 
+def test_a_role_that_nobody_has_is_a_warning_with_its_place() -> None:
+    document = load(CALLED.replace("{person: owner}", "{person: cashier}"), file="p.yaml")
+    definition = process_check.read(document, calendars=("desk",), record_types=("repair",))
+    found = list(process_check.vacant(document, definition, ("agent",)))
+    assert [(str(problem.place), problem.code, problem.warning) for problem in found] == [
+        ("p.yaml:9:16", "PF-035", True),
+        ("p.yaml:17:41", "PF-035", True),
+    ]
+    assert list(process_check.vacant(document, definition, ("technician", "cashier"))) == []
+
+
 def test_every_code_is_documented_and_no_other() -> None:
     documented = set(re.findall(r"^## (PF-\d\d\d) ", CODES, re.MULTILINE))
     sources = ("ctiserver/model/process_check.py", "ctiserver/features/dispatch/definitions.py")
     used = {code for source in sources for code in re.findall(r'"(PF-\d\d\d)"', (ROOT / source).read_text())}
-    assert documented == used | {f"PF-00{number}" for number in range(1, 7)} == {*EXAMPLES, "PF-028"}
+    assert documented == used | {f"PF-00{number}" for number in range(1, 7)} == {*EXAMPLES, "PF-028", "PF-035"}
 
 
 @pytest.mark.parametrize(

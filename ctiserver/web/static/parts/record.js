@@ -118,6 +118,12 @@ class RecordForm extends Fallible(LitElement) {
         position: relative;
         padding: 0.15rem 0 0.55rem 1rem;
       }
+      .photo {
+        width: 6rem;
+        aspect-ratio: 1;
+        object-fit: cover;
+        border-radius: 0.5rem;
+      }
       .timeline li::before {
         content: "";
         position: absolute;
@@ -452,10 +458,16 @@ class RecordForm extends Fallible(LitElement) {
             html`<li>
               <span class="number soft small">${dayTime(entry.at)}</span><br>
               ${this.#happened(entry)} <span class="soft small">${entry.actor.replace(/^user:/, "")}</span>
+              ${entry.kind === "photo_added" ? this.#photo(entry.data.photo) : nothing}
             </li>`,
         )}
       </ol>
     </details>`;
+  }
+
+  #photo(id) {
+    const address = `/api/v1/photos/${id}`;
+    return html`<br><a href=${address} target="_blank" rel="noopener"><img class="photo" src=${address} alt=${t("photos.show")} loading="lazy"></a>`;
   }
 
   #happened(entry) {

@@ -595,6 +595,7 @@ export default {
   "tasks.comma": ", ",
   "photos.title": "Photos",
   "photos.one": "Photo {n}",
+  "photos.show": "Show the photo",
   "photos.take": "Take a photo",
   "photos.choose": "Choose photos",
   "photos.waits": "not sent",

@@ -595,6 +595,7 @@ export default {
   "tasks.comma": "、",
   "photos.title": "照片",
   "photos.one": "照片 {n}",
+  "photos.show": "查看照片",
   "photos.take": "拍照",
   "photos.choose": "选择照片",
   "photos.waits": "未发送",
