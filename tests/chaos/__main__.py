@@ -157,7 +157,9 @@ def _line(row: Row, forms: dict[str, dict[str, Any]]) -> str:
         return f"| {row.what} | {row.must} | - | not measured |\n"
     figures = longest["figures"]
     shown = "; ".join(f"{_words(name)} {figures[name]}" for name in row.shown if name in figures)
-    holds = "yes" if not longest["broken"] else "**no**: " + "; ".join(longest["broken"])
+    holds = "**no**: " + "; ".join(longest["broken"])
+    if not longest["broken"]:
+        holds = "; ".join(["yes", *(one for one in longest["held"] if "not measured" in one)])
     form = f"{longest['form']} form, load {longest['machine']['load_1min']}"
     made = f"{longest['what']}: " if any(letter.isdigit() for letter in longest["what"]) else ""
     return f"| {row.what} | {row.must} | {made}{shown} ({form}) | {holds} |\n"

@@ -104,10 +104,11 @@ async def test_a_storm_is_heard_whole_and_in_order(tmp_path: Path, times: int) -
     assert link.counters() == {"unparsable": 0, "broken": 0, "ignored": 0}
     # A speaker that could not keep its own pace shares a machine that is busy with others.
     limit_s = 0.05 if said["took_s"] < 1.2 * said["events"] / PER_S else 0.5
+    why = "" if limit_s < 0.1 else " (50 ms are not measured: the machine was too busy to speak at that pace)"
     must = {
         "nothing lost, nothing out of order": True,  # asserted above
         "not thrown off (10 s)": said["kept_waiting_s"] < 5.0,
-        f"own loop lag p99 ≤ {1000 * limit_s:.0f} ms": lag.p99(lag.own) <= limit_s,
+        f"own loop lag p99 ≤ {1000 * limit_s:.0f} ms{why}": lag.p99(lag.own) <= limit_s,
     }
     results.keep(
         "event-storm",
