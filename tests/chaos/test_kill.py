@@ -213,7 +213,7 @@ async def begun_by_both(database: Database, records: list[Record], one: Server, 
         async with database.reading() as uow:
             return any([await uow.processes.of_record(record.id) for record in records])
 
-    await until(somewhere, "a process has begun")
+    await until(somewhere, "a process has begun", deadline_s=120)
 
 
 @only_postgres
@@ -229,7 +229,7 @@ async def test_what_a_killed_server_had_begun_another_takes_over(
     ):
         await begun_by_both(database, records, one, other)
         await one.kill()
-        await all_closed(database, records)
+        await all_closed(database, records, deadline_s=120)
     for fate in await fates(database, records):
         assert fate == expected[str(fate[0])]
 
@@ -256,6 +256,6 @@ async def test_a_server_that_was_stopped_and_goes_on_does_nothing_twice(
         one.stop()
         await until(taken_over, "the stopped server's work was taken over", deadline_s=40)
         one.go_on()
-        await all_closed(database, records)
+        await all_closed(database, records, deadline_s=120)
     for fate in await fates(database, records):
         assert fate == expected[str(fate[0])]

@@ -94,6 +94,7 @@ class Engine:
         self._callers = callers
         self._stopping = threading.Event()
         self._running: set[asyncio.Task[None]] = set()
+        self._sharing = asyncio.Lock()  #: one shared commit at a time: others would hold connections while they wait
 
     @classmethod
     @asynccontextmanager
@@ -220,7 +221,8 @@ class Engine:
     async def _at_once(self, some: Sequence[Handed]) -> bool:
         """Carry these out with one commit; False if nothing came of it, so that each has to be tried by itself."""
         try:
-            await self._advance([(one.topic, one.id, one.payload) for one in some])
+            async with self._sharing:
+                await self._advance([(one.topic, one.id, one.payload) for one in some])
         except Exception as error:  # noqa: BLE001 - whose it is, and what to do about it, is found by trying each alone
             log.debug("advances_parted", rows=len(some), why=str(error))
             return False
