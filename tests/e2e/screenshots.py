@@ -12,7 +12,6 @@ import sys
 import tempfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from playwright.async_api import Browser, Page, async_playwright
 
@@ -82,8 +81,11 @@ async def _day(running: Desk) -> None:
     """Three technicians' visits: given out, on the way, late, and one that nobody has."""
     await running.add_user("tech2", "technician", name="陈师傅", regions=("浦东",))
     await running.add_user("tech3", "technician", name="吴师傅", regions=("徐汇",))
-    begin = datetime.now(UTC).astimezone(ZoneInfo("Asia/Shanghai")).replace(minute=0, second=0, microsecond=0)
-    now, at = datetime.now(UTC), lambda hour: begin.replace(hour=hour).astimezone(UTC)
+    now = datetime.now(UTC)
+
+    def at(hour: int) -> datetime:
+        return now.replace(hour=hour, minute=0, second=0, microsecond=0)
+
     visits: list[tuple[str | None, str, dict[str, object]]] = [
         (None, "南京路书店", {"region": "浦东", "repeat_calls": 2, "planned_at": None}),
         ("tech1", "世纪公寓", {"planned_at": at(9), "state": "done"}),

@@ -42,10 +42,10 @@ export const look = css`
     width: 10rem;
     padding-left: 0.9rem;
   }
-  tbody th {
+  .person {
     display: grid;
     gap: 0.15rem;
-    border: 0;
+    justify-items: start;
   }
   td {
     height: 4.2rem;
@@ -156,7 +156,7 @@ export const look = css`
     align-items: center;
     white-space: nowrap;
   }
-  input[type="date"] {
+  #date {
     width: auto;
   }
 `;

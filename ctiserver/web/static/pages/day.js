@@ -229,7 +229,7 @@ class Day extends Worded(LitElement) {
       ${choose("department", distinct(it.rows.map((row) => row.department)), "_department")}
       ${choose("region", distinct(it.rows.flatMap((row) => row.regions)), "_region")}
       <button aria-label=${t("day.before")} @click=${() => this.#step(-1)}>‹</button>
-      <input type="date" aria-label=${t("day.date")} .value=${it.day} @change=${(event) => event.target.value && this.#go(event.target.value)}>
+      <input id="date" type="date" aria-label=${t("day.date")} .value=${it.day} @change=${(event) => event.target.value && this.#go(event.target.value)}>
       <button aria-label=${t("day.after")} @click=${() => this.#step(1)}>›</button>
       <button ?disabled=${it.day === it.today} @click=${() => this.#go(null)}>${t("day.today")}</button>
     </div>`;
@@ -276,12 +276,12 @@ class Day extends Worded(LitElement) {
     const away = row.away_until && new Date(row.away_until) > new Date();
     const today = visits.filter((visit) => visit.state !== "done").length;
     return html`<tr>
-      <th scope="row">
+      <th scope="row"><div class="person">
         <button class="name" @click=${() => (this._person = row.login)}>${row.name}</button>
         <span class="soft small">${[row.department, ...row.regions].filter(Boolean).join(" · ")}</span>
         <span class="small number load">${t("day.load_today", { today, all: row.open_orders })}</span>
         ${away ? html`<span class="chip warn">${t("day.away_until", { time: dayTime(row.away_until) })}</span>` : nothing}
-      </th>
+      </div></th>
       ${[null, ...this._day.windows.keys()].map((window, column) => {
         const cell = `${row.login}/${column}`;
         const held = this._held && this._held.row === index && this._held.column === column;
