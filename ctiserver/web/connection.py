@@ -139,8 +139,8 @@ class Connection:
         except (TimeoutError, ConnectionError):
             self.close(CLOSE_GOING_AWAY)
         finally:
-            if self.close_code == CLOSE_TOO_SLOW:
-                transport.abort()  # what is still in its buffer will never be read: give its memory back now
+            if transport.get_write_buffer_size():
+                transport.abort()  # what it does not take will never be read: give its memory back now
 
     async def _taken(self, transport: asyncio.WriteTransport) -> None:
         """Wait until the kernel has all that was sent. Raises Stalled."""
