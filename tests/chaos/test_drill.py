@@ -24,8 +24,8 @@ __all__ = ["programs"]
 pytestmark = pytest.mark.pbx
 
 SHORT = ("--calls", "6", "--per-second", "2", "--hold", "10", "--seconds", "3")
-#: A kill at every stage is what server-killed is in short; a rush in short is the minute of load below.
-SHORT_FAULTS = [fault for fault in FAULTS if fault not in ("server-killed-often", "rush", "load")]
+#: A kill at every stage is what server-killed is in short.
+SHORT_FAULTS = [fault for fault in FAULTS if fault not in ("server-killed-often", "load")]
 #: Three hundred callers in a minute on twenty agents.
 MINUTE = ("--agents", "20", "--per-second", "5", "--hold", "20", "--seconds", "60")
 #: By fault, where it differs: fifteen seconds and fifty callers are what is asked for, a minute is the database's.
@@ -78,6 +78,7 @@ def test_what_must_hold_of_every_fault_does(programs: Programs) -> None:
     assert {fault: finding.broken for fault, finding in findings.items() if finding.broken} == {}
 
 
+@pytest.mark.chaos  # a minute of a whole core: not for CI before it was seen to pass there again and again
 @pytest.mark.timeout(600)
 def test_a_minute_of_three_hundred_callers_on_twenty_agents(programs: Programs) -> None:
     """As SIPp counts them, so do the PBX, our log and the CDRs. Others that are tested meanwhile come first (nice)."""
