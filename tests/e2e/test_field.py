@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -164,3 +165,18 @@ async def test_a_visit_without_a_connection_is_whole_when_it_is_back(
         await eventually(lambda: page.evaluate("async () => await caches.has('cti-field')"), lambda there: not there)
         is False
     )
+
+
+async def test_more_tasks_than_the_server_gives_at_once_are_shown_when_asked_for(
+    running: Desk, open_page: OpenPage
+) -> None:
+    _, order = await an_order(running)
+    async with running.database.unit_of_work() as uow:
+        for number in range(200):
+            other = WorkOrderId(new_ulid(order.created_at))
+            await uow.work_orders.add(replace(order, id=other, number=f"D{number}", key=f"none/{number}", payload={}))
+    page = await open_page("tech1", **PHONE)
+    await expect(page.locator("article")).to_have_count(200, timeout=SLOW_MS)
+    await page.get_by_role("button", name="显示更多").tap()
+    await expect(page.locator("article")).to_have_count(201, timeout=SLOW_MS)
+    await expect(page.get_by_role("button", name="显示更多")).to_have_count(0)
