@@ -244,7 +244,12 @@ def build(ground: Ground) -> Features:
         first_pbx=ground.main,
         missed=catching_up.wake,
     )
-    calls_http = CallsHttp(database, calls)
+
+    def at_phone(agent_id: AgentId) -> CallId | None:
+        doing = telephony.call(agent_id)  # which is built further down
+        return None if doing is None else doing.call_id
+
+    calls_http = CallsHttp(database, calls, at_phone=at_phone)
     recordings = Recordings(
         database,
         bus,

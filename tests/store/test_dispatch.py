@@ -268,7 +268,7 @@ async def test_an_order_carries_what_the_definition_computes_of_earlier_ones(
             await dispatch.dispatch.complete(order.id, helpers[role], "done")
         visit = await dispatch.order(record.id, "dispatch", "offered")
         await dispatch.dispatch.accept(visit.id, mia)
-        await dispatch.dispatch.complete(visit.id, mia, "done", {"labour": "120.10"})
+        await dispatch.dispatch.complete(visit.id, mia, "done", {"labour": "120.10", "checked": ["fixed", "tried_out"]})
         bill = await dispatch.order(record.id, "expense", "offered")
     assert (bill.payload["amount"], bill.payload["payer"], bill.role) == ("120.10", "maker", "cashier")
 

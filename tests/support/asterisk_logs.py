@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -46,13 +46,13 @@ class LoggedVisit:
     rang_out: list[tuple[str, str, int]] = field(default_factory=list)  #: event, member, ms
 
 
-def queue_log(pbx: PrivatePbx, uniqueid: str) -> list[LoggedVisit]:
-    """The visits of one caller, in order."""
+def queue_log(pbx: PrivatePbx, linkedids: Collection[str]) -> list[LoggedVisit]:
+    """The visits of one call, in order. A transfer is written down under the caller's id, or that of the second line."""
     visits: list[LoggedVisit] = []
     entered = 0
     for line in _whole_lines(Path(pbx.queue_log_path)):
         at, caller, queue, member, event, *data = line.split("|")
-        if caller != uniqueid:
+        if caller not in linkedids:
             continue
         if event == "ENTERQUEUE":
             entered = int(at)

@@ -147,8 +147,9 @@ class Floor:
         return found
 
     async def _disagreements(self, call: CallSummary) -> list[str]:
-        visits = [visit for linkedid in call.linkedids for visit in queue_log(self.pbx, linkedid)]
-        return disagreements(call, visits, cdrs(self.pbx, call.linkedids), self.rings_of(call))
+        return disagreements(
+            call, queue_log(self.pbx, call.linkedids), cdrs(self.pbx, call.linkedids), self.rings_of(call)
+        )
 
     def rings_of(self, call: CallSummary) -> list[AgentRingEnded]:
         """How the rings of a call ended, those of calls that it took in included."""

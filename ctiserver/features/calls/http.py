@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from aiohttp import web
 
 from ctiserver.features.calls.answers import CallsAnswer, WholeCallAnswer
 from ctiserver.features.calls.service import CallLogService
 from ctiserver.model.call_entry import CallEntry, PathStep
-from ctiserver.model.ids import CallId
+from ctiserver.model.ids import AgentId, CallId
 from ctiserver.model.json_value import JsonObject, iso
 from ctiserver.store.database import Database
 from ctiserver.web.access import DESK, SUPERVISORS, Intent, Person, agent_of, person_of
@@ -60,9 +62,13 @@ def _step(step: PathStep) -> JsonObject:
 class CallsHttp:
     """Routes over the call log."""
 
-    def __init__(self, database: Database, calls: CallLogService) -> None:
+    def __init__(
+        self, database: Database, calls: CallLogService, *, at_phone: Callable[[AgentId], CallId | None]
+    ) -> None:
+        """``at_phone``: the call that rings an agent or that they are in now, before the log knows whose it is."""
         self._database = database
         self._calls = calls
+        self._at_phone = at_phone
 
     def routes(self) -> list[Route]:
         """The routes; path parameter ``call_id`` is guarded by :meth:`may_reach`."""
@@ -80,7 +86,9 @@ class CallsHttp:
         ]
 
     async def may_reach(self, person: Person, call: str, _: Intent) -> bool:
-        """Agents reach the calls they talked in; supervisors all."""
+        """Agents reach the calls they talk or talked in; supervisors all."""
+        if person.agent_id is not None and self._at_phone(person.agent_id) == call:
+            return True
         async with self._database.reading() as uow:
             entry = await uow.calls.find(CallId(call))
         if entry is None:

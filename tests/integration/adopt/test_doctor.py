@@ -110,6 +110,7 @@ async def follow(there: Foreign, folder: Path) -> Site:
     (folder / "main.secret").write_text(there.pbx.ami_secret, encoding="utf-8")
     (folder / "queues.yaml").write_text(written["queues.yaml"], encoding="utf-8")
     shutil.rmtree(folder / "flows")
+    shutil.rmtree(folder / "processes")  # those that ctiserver ships: people ask where there is no flow that does
     (folder / "flows").mkdir()
     (folder / "flows/desk.flow.yaml").write_text(_FLOW, encoding="utf-8")
     site.edit("numbers.yaml", "front_desk@prod", "desk@prod")

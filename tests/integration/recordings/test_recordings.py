@@ -72,7 +72,7 @@ class Desk:
 async def desk(pbx: PrivatePbx, folder: Path) -> AsyncIterator[Desk]:
     """The server with that flow on every number, a queue that records always, and an agent at the desk."""
     config, flows = folder / "config", folder / "flows"
-    shutil.copytree(shipped("config"), config)
+    shutil.copytree(shipped("config"), config, ignore=shutil.ignore_patterns("processes"))
     flows.mkdir()
     (flows / "recorded.flow.yaml").write_text(FLOW, encoding="utf-8")
     (config / "numbers.yaml").write_text('numbers: {"*": {flow: recorded}}\n', encoding="utf-8")

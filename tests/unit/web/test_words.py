@@ -8,8 +8,10 @@ from typing import get_args
 
 import pytest
 
+from ctiserver.features.dispatch.assigning import How
 from ctiserver.features.users.service import LANGUAGES
 from ctiserver.model.agent import AgentState
+from ctiserver.model.assignment import Against
 from ctiserver.model.audit import ACTS
 from ctiserver.model.chain import BreakKind, LinkKind
 from ctiserver.model.events import CallOutcome, QueueOutcome
@@ -50,7 +52,7 @@ def test_every_language_has_the_same_keys_and_places() -> None:
 
 def test_chinese_is_chinese_and_english_is_not() -> None:
     han = re.compile(r"[\u4e00-\u9fff]")
-    same = {"app.name", "app.zh-CN", "app.en"}
+    same = {"app.name", "app.zh-CN", "app.en", "tasks.comma"}
     assert [key for key, text in catalogue("zh-CN").items() if not han.search(text) and key not in same] == []
     assert [key for key, text in catalogue("en").items() if han.search(text) and key not in same] == []
 
@@ -100,6 +102,8 @@ SAID_BY_SERVER = {
     "audit_act",
     "callback_reason",
     "field_fault",
+    "assigned",
+    "considered",
 }
 
 
@@ -131,6 +135,8 @@ def test_every_word_is_used() -> None:
         ("visit_outcome", get_args(QueueOutcome)),
         ("audit_act", ACTS),
         ("missed_state", MISSED_STATES),
+        ("assigned", get_args(How)),
+        ("considered", get_args(Against)),
     ],
 )
 def test_every_word_that_the_server_says_has_a_text(prefix: str, values: tuple[str, ...]) -> None:

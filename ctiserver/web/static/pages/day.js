@@ -253,7 +253,7 @@ class Day extends Worded(LitElement) {
   #grid() {
     const { windows, visits } = this._day;
     const now = Date.now();
-    const current = windows.findIndex((window) => new Date(window.begin) <= now && now < new Date(window.end));
+    const current = windows.findIndex((window) => !(now < new Date(window.begin)) && now < new Date(window.end));
     return html`<div class="card scroll" tabindex="0" role="region" aria-label=${t("day.title")}>
       <table>
         <thead>

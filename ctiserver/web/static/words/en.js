@@ -681,6 +681,6 @@ export default {
   "accounts.department": "Department",
   "accounts.calendar": "Works by this calendar",
   "accounts.change": "Change",
-  "accounts.fit_of": "Skills, regions, department and hours of {name}",
+  "accounts.fit_of": "Change the skills, regions, department and hours of {name}",
   "accounts.fitted": "{name} was changed.",
 };

@@ -681,6 +681,6 @@ export default {
   "accounts.department": "部门",
   "accounts.calendar": "上班日历",
   "accounts.change": "修改",
-  "accounts.fit_of": "{name} 的技能、区域、部门和班次",
+  "accounts.fit_of": "修改 {name} 的技能、区域、部门和班次",
   "accounts.fitted": "{name} 已修改。",
 };
