@@ -4,7 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO   ?=
 PYTEST ?=
-# Those of one file share an Asterisk, so they stay together. More processes than cores would break real-time limits.
+# Those of one file share an Asterisk, so they stay together; tests/conftest.py says which files come first. More
+# processes than cores would break real-time limits.
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
@@ -18,7 +19,7 @@ demo: $(VENV)/.demo ## one call centre on this machine: private Asterisk, phones
 
 test: $(VENV)/.test check ## everything CI runs: check, tests on a real Asterisk, database and browser, the wheel (PYTEST="-k word")
 	@$(BIN)/python tools/test_packages.py
-	@$(BIN)/python -m pytest -p no:cacheprovider -n $(WORKERS) --dist loadscope $(PYTEST)
+	@$(BIN)/python -m pytest -p no:cacheprovider -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(PYTEST)
 
 check: $(VENV)/.test ## style, types, layers, shipped flows and configuration
 	@$(BIN)/ruff check .

@@ -12,6 +12,7 @@ from tests.support.backends import pytest_sessionfinish, pytest_terminal_summary
 
 __all__ = ["pytest_sessionfinish", "pytest_terminal_summary"]
 
+_TESTS = Path(__file__).parent
 _MISSING = {
     "browser": "Chromium is not installed (Debian's package chromium)",
     "postgres": "PostgreSQL is not installed (Debian's package postgresql)",
@@ -26,6 +27,18 @@ def _missing() -> dict[str, str]:
     return {marker: why for marker, why in _MISSING.items() if not present[marker]}
 
 
+#: Which files are run first. Several processes share the files: the longest begins beside the lightest, and the many short
+#: ones of the web come last, so that no process waits for another at the end.
+_TURNS = (
+    "chaos/test_drill.py", "unit/", "properties/", "protocol/", "store/", "chaos/", "e2e/", "flows/", "integration/",
+)  # fmt: skip
+
+
+def _turn(item: pytest.Item) -> int:
+    place = item.path.relative_to(_TESTS).as_posix()
+    return next((turn for turn, begins in enumerate(_TURNS) if place.startswith(begins)), len(_TURNS))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the long chaos forms to `make chaos`; skip, or in CI fail, what this machine can't run."""
     missing = _missing()
@@ -38,6 +51,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         needed = {marker for item in items for marker in missing if item.get_closest_marker(marker)}
         if needed:
             pytest.exit("; ".join(missing[marker] for marker in sorted(needed)), returncode=1)
+    items.sort(key=_turn)
     for item in items:
         for marker, why in missing.items():
             if item.get_closest_marker(marker):
