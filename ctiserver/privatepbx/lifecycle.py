@@ -296,6 +296,9 @@ class PrivatePbx:
         output = self._layout.log / "output"
         with contextlib.suppress(FileNotFoundError):
             self.log_path.rename(self.log_path.with_suffix(".old"))
+        # The one before is gone. A child that it forked as it was killed may hold its socket for a moment longer, and
+        # Asterisk that can connect to that believes another one runs.
+        (self._layout.run / "asterisk.ctl").unlink(missing_ok=True)
         try:
             self._process = Process.spawn(self._state.start, output, dies_with_us=self._dies_with_us)
         except OSError as error:
