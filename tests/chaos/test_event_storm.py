@@ -105,10 +105,11 @@ async def test_a_storm_is_heard_whole_and_in_order(tmp_path: Path, times: int) -
     # A speaker that could not keep its own pace shares a machine that is busy with others.
     limit_s = 0.05 if said["took_s"] < 1.2 * said["events"] / PER_S else 0.5
     why = "" if limit_s < 0.1 else " (50 ms are not measured: the machine was too busy to speak at that pace)"
+    quick = f"own loop lag p99 ≤ {1000 * limit_s:.0f} ms{why}"
     must = {
         "nothing lost, nothing out of order": True,  # asserted above
         "not thrown off (10 s)": said["kept_waiting_s"] < 5.0,
-        f"own loop lag p99 ≤ {1000 * limit_s:.0f} ms{why}": lag.p99(lag.own) <= limit_s,
+        quick: lag.p99(lag.own) <= limit_s,
     }
     results.keep(
         "event-storm",
@@ -125,4 +126,5 @@ async def test_a_storm_is_heard_whole_and_in_order(tmp_path: Path, times: int) -
         held=[what for what, holds in must.items() if holds],
         broken=[what for what, holds in must.items() if not holds],
     )
-    assert all(must.values()), must
+    # How quick it was is written down; only the long form, which has the machine to itself, is held to it.
+    assert all(holds for what, holds in must.items() if times > 1 or what != quick), must
