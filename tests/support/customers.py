@@ -96,7 +96,7 @@ class CustomerSite:
             pbxs={
                 "main": PbxSettings(port=ami_port, secret=SecretStr(ami_secret)),
             },
-            agi=AgiSettings(port=self.agi_port),
+            agi=AgiSettings(port=self.agi_port, command_margin_s=10),
             web=WebSettings(port=0),
             workflow=WorkflowSettings(polling_s=0.05),
         )

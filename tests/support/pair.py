@@ -80,7 +80,7 @@ async def pair(programs: Programs, folder: Path) -> AsyncIterator[Pair]:
                 )
                 for name, pbx in pbxs.items()
             },
-            agi=AgiSettings(port=agi_port),
+            agi=AgiSettings(port=agi_port, command_margin_s=10),
             web=WebSettings(port=0),
         )
         app = await stack.enter_async_context(running(settings))

@@ -87,7 +87,7 @@ async def exchange(pbx: PrivatePbx, folder: Path) -> AsyncIterator[Exchange]:
                 ),
             )
         },
-        agi=AgiSettings(port=int(pbx.agi.rpartition(":")[2])),
+        agi=AgiSettings(port=int(pbx.agi.rpartition(":")[2]), command_margin_s=10),
         web=WebSettings(port=0),
     )
     try:

@@ -89,7 +89,7 @@ async def desk(pbx: PrivatePbx, folder: Path) -> AsyncIterator[Desk]:
         pbxs={
             "main": PbxSettings(port=pbx.ami_port, secret=SecretStr(pbx.ami_secret), recordings_dir=pbx.recordings_dir)
         },
-        agi=AgiSettings(port=int(pbx.agi.rpartition(":")[2])),
+        agi=AgiSettings(port=int(pbx.agi.rpartition(":")[2]), command_margin_s=10),
         web=WebSettings(port=0),
     )
     async with running(settings) as app, Browser(app.url) as browser:
