@@ -259,13 +259,14 @@ async def test_a_contact_is_called_from_the_desk_and_ones_own_phone_needs_no_ans
         await page.keyboard.press("Alt+O")
         await expect(page.locator("cti-phone")).to_contain_text("已保持")
         await page.keyboard.press("Alt+O")
+        await _hears_and_is_heard(page, customer)  # a key pressed while the call is being taken back is lost
         await page.keyboard.press("Alt+K")
         await page.get_by_role("group", name="键盘").get_by_role("button", name="5").click()
 
         async def keys() -> str:
             return customer.keys_heard
 
-        await eventually(keys, lambda heard: heard == "5", within_s=10)
+        await eventually(keys, lambda heard: heard == "5")
         await _hears_and_is_heard(page, customer)
         await page.keyboard.press("Alt+H")
         await customer.ended()
