@@ -404,7 +404,7 @@ def build(ground: Ground) -> Features:
             topics=board_push.topics(board),
             rules={"agent_id": wallboard_http.may_reach_agent, "queue": wallboard_http.may_reach_queue},
             services={"board": board.run},
-            clockwork={"board-teller": board.tell},
+            clockwork={"board-teller": board.tell, "board-forgetter": board.let_go},
         ),
         Part(
             routes=AgentsHttp(agents, site).routes(),

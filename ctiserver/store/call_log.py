@@ -56,6 +56,13 @@ class CallLog(Repository[CallEntry, CallId]):
             sa.select(self.table).where(self.table.c.started_at >= begin).order_by(self.table.c.started_at)
         )
 
+    async def complete(self, ids: Sequence[CallId]) -> set[CallId]:
+        """Those of these calls whose entry is finished."""
+        found = await self._connection.execute(
+            sa.select(self.table.c.id).where(self.table.c.id.in_(ids), self.table.c.complete.is_(True))
+        )
+        return {CallId(call_id) for call_id in found.scalars()}
+
     async def of_contact(self, contact: ContactId, limit: int = 50) -> list[CallEntry]:
         """The newest first."""
         return await self._all(_OF_CONTACT, {"contact": contact, "limit_": limit})

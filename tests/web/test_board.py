@@ -154,7 +154,7 @@ async def test_at_midnight_of_the_site_the_counts_begin_anew(tmp_path: Path) -> 
         early.leave("answered", 130)
         Caller(running, clock.now()).enter()
         await eventually(offered, lambda count: count == 1)
-        assert board.counted(REPAIR, "answered") == []
+        assert await board.counted(REPAIR, "answered", 10) == []
 
 
 # A supervisor's hand

@@ -1,4 +1,8 @@
-"""What each queue came to today, kept from the calls' events; a restarted server reads it from the call log."""
+"""What each queue came to today, counted from the calls' events; a restarted server reads it from the call log.
+
+Calls are held here only until the call log has them: a day of them would be as much memory as the rest of the server.
+Who asks which calls a figure counts is answered from both.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ import structlog
 from ctiserver.bus import Bus, Lagged
 from ctiserver.clock import Clock
 from ctiserver.model import call_detail
+from ctiserver.model.call_entry import CallEntry
 from ctiserver.model.events import (
     CallEnded,
     CallerEnteredQueue,
@@ -28,12 +33,20 @@ from ctiserver.model.ids import CallId, PbxName, QueueName
 from ctiserver.model.service_level import Counted, Figures, Thresholds, Visit, of_visit
 from ctiserver.site import QueueConfig, Site
 from ctiserver.store.database import Database
+from ctiserver.store.patience import until_stored
 
 log = structlog.get_logger(__name__)
 
 #: A queue's figures are told at most so often, however many calls move them; and the board's age every so many times.
 _TELL_EVERY_S = 0.5
 _AGE_EVERY = 10
+#: How long an ended call is held at least, and how often is looked: its end may be told of by an event not heard yet.
+_HELD = timedelta(minutes=1)
+_LET_GO_EVERY_S = 30.0
+#: Calls are looked up in the log so many at a time: the loop has others to serve meanwhile.
+_LOOKED_UP = 200
+#: A call that waits over midnight began at most so long before.
+_BEFORE_MIDNIGHT = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +82,9 @@ class Board:
         self._told = told
         self._aged = aged
         self._day_begins = datetime.min.replace(tzinfo=self._zone)
-        self._visits: dict[CallId, list[Visit]] = {}
-        self._queues: dict[QueueName, set[CallId]] = {QueueName(name): set() for name in site.queues}
-        self._figures: dict[QueueName, Figures] = {}  #: counted as the visits change, since there are thousands
+        self._visits: dict[CallId, list[Visit]] = {}  #: of calls that go on, and of those that ended just now
+        self._ended: dict[CallId, datetime] = {}  #: of those, when they ended
+        self._figures: dict[QueueName, Figures] = {QueueName(name): Figures() for name in site.queues}
         self._changed: dict[QueueName, None] = {}
         self._down_since: dict[PbxName, datetime] = {}
         self._age_changed = False
@@ -100,6 +113,23 @@ class Board:
                 self._age_changed = False
                 self._aged()
 
+    async def let_go(self) -> None:
+        """Hold no call longer than the call log needs to have it, until cancelled."""
+        while True:
+            await asyncio.sleep(_LET_GO_EVERY_S)
+            await until_stored(self.let_go_of_the_logged, "board")
+
+    async def let_go_of_the_logged(self, held: timedelta = _HELD) -> None:
+        """Forget the calls that ended so long ago, where the call log has them. Raises StoreUnavailable."""
+        until = self._clock.now() - held
+        old = [call_id for call_id, at in self._ended.items() if at <= until]
+        for part in (old[begin : begin + _LOOKED_UP] for begin in range(0, len(old), _LOOKED_UP)):
+            async with self._database.reading() as uow:
+                logged = await uow.calls.complete(part)
+            for call_id in logged:
+                del self._ended[call_id]
+                self._visits.pop(call_id, None)
+
     def take_changed(self) -> list[QueueName]:
         """The queues whose figures changed since the last time."""
         changed, self._changed = list(self._changed), {}
@@ -114,18 +144,38 @@ class Board:
     def everything(self) -> list[QueueFigures]:
         """All queues, by name."""
         self._turn_day()
-        return [self.figures(queue) for queue in sorted(self._queues)]
+        return [self.figures(queue) for queue in sorted(self._figures)]
 
     def figures(self, queue: QueueName) -> QueueFigures:
         """One queue's figures of today; one that nothing is known of has none."""
         return QueueFigures(queue=queue, thresholds=self.thresholds(queue), figures=self._figures.get(queue, Figures()))
 
-    def counted(self, queue: QueueName, what: Counted) -> list[Visit]:
-        """Exactly the visits that a figure counts, the newest first."""
+    async def counted(self, queue: QueueName, what: Counted, limit: int) -> list[Visit]:
+        """The newest ``limit`` of exactly those visits that a figure counts. Raises StoreUnavailable."""
         self._turn_day()
-        limits = self.thresholds(queue)
-        found = [visit for visit in self._of(queue) if limits.belongs(visit, what)]
-        return sorted(found, key=lambda visit: visit.entered_at, reverse=True)
+        limits, begins = self.thresholds(queue), self._day_begins
+        held = [visit for visits in self._visits.values() for visit in visits]
+        skipped, last = frozenset(self._visits), None
+
+        def of(visits: Iterable[Visit]) -> list[Visit]:
+            return [v for v in visits if v.queue == queue and v.entered_at >= begins and limits.belongs(v, what)]
+
+        found = of(held)
+        # The log's are sought backwards until all are found that the figure counts: mostly those of the last hour.
+        count = min(limit, getattr(self.figures(queue).figures, what))
+        while len(found) < count:
+            async with self._database.reading() as uow:
+                entries = await uow.calls.page(_LOOKED_UP, before=last)
+            found += of(
+                visit
+                for entry in entries
+                if entry.id not in skipped
+                for visit in _visits(entry.id, call_detail.summary(entry).queue_visits)
+            )
+            if not entries or entries[-1].started_at < begins - _BEFORE_MIDNIGHT:
+                break
+            last = entries[-1].id
+        return sorted(found, key=lambda visit: visit.entered_at, reverse=True)[:limit]
 
     def thresholds(self, queue: QueueName) -> Thresholds:
         """What the queue is measured against."""
@@ -159,17 +209,33 @@ class Board:
             case CallEnded():
                 # The summary is the call's last word: what was missed meanwhile is in it.
                 self._put(event.call_id, _visits(event.call_id, event.summary.queue_visits))
+                if event.call_id in self._visits:
+                    self._ended[event.call_id] = self._clock.now()
             case _:
                 pass
 
     async def _read(self) -> None:
         """Today's ended calls, from the call log."""
         self._turn_day()
-        async with self._database.reading() as uow:
-            entries = await uow.calls.since(self._day_begins - timedelta(hours=1))
-        for entry in entries:
-            if entry.complete:
-                self._put(entry.id, _visits(entry.id, call_detail.summary(entry).queue_visits))
+        until, last = self._clock.now() - _HELD, None
+        self._count_anew()
+        skipped = set(self._visits)
+        while True:
+            async with self._database.reading() as uow:
+                entries = await uow.calls.page(_LOOKED_UP, before=last)
+            for entry in entries:
+                if entry.complete and entry.id not in skipped:
+                    self._read_entry(entry, until)
+            if not entries or entries[-1].started_at < self._day_begins - _BEFORE_MIDNIGHT:
+                return
+            last = entries[-1].id
+
+    def _read_entry(self, entry: CallEntry, until: datetime) -> None:
+        self._put(entry.id, _visits(entry.id, call_detail.summary(entry).queue_visits))
+        if entry.ended_at is not None and entry.ended_at <= until:
+            self._visits.pop(entry.id, None)
+        elif entry.id in self._visits:
+            self._ended[entry.id] = self._clock.now()
 
     def _left(self, event: CallerLeftQueue) -> None:
         visits = list(self._visits.get(event.call_id, []))
@@ -199,22 +265,16 @@ class Board:
                 self._visits[call_id] = visits
             return
         for visit in before:
-            self._queues[visit.queue].discard(call_id)
             self._figures[visit.queue] -= self._worth(visit)
             self._changed[visit.queue] = None
         if visits:
             self._visits[call_id] = visits
         for visit in visits:
-            self._queues.setdefault(visit.queue, set()).add(call_id)
             self._figures[visit.queue] = self._figures.get(visit.queue, Figures()) + self._worth(visit)
             self._changed[visit.queue] = None
 
     def _worth(self, visit: Visit) -> Figures:
         return of_visit(visit, self.thresholds(visit.queue))
-
-    def _of(self, queue: QueueName) -> list[Visit]:
-        calls = self._queues.get(queue, ())
-        return [visit for call_id in calls for visit in self._visits[call_id] if visit.queue == queue]
 
     def _turn_day(self) -> None:
         """At midnight of the site's own day all counts begin anew; who waits then belongs to the day before."""
@@ -224,6 +284,15 @@ class Board:
         self._day_begins = today
         for call_id, visits in list(self._visits.items()):
             self._put(call_id, visits)
+        self._count_anew()
+
+    def _count_anew(self) -> None:
+        """Count the calls that are held, and no others."""
+        self._figures = dict.fromkeys(self._figures, Figures())
+        for visits in self._visits.values():
+            for visit in visits:
+                self._figures[visit.queue] = self._figures.get(visit.queue, Figures()) + self._worth(visit)
+        self._changed |= dict.fromkeys(self._figures)
 
 
 def _visits(call_id: CallId, visits: Iterable[QueueVisit]) -> list[Visit]:

@@ -101,15 +101,16 @@ class WallboardHttp:
         what = next((known for known in COUNTED if known == request.query.get("figure")), None)
         if what is None:
             raise Invalid("there is no such figure", {"figure": f"one of {', '.join(COUNTED)}"})
-        visits = self._board.counted(queue, what)
+        count = getattr(self._board.figures(queue).figures, what)
+        visits = await self._board.counted(queue, what, _LISTED)
         async with self._database.reading() as uow:
             callers = {
                 entry.id: (entry.ani, entry.caller_name)
-                for visit in visits[:_LISTED]
+                for visit in visits
                 if (entry := await uow.calls.find(visit.call_id)) is not None
             }
-        listed = [_visit(visit, *callers.get(visit.call_id, ("", ""))) for visit in visits[:_LISTED]]
-        return json_answer({"queue": queue, "figure": what, "count": len(visits), "visits": listed})
+        listed = [_visit(visit, *callers.get(visit.call_id, ("", ""))) for visit in visits]
+        return json_answer({"queue": queue, "figure": what, "count": count, "visits": listed})
 
     async def _monitor(self, request: web.Request) -> web.Response:
         body = await read_body(request, MonitorBody)
