@@ -266,6 +266,11 @@ async def test_a_contact_is_called_from_the_desk_and_ones_own_phone_needs_no_ans
         await _hears_and_is_heard(page, customer)
         await page.keyboard.press("Alt+O")
         await expect(page.locator("cti-phone")).to_contain_text("已保持")
+        # At once, while the PBX is still being told of the hold: taken back, and no key lost.
+        await page.keyboard.press("Alt+O")
+        await page.get_by_role("group", name="键盘").get_by_role("button", name="7").click()
+        await eventually(keys, lambda heard: heard == "57")
+        await _hears_and_is_heard(page, customer)
         await page.keyboard.press("Alt+H")
         await customer.ended()
 

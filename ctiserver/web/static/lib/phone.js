@@ -1,6 +1,7 @@
 // The phone in the browser: JsSIP below, the state of phone-session.js above, one tab of the browser at a time.
 import { UA } from "jssip";
 import { api } from "./api.js";
+import { Holding } from "./phone-hold.js";
 import { PhoneLine } from "./phone-line.js";
 import { FIRST, IllegalStep, step } from "./phone-session.js";
 import { Ringer } from "./phone-ringer.js";
@@ -9,19 +10,12 @@ const LOCK = "cti-phone";
 const REGISTER_S = 120;
 const GATHER_MS = 500; // how long addresses are looked for once there is one; a STUN server that is away costs no more
 
-/** What was asked of the phone can't be done now; `code` has a text. */
-export class PhoneError extends Error {
-  constructor(code, message = code) {
-    super(message);
-    this.code = code;
-  }
-}
-
 /** The agent's phone. Emits "change" when `state` (see phone-session.js) did. */
 export class BrowserPhone extends EventTarget {
   #user;
   #ua = null;
   #session = null;
+  #holding = null; // of the session
   #iceServers = [];
   #release = null; // gives the lock back
   #expected = new Set(); // calls that this page asked for, or was told of: answered without a ring
@@ -121,6 +115,7 @@ export class BrowserPhone extends EventTarget {
       return;
     }
     this.#session = session;
+    this.#holding = new Holding(session);
     const from = session.remote_identity;
     const name = from.display_name ?? "";
     this.#step({ type: "invited", caller: { number: from.uri.user ?? "", name: name === from.uri.user ? "" : name } });
@@ -157,7 +152,7 @@ export class BrowserPhone extends EventTarget {
 
   #drop() {
     const session = this.#session;
-    this.#session = null;
+    this.#session = this.#holding = null;
     this.#ringer.stop();
     this.#audio.srcObject = null;
     if (session && !session.isEnded()) {
@@ -199,13 +194,12 @@ export class BrowserPhone extends EventTarget {
   }
 
   hold(held) {
-    const done = held ? this.#session?.hold() : this.#session?.unhold();
-    if (!done) throw new PhoneError("phone_busy");
+    this.#holding?.want(held);
   }
 
   /** Send a key as the keypad does. */
   press(key) {
-    this.#session?.sendDTMF(key, { transportType: "RFC2833" });
+    this.#holding?.press(key);
   }
 
   /** The call with this id, which this page asks for, is answered without a ring. */

@@ -352,7 +352,6 @@ export default {
   "phone.fault.no_hold": "The PBX can’t hold for this phone: it lacks the feature cti-hold (see the manual).",
   "phone.fault.held_by_phone": "The phone holds the call by its own key: take it back there.",
   "phone.fault.microphone": "The microphone can't be used: allow it for this page in the browser.",
-  "phone.fault.phone_busy": "The phone is busy with that just now; try again.",
   "nav.late": "Late",
   "nav.chain": "Chain",
   "chain.title": "The way of",

@@ -352,7 +352,6 @@ export default {
   "phone.fault.no_hold": "电话系统无法为该话机保持通话：缺少 cti-hold 功能（见手册）。",
   "phone.fault.held_by_phone": "通话由话机自身按键保持，请在话机上取回。",
   "phone.fault.microphone": "无法使用麦克风：请在浏览器中允许本页使用。",
-  "phone.fault.phone_busy": "电话正在处理，请重试。",
   "nav.late": "超时",
   "nav.chain": "全程",
   "chain.title": "服务全程",
