@@ -11,7 +11,7 @@ from ctiserver.demo.browser import Person, chromium
 from ctiserver.demo.centre import Centre, call
 from ctiserver.demo.chain import Chain, ChainBroken
 from ctiserver.model.events import AgentConnected, AgentRinging, CallerEnteredQueue, CallEvent, CallStarted
-from ctiserver.model.json_value import Json
+from ctiserver.model.json_value import Json, iso
 
 _TALK_S = 3.0
 
@@ -78,7 +78,7 @@ async def once(
                         "work order offered",
                         order.created_at,
                         order=order.number,
-                        due_at=None if order.due_at is None else order.due_at.isoformat(),
+                        due_at=iso(order.due_at),
                     )
                 technician_page = Person.at(
                     browser, app.url, people.TECHNICIAN, here.password, phone_sized=True, shots=shots
@@ -94,7 +94,7 @@ async def once(
                     "follow-up due",
                     planned.created_at,
                     order=planned.number,
-                    due_at=None if due_at is None else due_at.isoformat(),
+                    due_at=iso(due_at),
                 )
                 await agent.shoot("desk-closed")
 

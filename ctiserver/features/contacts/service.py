@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 
 from ctiserver.clock import Clock
@@ -100,11 +100,7 @@ class Contacts:
         site = Site(
             id=SiteId(new_ulid(self._clock.now())),
             contact_id=contact_id,
-            name=words.name,
-            address=words.address,
-            region=words.region,
-            local_person=words.local_person,
-            local_number=words.local_number,
+            **asdict(words),
         )
         async with self._database.unit_of_work() as uow:
             await uow.contacts.get(contact_id)
@@ -118,11 +114,7 @@ class Contacts:
             await uow.contacts.update_site(
                 replace(
                     site,
-                    name=words.name,
-                    address=words.address,
-                    region=words.region,
-                    local_person=words.local_person,
-                    local_number=words.local_number,
+                    **asdict(words),
                     retired_at=self._retired_at(site, retired=retired),
                     revision=revision,
                 )
@@ -134,12 +126,7 @@ class Contacts:
         device = Device(
             id=DeviceId(new_ulid(self._clock.now())),
             contact_id=contact_id,
-            site_id=words.site_id,
-            serial=words.serial,
-            model=words.model,
-            bought_on=words.bought_on,
-            warranty_until=words.warranty_until,
-            contract=words.contract,
+            **asdict(words),
         )
         async with self._database.unit_of_work() as uow:
             await uow.contacts.get(contact_id)
@@ -153,12 +140,7 @@ class Contacts:
             device = await uow.contacts.device(device_id)
             changed = replace(
                 device,
-                site_id=words.site_id,
-                serial=words.serial,
-                model=words.model,
-                bought_on=words.bought_on,
-                warranty_until=words.warranty_until,
-                contract=words.contract,
+                **asdict(words),
                 retired_at=self._retired_at(device, retired=retired),
                 revision=revision,
             )

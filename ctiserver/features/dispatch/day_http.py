@@ -14,7 +14,7 @@ from ctiserver.features.dispatch.day import Day, Days, Row, Visit
 from ctiserver.features.dispatch.http import DISPATCHERS, TEXT_MAX, account
 from ctiserver.features.dispatch.placing import Placing
 from ctiserver.model.ids import UserId
-from ctiserver.model.json_value import JsonObject
+from ctiserver.model.json_value import JsonObject, iso
 from ctiserver.store.database import Database
 from ctiserver.web.access import person_of
 from ctiserver.web.problems import Invalid
@@ -115,7 +115,7 @@ class DayHttp:
         body = await read_body(request, AbsenceBody)
         whose = await account(self._database, body.login, "login")
         user = await self._placing.set_away(whose, body.until, person_of(request).user_id, reason=body.reason)
-        until = None if user.away_until is None else user.away_until.isoformat()
+        until = iso(user.away_until)
         return json_answer({"login": user.login, "until": until})
 
 
@@ -140,7 +140,7 @@ def _row(row: Row) -> JsonObject:
         "department": row.user.department,
         "regions": list(row.user.regions),
         "skills": list(row.user.skills),
-        "away_until": None if away is None else away.isoformat(),
+        "away_until": iso(away),
         "open_orders": row.open_orders,
         "off": list(row.off),
     }
@@ -153,9 +153,9 @@ def _visit(visit: Visit, logins: Mapping[UserId, str]) -> JsonObject:
         "number": order.number,
         "state": order.state,
         "assignee": None if order.assignee is None else logins.get(order.assignee, order.assignee),
-        "planned_at": None if order.planned_at is None else order.planned_at.isoformat(),
+        "planned_at": iso(order.planned_at),
         "window": visit.window,
-        "due_at": None if order.due_at is None else order.due_at.isoformat(),
+        "due_at": iso(order.due_at),
         "late": visit.late,
         "movable": visit.movable,
         "considered": order.payload.get("considered", []),

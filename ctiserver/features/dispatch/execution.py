@@ -12,7 +12,7 @@ from ctiserver.features.dispatch.names import names_of
 from ctiserver.model import expression, work_order
 from ctiserver.model.expression import Context
 from ctiserver.model.ids import UserId, WorkOrderId, new_ulid
-from ctiserver.model.json_value import Json, JsonObject
+from ctiserver.model.json_value import Json, JsonObject, iso
 from ctiserver.model.outbound_call import OutboundCall
 from ctiserver.model.process_messages import (
     CloseRecord,
@@ -283,8 +283,8 @@ class Execution:
             "kind": order.kind,
             "assignee": None if order.assignee is None else self._logins[order.assignee],
             "role": order.role,
-            "due_at": None if order.due_at is None else order.due_at.isoformat(),
-            "planned_at": None if order.planned_at is None else order.planned_at.isoformat(),
+            "due_at": iso(order.due_at),
+            "planned_at": iso(order.planned_at),
             **more,
         }
         self.note(kind, data)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from datetime import datetime
 from typing import Annotated
 
 from aiohttp import web
@@ -14,7 +13,7 @@ from ctiserver.features.dispatch.placing import Placing
 from ctiserver.features.dispatch.service import Dispatch, NotChecked, NotYours, UnknownOutcome
 from ctiserver.model.contact import Contact
 from ctiserver.model.ids import RecordId, UserId, WorkOrderId
-from ctiserver.model.json_value import Json, JsonObject
+from ctiserver.model.json_value import Json, JsonObject, iso
 from ctiserver.model.person import Role
 from ctiserver.model.record import Record
 from ctiserver.model.work_order import IllegalAct, WorkOrder
@@ -310,7 +309,7 @@ class DispatchHttp:
                 {
                     **order_json(order),
                     "photos": [
-                        {"id": photo.id, "added_at": _time(photo.added_at)}
+                        {"id": photo.id, "added_at": iso(photo.added_at)}
                         for photo in photos
                         if photo.order_id == order.id
                     ],
@@ -364,9 +363,9 @@ def order_json(order: WorkOrder) -> dict[str, Json]:
         "outcome": order.outcome,
         "assignee": order.assignee,
         "role": order.role,
-        "accept_by": _time(order.accept_by),
-        "due_at": _time(order.due_at),
-        "planned_at": _time(order.planned_at),
+        "accept_by": iso(order.accept_by),
+        "due_at": iso(order.due_at),
+        "planned_at": iso(order.planned_at),
         "late": order.late,
         "outcomes": order.payload.get("outcomes", []),
         "considered": order.payload.get("considered", []),
@@ -375,7 +374,7 @@ def order_json(order: WorkOrder) -> dict[str, Json]:
         "call_back": _call_back(order),
         "checklist": order.payload.get("checklist", []),
         "result": dict(order.result),
-        "created_at": _time(order.created_at),
+        "created_at": iso(order.created_at),
         "revision": order.revision,
     }
 
@@ -389,10 +388,6 @@ def _call_back(order: WorkOrder) -> JsonObject | None:
 
 def _contact(contact: Contact) -> JsonObject:
     return {"name": contact.name, "organisation": contact.organisation, "numbers": list(contact.numbers)}
-
-
-def _time(at: datetime | None) -> str | None:
-    return None if at is None else at.isoformat()
 
 
 def _id(request: web.Request) -> WorkOrderId:

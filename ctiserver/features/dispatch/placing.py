@@ -16,7 +16,7 @@ from ctiserver.errors import UserFault
 from ctiserver.features.dispatch.advance import SIGNAL
 from ctiserver.features.dispatch.assigning import Assigning, said
 from ctiserver.model.ids import UserId, WorkOrderId
-from ctiserver.model.json_value import Json
+from ctiserver.model.json_value import Json, iso
 from ctiserver.model.person import User
 from ctiserver.model.process import SERVER
 from ctiserver.model.record import Record
@@ -163,7 +163,7 @@ class Placing:
     async def _away(self, uow: UnitOfWork, person: User, until: datetime | None, actor: User, reason: str) -> User:
         person = replace(person, away_until=until)
         await uow.users.update(person)
-        detail: dict[str, Json] = {"away_until": None if until is None else until.isoformat(), "reason": reason}
+        detail: dict[str, Json] = {"away_until": iso(until), "reason": reason}
         await uow.audit.note(
             self._clock.now(), f"user:{actor.login}", "account_changed", f"user:{person.login}", detail=detail
         )
@@ -186,7 +186,7 @@ class Placing:
                 "key": order.key.partition("/")[2],
                 "revision": order.revision,
                 "order_state": order.state,
-                "planned_at": None if planned is None else planned.isoformat(),
+                "planned_at": iso(planned),
             }
             await uow.outbox.add(
                 SIGNAL,
@@ -214,7 +214,7 @@ class Placing:
             "kind": order.kind,
             **names,
             "reason": reason,
-            "planned_at": None if order.planned_at is None else order.planned_at.isoformat(),
+            "planned_at": iso(order.planned_at),
         }
         await uow.records.write_line(order.record_id, self._clock.now(), f"user:{actor.login}", kind, data)
 
