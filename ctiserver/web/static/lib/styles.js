@@ -210,3 +210,24 @@ export const shared = css`
     }
   }
 `;
+
+/** Dialogs that lie over the page, in sections; `--width` is what they take where there is room. */
+export const dialogs = css`
+  dialog {
+    border: 1px solid var(--line);
+    border-radius: var(--radius);
+    padding: 1.2rem 1.4rem;
+    width: min(var(--width), 94vw);
+    background: var(--card);
+    color: inherit;
+  }
+  dialog::backdrop {
+    background: rgb(0 0 0 / 45%);
+  }
+  section {
+    display: grid;
+    gap: 0.5rem;
+    padding-top: 0.9rem;
+    border-top: 1px solid var(--line);
+  }
+`;

@@ -2,7 +2,7 @@
 import { LitElement, css, html, nothing, repeat } from "lit";
 import { api } from "../lib/api.js";
 import { Fallible } from "../lib/fallible.js";
-import { shared } from "../lib/styles.js";
+import { dialogs, shared } from "../lib/styles.js";
 import { day, t } from "../lib/words.js";
 
 // Each kind of thing: its address, its words, and its fields with their input's type and longest text.
@@ -43,23 +43,10 @@ class Premises extends Fallible(LitElement) {
 
   static styles = [
     shared,
+    dialogs,
     css`
       dialog {
-        border: 1px solid var(--line);
-        border-radius: var(--radius);
-        padding: 1.2rem 1.4rem;
-        width: min(46rem, 94vw);
-        background: var(--card);
-        color: inherit;
-      }
-      dialog::backdrop {
-        background: rgb(0 0 0 / 45%);
-      }
-      section {
-        display: grid;
-        gap: 0.4rem;
-        padding-top: 0.9rem;
-        border-top: 1px solid var(--line);
+        --width: 46rem;
       }
       li {
         padding: 0.4rem 0;

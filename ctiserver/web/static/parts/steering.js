@@ -3,7 +3,7 @@
 import { LitElement, css, html, nothing } from "lit";
 import { api } from "../lib/api.js";
 import { Fallible } from "../lib/fallible.js";
-import { shared } from "../lib/styles.js";
+import { dialogs, shared } from "../lib/styles.js";
 import { t, title } from "../lib/words.js";
 
 const MODES = ["listen", "whisper", "barge"];
@@ -18,23 +18,10 @@ class Steering extends Fallible(LitElement) {
 
   static styles = [
     shared,
+    dialogs,
     css`
       dialog {
-        border: 1px solid var(--line);
-        border-radius: var(--radius);
-        padding: 1.2rem 1.4rem;
-        width: min(34rem, 94vw);
-        background: var(--card);
-        color: inherit;
-      }
-      dialog::backdrop {
-        background: rgb(0 0 0 / 45%);
-      }
-      section {
-        display: grid;
-        gap: 0.5rem;
-        padding-top: 0.9rem;
-        border-top: 1px solid var(--line);
+        --width: 34rem;
       }
       .seats {
         display: flex;
