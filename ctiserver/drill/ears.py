@@ -31,14 +31,13 @@ class Ear(asyncio.DatagramProtocol):
             self.gaps.append((self.last_at, now))
         self.last_at = now
 
-    def longest_silence_s(self, story: Story) -> float:
-        """The longest time without sound from the answer on, until an agent (who says nothing here) talks."""
+    def longest_silence(self, story: Story) -> tuple[float, float]:
+        """How long was the longest time without sound, and when it began: from the answer on, until an agent (who says
+        nothing here) talks."""
         if story.answered_at is None or story.ended_at is None:
-            return 0.0
+            return 0.0, story.rang_at
         heard = [*self.gaps, (self.last_at or story.answered_at, story.ended_at)]
-        if not self.last_at:
-            heard = [(story.answered_at, story.ended_at)]
-        return max((_outside_talk(story, begin, end) for begin, end in heard), default=0.0)
+        return max((_outside_talk(story, begin, end), begin) for begin, end in heard)
 
 
 def _outside_talk(story: Story, begin: float, end: float) -> float:

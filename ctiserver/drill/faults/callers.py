@@ -76,9 +76,13 @@ async def _counted(rig: Rig, size: Size, finding: Finding, calls: int) -> Scene:
     finding.none("calls_that_the_pbx_did_not_see", sorted(set(fates) - {story.number for story in stories}))
     finding.none("calls_without_a_cdr", sorted(set(fates) - _cdr_callers(rig.pbx.cdr_path)))
     everybody_served(scene)
-    silences = [heard[story.number].longest_silence_s(story) for story in scene.latecomers()]
+    silences = [(*heard[story.number].longest_silence(story), story) for story in scene.latecomers()]
+    worst_s, at, story = max(silences, key=lambda one: one[0])
     finding.figures["callers_who_listened"] = len(silences)
-    finding.at_most("silence_worst_s", max(silences), 6.0)
+    finding.at_most("silence_worst_s", worst_s, 6.0)
+    finding.figures["silence_worst_of"] = (
+        f"{story.number} in {story.stage(at)}, {at - story.rang_at:.1f} s from the ring"
+    )
     await logged_once(scene)
     await _what_became_of_them(scene)
     return scene
