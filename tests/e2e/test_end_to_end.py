@@ -12,8 +12,7 @@ from tests.e2e.whole_way import CUSTOMER, WholeWay, go
 from tests.support.asterisk import programs
 
 __all__ = ["programs"]
-#: A long form: `python -m pytest -m chaos tests/e2e/test_end_to_end.py`.
-pytestmark = [pytest.mark.pbx, pytest.mark.browser, pytest.mark.chaos]
+pytestmark = [pytest.mark.pbx, pytest.mark.browser]
 
 
 @pytest.mark.timeout(300)
