@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -37,9 +37,15 @@ class CallLog(Repository[CallEntry, CallId]):
     table = tables.calls
     kind = CallEntry
 
-    async def save(self, entry: CallEntry) -> None:
-        """Write the entry, over an earlier one of the same call."""
-        await rows.insert_or_replace(self._connection, self.table, rows.values(self.table, entry))
+    async def save(self, *entries: CallEntry) -> None:
+        """Write entries, each over an earlier one of the same call."""
+        await rows.insert_or_replace(self._connection, self.table, *(rows.values(self.table, it) for it in entries))
+
+    async def to_change(self, ids: Collection[CallId]) -> dict[CallId, CallEntry]:
+        """Entries, as far as they are there, which nobody else changes until this unit of work ends."""
+        # In one order, so that two who do so don't wait for each other.
+        locked = sa.select(self.table).where(self.table.c.id.in_(ids)).order_by(self.table.c.id)
+        return {entry.id: entry for entry in await self._all(locked.with_for_update(key_share=True))}
 
     async def page(
         self, limit: int = 50, *, before: CallId | None = None, agent: AgentId | None = None

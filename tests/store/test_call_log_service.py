@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -25,6 +26,7 @@ from ctiserver.model.ids import AgentId, CallId, Interface, Linkedid, PbxName, Q
 from ctiserver.model.person import Agent
 from ctiserver.model.record import Record
 from ctiserver.store.database import Database
+from ctiserver.store.unit_of_work import UnitOfWork
 
 T0 = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
 MAIN = PbxName("main")
@@ -62,20 +64,22 @@ def service(database: Database) -> CallLogService:
     return CallLogService(database, Bus(), ManualClock(T0), going_on=lambda _: GOING_ON)
 
 
+@pytest.mark.parametrize("together", [False, True])
 async def test_a_call_becomes_one_entry_with_what_the_summary_holds(
-    service: CallLogService, database: Database
+    service: CallLogService, database: Database, together: bool
 ) -> None:
     async with database.unit_of_work() as uow:
         await uow.agents.add(Agent(id=AgentId("agent1"), user_id=None, name="李", extension="101", interface=PHONE))
-    for event in (
+    events = (
         STARTED,
         STARTED,
         CallerEnteredQueue(pbx=MAIN, at=T0, call_id=CALL, linkedid=LINKED, uniqueid=UNIQUEID, queue=QueueName("repair"), position=1),
         AgentConnected(pbx=MAIN, at=T0 + timedelta(seconds=9), call_id=CALL, linkedid=LINKED, interface=PHONE, queue=QueueName("repair")),
         ENDED,
         ENDED,
-    ):  # fmt: skip
-        await service.record(event)
+    )  # fmt: skip
+    for part in [events] if together else [(event,) for event in events]:
+        await service.record(*part)
     async with database.reading() as uow:
         (entry,) = await uow.calls.page()
     assert (entry.queue, entry.agent_id, entry.wait_ms, entry.talk_ms) == ("repair", "agent1", 5000, 21000)
@@ -87,6 +91,31 @@ async def test_a_call_becomes_one_entry_with_what_the_summary_holds(
     )
     assert entry.dnis == "4001234"  # what was dialled, not where the dialplan went on
     assert entry.detail["answered_by"] == ["PJSIP/agent1"]
+
+
+async def test_what_waits_is_written_together(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever fell behind catches up: a transaction for each event would come in turn with every other writer's."""
+    bus, begun = Bus(), 0
+    real = database.unit_of_work
+
+    def counted() -> AbstractAsyncContextManager[UnitOfWork]:
+        nonlocal begun
+        begun += 1
+        return real()
+
+    monkeypatch.setattr(database, "unit_of_work", counted)
+    service = CallLogService(database, bus, ManualClock(T0), going_on=lambda _: GOING_ON)
+    calls = [CallId(f"{number:026d}") for number in range(60)]
+    running = asyncio.ensure_future(service.run())
+    await asyncio.sleep(0)
+    for call in calls:
+        bus.publish(replace(STARTED, call_id=call))
+        bus.publish(replace(ENDED, call_id=call))
+    bus.close()
+    await running
+    async with database.reading() as uow:
+        assert sorted(entry.id for entry in await uow.calls.page(100) if entry.complete) == calls
+    assert begun <= 2
 
 
 async def test_an_end_without_a_beginning_is_an_entry_all_the_same(service: CallLogService, database: Database) -> None:

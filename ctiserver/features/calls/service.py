@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -36,6 +36,11 @@ log = structlog.get_logger(__name__)
 
 #: Events a slow disk may lag behind: at 98 messages and a dozen events a call this is hours of an ordinary day.
 _WAITING_EVENTS = 100_000
+#: So many of those that wait are written in one transaction. With one for each, this service would fall behind where
+#: many others write: writers take turns, and flows have as many turns as there are callers.
+_TOGETHER = 200
+#: What changes an entry: ringing, holding and the rest are part of the summary that CallEnded brings.
+_Written = CallStarted | CallerEnteredQueue | AgentConnected | CallsMerged | CallEnded
 
 
 class CallLogService:
@@ -68,17 +73,18 @@ class CallLogService:
             while True:
                 try:
                     async for event in events:
-                        await until_stored(partial(self._heard, event), "call log")
+                        for part in _parts([event, *events.waiting(_TOGETHER)]):
+                            await until_stored(partial(self._heard, part), "call log")
                     return
                 except Lagged as lagged:
                     # What was missed is found again by the snapshot that follows each connect, and by reconcile.
                     log.error("call_log_lagged", missed=str(lagged))
 
-    async def _heard(self, event: PbxEvent) -> None:
-        if isinstance(event, PbxUp):
-            await self.settle(event.pbx, epoch=event.epoch)
-        elif isinstance(event, CallEvent):
-            await self.record(event)
+    async def _heard(self, part: PbxUp | list[_Written]) -> None:
+        if isinstance(part, PbxUp):
+            await self.settle(part.pbx, epoch=part.epoch)
+        else:
+            await self.record(*part)
 
     async def settle(self, pbx: PbxName, *, epoch: datetime | None = None) -> None:
         """Close the entries of calls that ended while nobody looked: before a restart of ours, or of the link.
@@ -113,42 +119,49 @@ class CallLogService:
             log.warning("calls_ended_unseen", pbx=pbx, calls=len(unseen))
         self._missed(pbx, min((entry.started_at for entry in unseen), default=now))
 
-    async def record(self, event: CallEvent) -> None:
-        """Bring the entry of one call up to date."""
+    async def record(self, *events: _Written) -> None:
+        """Bring the entries of calls up to date, all or none."""
+        news = [event for event in events if not (isinstance(event, CallStarted) and event.call_id in self._begun)]
+        if not news:
+            return
+        async with self._database.unit_of_work() as uow:
+            for event in news:
+                if isinstance(event, CallStarted):
+                    await uow.calls.begin(_new(event))
+            changed = [event for event in news if not isinstance(event, CallStarted)]
+            if changed:
+                entries = await uow.calls.to_change({_changes(event) for event in changed})
+                for event in changed:
+                    entry = await self._changed(uow, entries.get(_changes(event)), event)
+                    if entry is not None:
+                        entries[entry.id] = entry
+                await uow.calls.save(*entries.values())
+        for event in news:
+            if isinstance(event, CallStarted):
+                self._begun.add(event.call_id)
+            elif isinstance(event, CallEnded):
+                self._begun.discard(event.call_id)
+                if event.summary.reconstructed or event.summary.outcome == "voicemail":
+                    self._missed(event.summary.pbx, event.summary.started_at or event.at)
+
+    async def _changed(self, uow: UnitOfWork, entry: CallEntry | None, event: _Written) -> CallEntry | None:
+        """The entry after ``event``; None: there is none."""
+        if isinstance(event, CallEnded):
+            return entry if event.reason == "merged" else await self._ended(uow, entry, event)
+        if entry is None:
+            return None
         match event:
-            case CallStarted():
-                await self.begin(
-                    event.call_id,
-                    pbx=event.pbx,
-                    at=event.at,
-                    direction=event.direction,
-                    ani=event.ani,
-                    caller_name=event.caller_name,
-                    dnis=event.dnis,
-                )
             case CallerEnteredQueue():
-                async with self._database.unit_of_work() as uow:
-                    entry = await uow.calls.find_to_change(event.call_id)
-                    if entry is not None:
-                        await uow.calls.save(replace(entry, queue=event.queue))
+                return replace(entry, queue=event.queue)
             case AgentConnected():
-                async with self._database.unit_of_work() as uow:
-                    entry = await uow.calls.find_to_change(event.call_id)
-                    if entry is not None:
-                        agent = await self._last_agent(uow, event.pbx, (event.interface,))
-                        await uow.calls.save(
-                            replace(
-                                entry,
-                                answered_at=entry.answered_at or event.at,
-                                agent_id=agent or entry.agent_id,
-                            )
-                        )
+                agent = await self._last_agent(uow, event.pbx, (event.interface,))
+                return replace(entry, answered_at=entry.answered_at or event.at, agent_id=agent or entry.agent_id)
             case CallsMerged():
-                await self._merge(event)
-            case CallEnded():
-                await self._end(event)
+                for record in await uow.records.of_call(event.absorbed):
+                    await uow.records.link_call(record.id, event.call_id)
+                return replace(entry, ended_at=event.at, complete=True, no_record_reason=f"merged:{event.call_id}")
             case _:
-                pass  # ringing, holding and the rest are part of the summary that CallEnded brings
+                return entry
 
     async def begin(
         self,
@@ -188,54 +201,34 @@ class CallLogService:
             entry = await uow.calls.lock(call)
             await uow.calls.save(replace(entry, no_record_reason=reason))
 
-    async def _merge(self, event: CallsMerged) -> None:
-        async with self._database.unit_of_work() as uow:
-            absorbed = await uow.calls.find_to_change(event.absorbed)
-            if absorbed is None:
-                return
-            for record in await uow.records.of_call(event.absorbed):
-                await uow.records.link_call(record.id, event.call_id)
-            await uow.calls.save(
-                replace(absorbed, ended_at=event.at, complete=True, no_record_reason=f"merged:{event.call_id}")
-            )
-
-    async def _end(self, event: CallEnded) -> None:
-        self._begun.discard(event.call_id)
-        if event.reason == "merged":
-            return  # CallsMerged said so, and said into which
+    async def _ended(self, uow: UnitOfWork, known: CallEntry | None, event: CallEnded) -> CallEntry:
         summary = event.summary
-        async with self._database.unit_of_work() as uow:
-            known = await uow.calls.find_to_change(event.call_id)
-            last = await self._last_agent(uow, summary.pbx, summary.answered_by)
-            linked = bool(await uow.records.of_call(event.call_id))
-            await uow.calls.save(
-                CallEntry(
-                    id=event.call_id,
-                    pbx=summary.pbx,
-                    direction=summary.direction,
-                    ani=summary.ani,
-                    caller_name=summary.caller_name,
-                    dnis=(known.dnis if known and known.dnis else summary.dnis),
-                    started_at=summary.started_at or (known.started_at if known else event.at),
-                    answered_at=summary.answered_at,
-                    ended_at=summary.ended_at or event.at,
-                    outcome=summary.outcome,
-                    hangup_by=summary.hangup_by,
-                    hangup_cause=summary.hangup_cause,
-                    queue=summary.queue_visits[-1].queue if summary.queue_visits else "",
-                    agent_id=last or (known.agent_id if known else None),
-                    wait_ms=sum(_length_ms(visit.entered_at, visit.left_at) for visit in summary.queue_visits)
-                    if summary.queue_visits
-                    else None,
-                    talk_ms=_talk_ms(summary),
-                    contact_id=known.contact_id if known else None,
-                    no_record_reason=stated(known) or (None if linked else reason_for_none(summary, event.reason)),
-                    complete=True,
-                    detail=detail(summary, event.reason),
-                )
-            )
-        if summary.reconstructed or summary.outcome == "voicemail":
-            self._missed(summary.pbx, summary.started_at or event.at)
+        last = await self._last_agent(uow, summary.pbx, summary.answered_by)
+        linked = bool(await uow.records.of_call(event.call_id))
+        return CallEntry(
+            id=event.call_id,
+            pbx=summary.pbx,
+            direction=summary.direction,
+            ani=summary.ani,
+            caller_name=summary.caller_name,
+            dnis=(known.dnis if known and known.dnis else summary.dnis),
+            started_at=summary.started_at or (known.started_at if known else event.at),
+            answered_at=summary.answered_at,
+            ended_at=summary.ended_at or event.at,
+            outcome=summary.outcome,
+            hangup_by=summary.hangup_by,
+            hangup_cause=summary.hangup_cause,
+            queue=summary.queue_visits[-1].queue if summary.queue_visits else "",
+            agent_id=last or (known.agent_id if known else None),
+            wait_ms=sum(_length_ms(visit.entered_at, visit.left_at) for visit in summary.queue_visits)
+            if summary.queue_visits
+            else None,
+            talk_ms=_talk_ms(summary),
+            contact_id=known.contact_id if known else None,
+            no_record_reason=stated(known) or (None if linked else reason_for_none(summary, event.reason)),
+            complete=True,
+            detail=detail(summary, event.reason),
+        )
 
     async def _last_agent(self, uow: UnitOfWork, pbx: PbxName, interfaces: tuple[Interface, ...]) -> AgentId | None:
         """On another PBX a phone of the same name is somebody else's."""
@@ -245,6 +238,36 @@ class CallLogService:
             if agent is not None:
                 return agent.id
         return None
+
+
+def _parts(events: Iterable[PbxEvent]) -> Iterator[PbxUp | list[_Written]]:
+    """What is written together: each PbxUp by itself, and all that changes entries between two of them."""
+    together: list[_Written] = []
+    for event in events:
+        if isinstance(event, PbxUp):
+            yield together
+            yield event
+            together = []
+        elif isinstance(event, _Written):
+            together.append(event)
+    yield together
+
+
+def _changes(event: _Written) -> CallId:
+    """The call whose entry is another afterwards."""
+    return event.absorbed if isinstance(event, CallsMerged) else event.call_id
+
+
+def _new(event: CallStarted) -> CallEntry:
+    return CallEntry(
+        id=event.call_id,
+        pbx=event.pbx,
+        direction=event.direction,
+        ani=event.ani,
+        caller_name=event.caller_name,
+        dnis=event.dnis,
+        started_at=event.at,
+    )
 
 
 def _length_ms(begin: datetime | None, end: datetime | None) -> int:
