@@ -17,7 +17,8 @@ from ctiserver.model.ids import AgentId, UserId
 from ctiserver.model.person import PEOPLES_ROLES, Role
 from ctiserver.web.problems import NoAgent, NotAllowed, NotFound, NotLoggedIn
 
-Intent = Literal["read", "write"]
+#: ``answer``: to say what became of something, which also those may say who had it before.
+Intent = Literal["read", "write", "answer"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,7 @@ class Person:
 
 
 Rule = Callable[[Person, str, Intent], Awaitable[bool]]
-"""May this person read or write the object with this id? Unknown ids are False, like those of others."""
+"""May this person read, write or answer for the object with this id? Unknown ids are False, like those of others."""
 
 EVERYBODY: frozenset[Role] = frozenset(PEOPLES_ROLES)
 SUPERVISORS: frozenset[Role] = frozenset[Role]({"supervisor", "admin"})

@@ -53,6 +53,7 @@ class Route:
     answer: type[BaseModel] | None = None  #: what it answers; None: nothing, or no JSON
     status: tuple[int, ...] = ()  #: of answers that went well; empty: 200, or 204 for nothing
     query: Mapping[str, str] = field(default_factory=dict)  #: parameters after the ``?``, and what each does
+    answers: bool = False  #: it says what became of what the path names, maybe of what somebody else has by now
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -61,7 +62,9 @@ class Route:
 
     @property
     def intent(self) -> Intent:
-        return "read" if self.method in {"GET", "HEAD"} else "write"
+        if self.method in {"GET", "HEAD"}:
+            return "read"
+        return "answer" if self.answers else "write"
 
 
 B = TypeVar("B", bound=Body)

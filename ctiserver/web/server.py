@@ -159,7 +159,7 @@ class WebServer:
     def _guarded(self, route: Route) -> Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:
             said = bearer(request)  # no browser adds that for another site's page, so its origin does not matter
-            if (route.intent == "write" and not said) or route.path.endswith("/ws"):
+            if (route.intent != "read" and not said) or route.path.endswith("/ws"):
                 self._check_origin(request)
             found = await self._sessions.identify(request) if _asks_who(route) else None
             person = None

@@ -34,11 +34,6 @@ CLOCK = SystemClock()
 
 
 @pytest.fixture
-def workflow_url(database: Database, database_url: str, tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/workflow.sqlite" if database.dialect == "sqlite" else database_url
-
-
-@pytest.fixture
 async def dispatch(database: Database, workflow_url: str) -> AsyncIterator[Running]:
     async with running(database, workflow_url) as started:
         yield started

@@ -129,3 +129,32 @@ async def test_a_dispatcher_gives_an_order_to_somebody_else(shop: Desk) -> None:
         await browser.log_in("tina")
         await browser.json("POST", path, {"to": "theo"}, status=403)
         assert len((await browser.json("GET", "/api/v1/work-orders"))["work_orders"]) == 1
+
+
+async def test_who_reports_what_was_given_to_somebody_else_is_told_so_and_it_is_kept(shop: Desk) -> None:
+    order = await an_order(shop, "tina")
+    path = f"/api/v1/work-orders/{order.id}"
+    async with Browser(shop.url) as tina, Browser(shop.url) as dora, Browser(shop.url) as theo:
+        await tina.log_in("tina")
+        await tina.json("POST", f"{path}/accept", {})
+        await dora.log_in("dora")
+        await dora.json("POST", f"{path}/place", {"to": "theo"})
+        for act, body in (
+            ("start", {}),
+            ("complete", {"outcome": "done", "report": "new fan"}),
+            ("decline", {"reason": "x"}),
+        ):
+            problem = await tina.json("POST", f"{path}/{act}", body, status=409)
+            assert problem["code"] == "handed_on"
+        # Nothing else of it is theirs any more.
+        await tina.json("GET", path, status=404)
+        await tina.json("POST", f"{path}/expenses", {}, status=404)
+        await theo.log_in("theo")
+        await theo.json("POST", f"{path}/accept", {})
+        assert (await theo.json("POST", f"{path}/complete", {"outcome": "not_home"}))["outcome"] == "not_home"
+    async with shop.database.reading() as uow:
+        lines = await uow.records.timeline(order.record_id)
+    assert [(line.actor, line.data["what"]) for line in lines if line.kind == "came_too_late"] == [
+        ("user:tina", "done"),
+        ("user:tina", "declined"),
+    ]

@@ -3,6 +3,7 @@
 An order keeps them in its payload. ``assigned``: ``how`` it came to whoever has it (``rule``, ``sticky``, ``hand``,
 ``bulk``, ``taken``, ``owner``, ``same``; ``pool``: whoever takes it first; ``nobody``: nobody fits), ``by`` whom, the
 ``reason`` they gave, and ``at`` which time. ``considered``: everybody who was looked at, and what spoke against each.
+``had_before``: from whom it was taken, since what they did for it until they heard of that is worth knowing.
 """
 
 from __future__ import annotations
@@ -114,6 +115,17 @@ def how_of(order: WorkOrder) -> str:
     """How the order came to whoever has it; empty where that was never noted."""
     assigned = order.payload.get("assigned")
     return str(assigned["how"]) if isinstance(assigned, Mapping) else ""
+
+
+def taken_from(order: WorkOrder, who: UserId) -> WorkOrder:
+    """The order with a note that this person had it."""
+    before = [user for user in _words(order.payload.get("had_before")) if user != who]
+    return replace(order, payload={**order.payload, "had_before": [*before, who]})
+
+
+def had_before(order: WorkOrder, who: UserId) -> bool:
+    """Whether it was taken from this person, and was not given back."""
+    return order.assignee != who and who in _words(order.payload.get("had_before"))
 
 
 def _words(value: Json) -> list[str]:

@@ -9,8 +9,9 @@ from aiohttp import web
 from pydantic import AwareDatetime, Field
 
 from ctiserver.features.dispatch.answers import TakenAnswer, WorkOrderAnswer, WorkOrdersAnswer
+from ctiserver.features.dispatch.assigning import had_before
 from ctiserver.features.dispatch.placing import Placing
-from ctiserver.features.dispatch.service import Dispatch, NotChecked, NotYours, UnknownOutcome
+from ctiserver.features.dispatch.service import Dispatch, HandedOn, NotChecked, NotYours, UnknownOutcome
 from ctiserver.model.contact import Contact
 from ctiserver.model.ids import RecordId, UserId, WorkOrderId
 from ctiserver.model.json_value import Json, JsonObject, iso
@@ -27,6 +28,12 @@ from ctiserver.web.routes import PAGED, Body, Route, json_answer, page_wanted, r
 TEXT_MAX = 20_000
 #: Those who give orders out and may look at, and act on, all of them.
 DISPATCHERS: frozenset[Role] = frozenset[Role]({"dispatcher", "supervisor", "admin"})
+
+
+class SomebodyElses(Conflict):
+    """Somebody else was given it meanwhile; what was reported stands on its record's timeline."""
+
+    code = "handed_on"
 
 
 class ActBody(Body):
@@ -109,6 +116,7 @@ class DispatchHttp:
                 roles=EVERYBODY,
                 body=ActBody,
                 answer=WorkOrderAnswer,
+                answers=True,
             ),
             Route(
                 method="POST",
@@ -117,6 +125,7 @@ class DispatchHttp:
                 roles=EVERYBODY,
                 body=ActBody,
                 answer=WorkOrderAnswer,
+                answers=True,
             ),
             Route(
                 method="POST",
@@ -125,6 +134,7 @@ class DispatchHttp:
                 roles=EVERYBODY,
                 body=ActBody,
                 answer=WorkOrderAnswer,
+                answers=True,
             ),
             Route(
                 method="POST",
@@ -133,6 +143,7 @@ class DispatchHttp:
                 roles=EVERYBODY,
                 body=ReasonBody,
                 answer=WorkOrderAnswer,
+                answers=True,
             ),
             Route(
                 method="POST",
@@ -141,6 +152,7 @@ class DispatchHttp:
                 roles=EVERYBODY,
                 body=ReasonBody,
                 answer=WorkOrderAnswer,
+                answers=True,
             ),
             Route(
                 method="POST",
@@ -149,6 +161,7 @@ class DispatchHttp:
                 roles=EVERYBODY,
                 body=ActBody,
                 answer=WorkOrderAnswer,
+                answers=True,
             ),
             Route(
                 method="POST",
@@ -157,6 +170,7 @@ class DispatchHttp:
                 roles=EVERYBODY,
                 body=CompleteBody,
                 answer=WorkOrderAnswer,
+                answers=True,
             ),
             Route(
                 method="POST",
@@ -195,11 +209,14 @@ class DispatchHttp:
         ]
 
     async def may_reach(self, person: Person, order_id: str, intent: Intent) -> bool:
-        """Whose order it is, those of its role while nobody has it, and those who give orders out."""
+        """Whose order it is, those of its role while nobody has it, and those who give orders out; to say what became
+        of it also whoever it was taken from: they may have been there without a connection."""
         async with self._database.reading() as uow:
             order = await uow.work_orders.find(WorkOrderId(order_id))
         if order is None:
             return False
+        if intent == "answer" and had_before(order, person.user_id):
+            return True
         unclaimed = order.assignee is None and order.role == person.role
         return order.assignee == person.user_id or unclaimed or person.role in DISPATCHERS
 
@@ -294,6 +311,8 @@ class DispatchHttp:
             order = await act
         except NotYours as error:
             raise NotFound(str(error)) from None
+        except HandedOn as error:
+            raise SomebodyElses(str(error)) from None
         except IllegalAct as error:
             raise Conflict(str(error)) from None
         except UnknownOutcome as error:

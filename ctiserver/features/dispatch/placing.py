@@ -14,7 +14,7 @@ from typing import Literal
 from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
 from ctiserver.features.dispatch.advance import SIGNAL
-from ctiserver.features.dispatch.assigning import Assigning, said
+from ctiserver.features.dispatch.assigning import Assigning, said, taken_from
 from ctiserver.model.ids import UserId, WorkOrderId
 from ctiserver.model.json_value import Json, iso
 from ctiserver.model.person import User
@@ -178,6 +178,8 @@ class Placing:
         return said(replace(order, state=state), "hand", now, by=actor.login, reason=reason)
 
     async def _kept(self, uow: UnitOfWork, before: WorkOrder, order: WorkOrder) -> WorkOrder:
+        if before.assignee is not None and before.assignee != order.assignee:
+            order = taken_from(order, before.assignee)
         await uow.work_orders.update(order)
         order = replace(order, revision=order.revision + 1)
         if order.process_id is not None:

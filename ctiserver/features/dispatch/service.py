@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
 from ctiserver.features.dispatch.advance import SIGNAL
-from ctiserver.features.dispatch.assigning import said
+from ctiserver.features.dispatch.assigning import had_before, said
 from ctiserver.features.dispatch.definitions import revived
 from ctiserver.model import work_order
 from ctiserver.model.ids import RecordId, UserId, WorkOrderId
@@ -30,6 +30,10 @@ RESULT_MAX_KEYS = 50
 
 class NotYours(IllegalAct):
     """Somebody else has this work order."""
+
+
+class HandedOn(IllegalAct):
+    """Somebody else was given this work order meanwhile."""
 
 
 class UnknownOutcome(UserFault):
@@ -94,7 +98,7 @@ class Dispatch:
         return await self._act(order_id, "start", by)
 
     async def decline(self, order_id: WorkOrderId, by: UserId, reason: str) -> WorkOrder:
-        """Hand an order back; the process finds somebody else. Raises NotFound; NotYours; IllegalAct."""
+        """Hand an order back; the process finds somebody else. Raises NotFound; NotYours; HandedOn; IllegalAct."""
         return await self._act(order_id, "decline", by, outcome="declined", result={"reason": reason})
 
     async def complete(
@@ -102,7 +106,7 @@ class Dispatch:
     ) -> WorkOrder:
         """Say what an order came to; ``checked`` of the result are the names on its checklist that were ticked.
 
-        Raises NotFound; NotYours; IllegalAct if it is over or not begun; UnknownOutcome; NotChecked.
+        Raises NotFound; NotYours; HandedOn; IllegalAct if it is over or not begun; UnknownOutcome; NotChecked.
         """
         return await self._act(order_id, "complete", by, outcome=outcome, result=dict(result or {}))
 
@@ -170,9 +174,13 @@ class Dispatch:
         async with self._database.unit_of_work() as uow:
             before = await uow.work_orders.lock(order_id)
             actor = await uow.users.get(by)
-            _theirs(before, actor)
+            handed_on = _handed_on(before, act, actor)
+            if not handed_on:
+                _theirs(before, actor)
+            elif outcome is None:
+                raise HandedOn(_somebody_elses(before))
             now = self._clock.now()
-            if outcome is not None and not before.is_open and before.outcome != outcome:
+            if outcome is not None and (handed_on or (not before.is_open and before.outcome != outcome)):
                 # What somebody did is worth knowing also when it changes nothing; the same told twice is not.
                 late: JsonObject = {"what": outcome, **(result or {})}
                 record = await self._note(uow, replace(before, updated_at=now), actor, "came_too_late", late)
@@ -182,6 +190,8 @@ class Dispatch:
                 data: dict[str, Json] = {"act": act, "outcome": outcome, **(result or {})}
                 record = await self._note(uow, order, actor, f"order_{order.state}", data)
         self._changed(record, [order])
+        if handed_on:
+            raise HandedOn(_somebody_elses(order))
         if order is before:
             raise IllegalAct(f"work order {order.number} is {order.state}; it does not allow {act}")
         return order
@@ -249,10 +259,26 @@ class Dispatch:
         return await uow.records.get(order.record_id)
 
 
+#: Who may act for whoever has an order.
+_FOR_OTHERS = ("dispatcher", "supervisor", "admin")
+
+
 def _theirs(order: WorkOrder, actor: User) -> None:
     mine = order.assignee == actor.id or (order.assignee is None and order.role == actor.role)
-    if not mine and actor.role not in ("dispatcher", "supervisor", "admin"):
-        raise NotYours(f"work order {order.number} is somebody else's")
+    if not mine and actor.role not in _FOR_OTHERS:
+        raise NotYours(_somebody_elses(order))
+
+
+def _handed_on(order: WorkOrder, act: OrderAct, actor: User) -> bool:
+    """Whether the actor had it, and was on their way maybe when it was taken from them. One that nobody has since they
+    may take again, but not report."""
+    if actor.role in _FOR_OTHERS or not had_before(order, actor.id):
+        return False
+    return order.assignee is not None or order.role != actor.role or act == "complete"
+
+
+def _somebody_elses(order: WorkOrder) -> str:
+    return f"work order {order.number} is somebody else's"
 
 
 def _known(order: WorkOrder, outcome: str) -> None:

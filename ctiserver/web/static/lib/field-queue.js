@@ -1,7 +1,7 @@
 // What somebody in the field did, kept in the browser until the server has it: sent in order, once each.
 //
 // Each act carries what makes a second copy harmless: a photo, a part or an expense its own key; an order that is already
-// where the act leads is refused by the server (409), which after a lost answer means that it was done.
+// where the act leads is refused by the server (409 conflict), which after a lost answer means that it was done.
 import { ApiError, api, upload } from "./api.js";
 
 const LONGEST_RETRY_MS = 15_000;
@@ -67,7 +67,7 @@ export class FieldQueue extends EventTarget {
             held += 1;
             continue;
           }
-          if (!(error.status === 409 && act.tried && !act.file)) {
+          if (!(error.code === "conflict" && act.tried && !act.file)) {
             this.dispatchEvent(new CustomEvent("refused", { detail: error }));
           }
         }

@@ -271,6 +271,7 @@ export default {
   "fault.not_allowed": "Your role does not include this.",
   "fault.not_found": "There is no such thing, or none that you may see.",
   "fault.conflict": "Somebody else changed it meanwhile.",
+  "fault.handed_on": "Somebody else has this order now. What you report of it changes nothing; the record keeps it.",
   "fault.internal": "Something went wrong at the server; its log says what.",
   "fault.foreign_origin": "Open the console at the address that the server is set to (web.public_url).",
   "fault.no_agent": "This account has no phone. An admin can make it an agent.",

@@ -271,6 +271,7 @@ export default {
   "fault.not_allowed": "您的角色没有此权限。",
   "fault.not_found": "没有找到，或者您无权查看。",
   "fault.conflict": "刚被别人修改过。",
+  "fault.handed_on": "此工单已改派他人。您填报的结果不生效，已记在服务单上。",
   "fault.internal": "服务器出错，详情见服务器日志。",
   "fault.foreign_origin": "请用服务器设定的地址（web.public_url）打开本页面。",
   "fault.no_agent": "此账号没有话机，可请管理员把它设为坐席。",
