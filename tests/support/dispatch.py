@@ -18,6 +18,7 @@ from ctiserver.model.ids import RecordId
 from ctiserver.model.record import Record
 from ctiserver.model.span import WorkingTime
 from ctiserver.model.work_order import WorkOrder
+from ctiserver.resources import shipped
 from ctiserver.settings import WorkflowSettings
 from ctiserver.store.database import Database
 from ctiserver.strict_yaml import load
@@ -57,6 +58,13 @@ steps:
   close_resolved: {close: resolved}
   close_unconfirmed: {close: unconfirmed}
 """
+
+
+def shipped_repair() -> str:
+    """The repair that is shipped, where every hour is a working hour."""
+    text = shipped("config", "processes", "repair.yaml").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith("calendar:")]
+    return "\n".join(lines).replace("working ", "").replace("calendar: service_desk", "calendar: desk") + "\n"
 
 
 def definitions(*texts: str) -> Mapping[str, Definition]:
