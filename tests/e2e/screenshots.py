@@ -12,13 +12,16 @@ import sys
 import tempfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from playwright.async_api import Browser, Page, async_playwright
 
+from ctiserver.model.calendar import Calendar, CalendarFile
 from ctiserver.model.call_entry import PathStep
 from ctiserver.model.contact import Device, Site
 from ctiserver.model.events import QueueOutcome
 from ctiserver.model.ids import DeviceId, SiteId, WorkOrderId, new_ulid
+from ctiserver.model.span import WorkingTime
 from ctiserver.model.work_order import OrderKind, OrderState, WorkOrder
 from tests.e2e.conftest import CHROMIUM_FLAGS, WIDE
 from tests.support.desk import PASSWORD, Desk, desk
@@ -237,13 +240,21 @@ async def take(running: Desk, browser: Browser, folder: Path) -> None:
     await shoot(lead, "late")
 
 
+def _hours() -> WorkingTime:
+    """Open on whichever day the pictures are taken."""
+    file = CalendarFile.model_validate(
+        {"schema": "calendar/1", "calendar": "service_desk", "weekly": {"mon-sun": ("08:00-20:00",)}}
+    )
+    return WorkingTime(ZoneInfo("UTC"), {"service_desk": Calendar(file, ZoneInfo("UTC"))})
+
+
 async def main(folder: Path) -> None:
     """Start server and browser, take all pictures."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-headless-shell")
     if chromium is None:
         sys.exit("screenshots need Chromium: install Debian's package chromium")
     with tempfile.TemporaryDirectory(prefix="ctiserver-shots-") as scratch:
-        async with desk(Path(scratch)) as running, async_playwright() as playwright:
+        async with desk(Path(scratch), hours=_hours()) as running, async_playwright() as playwright:
             browser = await playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
             try:
                 await take(running, browser, folder)

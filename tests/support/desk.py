@@ -289,8 +289,9 @@ async def desk(
     web: WebSettings | None = None,
     clock: Clock | None = None,
     pbxs: dict[str, PbxSettings] | None = None,
+    hours: WorkingTime | None = None,
 ) -> AsyncIterator[Desk]:
-    """The desk on a real port, with its services running."""
+    """The desk on a real port, with its services running. Without ``hours`` there is no calendar."""
     clock = clock or SystemClock()
     bus = Bus()
     site = site or load_site(shipped("config"))
@@ -311,7 +312,7 @@ async def desk(
                 pbxs={PBX: cast(Pbx, pbx)},
                 going_on=lambda _: (),
                 closed=lambda calendar, at: False,
-                hours=lambda: WorkingTime(ZoneInfo("UTC")),
+                hours=lambda: hours or WorkingTime(ZoneInfo("UTC")),
                 passwords=Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)),
             )
         )
