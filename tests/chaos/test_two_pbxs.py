@@ -133,6 +133,8 @@ async def test_one_is_cut_off_and_the_other_is_not_affected(programs: Programs, 
             await desks[ZHAO].json("POST", "/api/v1/agents/me/unpause")
         await phones[ZHAO].ringing(40.0)
         await phones[ZHAO].answer()
+        # Who waits rings a free phone again and again until it is answered; from then on nobody may.
+        offers = phones[ZHAO].rung
         for login in (ZHAO, QIAN):
             seen = await eventually(
                 lambda login=login: desks[login].json("GET", "/api/v1/agents/me"),
@@ -141,7 +143,8 @@ async def test_one_is_cut_off_and_the_other_is_not_affected(programs: Programs, 
             )
             finding.must(f"{login} has one call", len(seen["calls"]) == 1)
         offered = {login: phone.rung for login, phone in phones.items()}
-        finding.must("no agent was offered a second call while one was there", offered == {LI: calls, ZHAO: 2, QIAN: 1})
+        once = offered == {LI: calls, ZHAO: offers, QIAN: 1} and offers >= 2
+        finding.must(f"no agent was offered a second call while one was there ({offered})", once)
         for ani in (CALLS_UNSEEN, WAITS):
             await callers[ani].hang_up()
 
