@@ -17,7 +17,8 @@ from pathlib import Path
 
 from tests.support.ami import FakeAmi
 
-_ID = re.compile(rb"(?<=: )(\d{10})(?=\.\d+\r\n)")
+#: A time, or a uniqueid, which a PBX with a system name puts that name before.
+_ID = re.compile(rb"(: (?:\w+-)?)(\d{10})(?=\.\d+\r\n)")
 _SLICE_S = 0.02
 
 
@@ -30,7 +31,7 @@ def rounds(stream: bytes, times: int) -> Iterable[bytes]:
 
 
 def _moved(later_s: int, found: re.Match[bytes]) -> bytes:
-    return b"%d" % (int(found[1]) + later_s)
+    return b"%s%d" % (found[1], int(found[2]) + later_s)
 
 
 async def main(stream: Path, times: int, per_s: int) -> None:
