@@ -31,12 +31,22 @@ class Supervisor:
     A service is a coroutine function that runs until cancelled. One that returns is done. One that raises is
     logged and started again after a growing, jittered delay; too many failures within the window end the
     TaskGroup, since a server that limps silently is worse than one that its init system restarts. A
-    :class:`UserFault` is never retried: trying again does not mend a setting.
+    :class:`UserFault` is never retried: trying again does not mend a setting. What says that something of somebody
+    else's is away is retried for as long as it takes: without a database the server still leads calls, and one that
+    ended would not bring it back.
     """
 
-    def __init__(self, group: asyncio.TaskGroup, policy: RestartPolicy | None = None) -> None:
+    def __init__(
+        self,
+        group: asyncio.TaskGroup,
+        policy: RestartPolicy | None = None,
+        *,
+        away: tuple[type[Exception], ...] = (),
+    ) -> None:
+        """``away``: errors which say that something of somebody else's is away."""
         self._group = group
         self._policy = policy or RestartPolicy()
+        self._away = away
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def start(
@@ -82,6 +92,8 @@ class Supervisor:
                 await service()
             except UserFault:
                 raise
+            except self._away as error:
+                log.warning("service_waits", service=name, restart_in_s=round(delay_s, 2), reason=str(error))
             except Exception:
                 now = loop.time()
                 failures.append(now)
@@ -91,7 +103,7 @@ class Supervisor:
                     log.error("service_failed_too_often", service=name, failures=len(failures), exc_info=True)
                     raise
                 log.exception("service_failed", service=name, restart_in_s=round(delay_s, 2))
-                await asyncio.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not a secret
-                delay_s = min(delay_s * 2, policy.longest_delay_s)
             else:
                 return
+            await asyncio.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not a secret
+            delay_s = min(delay_s * 2, policy.longest_delay_s)

@@ -196,7 +196,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         await features.agents.load()
         await stack.enter_async_context(web.running())
         async with asyncio.TaskGroup() as group:
-            supervisor = Supervisor(group)
+            supervisor = Supervisor(group, away=(faults.StoreUnavailable,))
             supervisor.start("agi", agi.run)
             agi_port = await agi.listening()
             for part in parts:

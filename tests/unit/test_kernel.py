@@ -101,6 +101,20 @@ async def test_too_many_failures_end_the_server() -> None:
     assert failure.group_contains(RuntimeError, match="boom")
 
 
+async def test_what_is_away_is_waited_for_however_long_it_takes() -> None:
+    runs = 0
+
+    async def service() -> None:
+        nonlocal runs
+        runs += 1
+        if runs <= 3 * QUICK.restarts:
+            raise ConnectionError("the database is away")
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        Supervisor(group, QUICK, away=(ConnectionError,)).start("s", service)
+    assert runs == 3 * QUICK.restarts + 1
+
+
 async def test_a_users_fault_is_never_retried() -> None:
     runs = 0
 
