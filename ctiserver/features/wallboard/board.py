@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -155,7 +155,7 @@ class Board:
         self._turn_day()
         limits, begins = self.thresholds(queue), self._day_begins
         held = [visit for visits in self._visits.values() for visit in visits]
-        skipped, last = frozenset(self._visits), None
+        skipped = frozenset(self._visits)
 
         def of(visits: Iterable[Visit]) -> list[Visit]:
             return [v for v in visits if v.queue == queue and v.entered_at >= begins and limits.belongs(v, what)]
@@ -163,18 +163,16 @@ class Board:
         found = of(held)
         # The log's are sought backwards until all are found that the figure counts: mostly those of the last hour.
         count = min(limit, getattr(self.figures(queue).figures, what))
-        while len(found) < count:
-            async with self._database.reading() as uow:
-                entries = await uow.calls.page(_LOOKED_UP, before=last)
-            found += of(
-                visit
-                for entry in entries
-                if entry.id not in skipped
-                for visit in _visits(entry.id, call_detail.summary(entry).queue_visits)
-            )
-            if not entries or entries[-1].started_at < begins - _BEFORE_MIDNIGHT:
-                break
-            last = entries[-1].id
+        if len(found) < count:
+            async for entries in self._logged_today():
+                found += of(
+                    visit
+                    for entry in entries
+                    if entry.id not in skipped
+                    for visit in _visits(entry.id, call_detail.summary(entry).queue_visits)
+                )
+                if len(found) >= count:
+                    break
         return sorted(found, key=lambda visit: visit.entered_at, reverse=True)[:limit]
 
     def thresholds(self, queue: QueueName) -> Thresholds:
@@ -217,15 +215,21 @@ class Board:
     async def _read(self) -> None:
         """Today's ended calls, from the call log."""
         self._turn_day()
-        until, last = self._clock.now() - _HELD, None
+        until = self._clock.now() - _HELD
         self._count_anew()
         skipped = set(self._visits)
-        while True:
-            async with self._database.reading() as uow:
-                entries = await uow.calls.page(_LOOKED_UP, before=last)
+        async for entries in self._logged_today():
             for entry in entries:
                 if entry.complete and entry.id not in skipped:
                     self._read_entry(entry, until)
+
+    async def _logged_today(self) -> AsyncIterator[list[CallEntry]]:
+        """Today's entries of the call log, the newest first, some at a time. Raises StoreUnavailable."""
+        last: CallId | None = None
+        while True:
+            async with self._database.reading() as uow:
+                entries = await uow.calls.page(_LOOKED_UP, before=last)
+            yield entries
             if not entries or entries[-1].started_at < self._day_begins - _BEFORE_MIDNIGHT:
                 return
             last = entries[-1].id
@@ -269,6 +273,9 @@ class Board:
             self._changed[visit.queue] = None
         if visits:
             self._visits[call_id] = visits
+        self._count(visits)
+
+    def _count(self, visits: Iterable[Visit]) -> None:
         for visit in visits:
             self._figures[visit.queue] = self._figures.get(visit.queue, Figures()) + self._worth(visit)
             self._changed[visit.queue] = None
@@ -282,17 +289,16 @@ class Board:
         if today == self._day_begins:
             return
         self._day_begins = today
-        for call_id, visits in list(self._visits.items()):
-            self._put(call_id, visits)
+        todays = {call_id: [it for it in visits if it.entered_at >= today] for call_id, visits in self._visits.items()}
+        self._visits = {call_id: visits for call_id, visits in todays.items() if visits}
         self._count_anew()
 
     def _count_anew(self) -> None:
         """Count the calls that are held, and no others."""
         self._figures = dict.fromkeys(self._figures, Figures())
-        for visits in self._visits.values():
-            for visit in visits:
-                self._figures[visit.queue] = self._figures.get(visit.queue, Figures()) + self._worth(visit)
         self._changed |= dict.fromkeys(self._figures)
+        for visits in self._visits.values():
+            self._count(visits)
 
 
 def _visits(call_id: CallId, visits: Iterable[QueueVisit]) -> list[Visit]:
