@@ -8,6 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from ctiserver.model.call_entry import CallEntry, PathStep
+from ctiserver.model.events import CallOutcome
 from ctiserver.model.ids import AgentId, CallId, ContactId, PbxName
 from ctiserver.store import rows, tables
 from ctiserver.store.repository import Repository
@@ -85,6 +86,30 @@ class CallLog(Repository[CallEntry, CallId]):
         """Calls whose end has not been seen, the oldest first."""
         return await self._all(
             sa.select(self.table).where(self.table.c.complete.is_(False)).order_by(self.table.c.started_at)
+        )
+
+    async def ended(self, outcomes: Collection[CallOutcome], since: datetime) -> list[CallEntry]:
+        """Inbound calls that started then or later and whose entry is finished with one of these, the oldest first."""
+        return await self._all(
+            sa.select(self.table)
+            .where(
+                self.table.c.started_at >= since,
+                self.table.c.direction == "inbound",
+                self.table.c.complete.is_(True),
+                self.table.c.outcome.in_(outcomes),
+            )
+            .order_by(self.table.c.started_at)
+        )
+
+    async def talked(self, number: str, since: datetime) -> bool:
+        """Has this number, as it calls or is dialled, been talked to in a call that began then or later?"""
+        of_number = sa.or_(self.table.c.ani == number, self.table.c.dnis == number)
+        return bool(
+            await self._all(
+                sa.select(self.table)
+                .where(self.table.c.started_at >= since, self.table.c.answered_at.is_not(None), of_number)
+                .limit(1)
+            )
         )
 
     async def unaccounted(self, limit: int = 100) -> list[CallEntry]:

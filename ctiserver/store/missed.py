@@ -34,6 +34,11 @@ class MissedCalls(Repository[MissedCall, str]):
             .order_by(self.table.c.id)
         )
 
+    async def last_at(self) -> datetime | None:
+        """When the last call in vain ended that is known of; None: there was none yet."""
+        found = await self._all(sa.select(self.table).order_by(self.table.c.last_at.desc()).limit(1))
+        return found[0].last_at if found else None
+
     async def still_open(self) -> list[MissedCall]:
         return await self._all(sa.select(self.table).where(self.table.c.state == "open").order_by(self.table.c.id))
 

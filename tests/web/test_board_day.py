@@ -18,6 +18,7 @@ from tests.support.queue_caller import Caller
 
 HOURS = 8
 CALLS_AN_HOUR = 12
+_EVER = datetime(2026, 1, 1, tzinfo=UTC)
 OUTCOMES: tuple[QueueOutcome, ...] = ("answered", "answered", "abandoned", "timeout")
 
 
@@ -47,8 +48,10 @@ async def _hour(running: Desk, clock: ManualClock, begun: int) -> None:
     async def settled() -> bool:
         """All that was played is counted, written down, and told."""
         async with running.database.reading() as uow:
-            written = [entry for entry in await uow.calls.since(datetime(2026, 1, 1, tzinfo=UTC)) if entry.complete]
-        return running.features.board.figures(REPAIR).figures.offered == offered and len(written) == 2 * offered
+            written = [entry for entry in await uow.calls.since(_EVER) if entry.complete]
+            missed = await uow.missed_calls.since(_EVER)
+        counted = running.features.board.figures(REPAIR).figures.offered
+        return (counted, len(written), len(missed)) == (offered, 2 * offered, offered)
 
     await eventually(settled, within_s=60)
     await running.features.board.let_go_of_the_logged()

@@ -14,12 +14,14 @@ from ctiserver.features.dispatch.advance import Advance
 from ctiserver.features.dispatch.definitions import Definition
 from ctiserver.model import process_check
 from ctiserver.model.calendar import Calendar, CalendarFile
+from ctiserver.model.call_entry import CallEntry
 from ctiserver.model.missed import MissedCall, MissedFigures, missed_figures
 from ctiserver.model.span import WorkingTime
 from ctiserver.resources import shipped
 from ctiserver.strict_yaml import load
-from tests.support.desk import Browser, Desk, PhoneLine
+from tests.support.desk import PBX, Browser, Desk, PhoneLine
 from tests.support.eventually import eventually
+from tests.support.shaky import Shaky
 
 ANI = "13800000001"
 NUMBER = "+8613800000001"
@@ -67,7 +69,7 @@ async def lead(running: Desk, browser: Browser) -> Browser:
     return browser
 
 
-async def _in_vain(running: Desk, lead: Browser, ani: str = ANI, calls: int = 1) -> PhoneLine:
+async def _in_vain(running: Desk, lead: Browser, ani: str = ANI) -> PhoneLine:
     line = running.line(ani=ani)
     line.start()
     line.end("abandoned")
@@ -191,6 +193,67 @@ async def test_who_was_served_or_can_not_be_called_is_owed_nothing(
     line.end(outcome)
     await _in_vain(running, lead, "13900000009")  # what comes after it has been dealt with, so it has
     assert [missed["number"] for missed in await _missed(lead)] == ["+8613900000009"]
+
+
+def _logged(running: Desk, ani: str, minutes_ago: float, **changes: Any) -> CallEntry:
+    """An entry that the call log has, of a call that was heard of by nobody else."""
+    line = running.line(ani=ani)
+    began_at = datetime.now(UTC) - timedelta(minutes=minutes_ago)
+    common = {"direction": "inbound", "outcome": "abandoned", "dnis": line.dnis, "complete": True}
+    return CallEntry(
+        id=line.id,
+        pbx=PBX,
+        ani=ani,
+        caller_name="",
+        started_at=began_at,
+        ended_at=began_at + timedelta(seconds=20),
+        **{**common, **changes},
+    )
+
+
+async def test_a_call_that_was_logged_and_not_heard_of_is_owed_as_well(running: Desk, lead: Browser) -> None:
+    """Killed in between, or too far behind."""
+    heard = await _in_vain(running, lead)
+    again = await _in_vain(running, lead)
+    through = datetime.now(UTC) - timedelta(minutes=2)
+    entries = [
+        _logged(running, "13800000011", 30),
+        _logged(running, "13800000012", 30),  # has got through since
+        _logged(running, "13800000012", 3, outcome="answered", answered_at=through),
+        _logged(running, "13800000013", 30),  # has been called since
+        _logged(running, "400", 3, dnis="13800000013", direction="outbound", outcome="answered", answered_at=through),
+        _logged(running, "13800000014", 30, outcome="ivr"),
+        _logged(running, "13800000015", 30, complete=False),
+        _logged(running, "anonymous", 30),
+        _logged(running, "13800000016", 180),  # long before the last that was heard
+    ]
+    async with running.database.unit_of_work() as uow:
+        await uow.calls.save(*entries)
+    for _ in range(2):
+        await running.features.missed.catch_up()
+        missed = {one["number"]: (one["calls"], one["call_id"]) for one in await _missed(lead)}
+        assert missed == {NUMBER: (2, again.id), "+8613800000011": (1, entries[0].id)}
+    assert heard.id != again.id
+
+
+async def test_a_missed_call_waits_for_a_database_that_is_away(
+    running: Desk, lead: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shaky = Shaky(running.database)
+    shaky.away = True
+    monkeypatch.setattr(running.features.missed, "_database", shaky)
+    line = running.line(ani=ANI)
+    line.start()
+    line.end("abandoned")
+
+    async def tried() -> bool:
+        return shaky.tries > 1
+
+    await eventually(tried)
+    assert await _missed(lead) == []
+    shaky.away = False
+    [missed] = await eventually(lambda: _missed(lead))
+    assert (missed["call_id"], missed["calls"]) == (line.id, 1)
 
 
 async def test_figures_are_asked_from_an_instant(lead: Browser) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,33 +16,12 @@ from ctiserver.model.call_entry import Pop
 from ctiserver.model.ids import AgentId, CallId, ContactId, Interface, new_ulid
 from ctiserver.model.person import Agent
 from ctiserver.store.database import Database
-from ctiserver.store.faults import StoreUnavailable
-from ctiserver.store.unit_of_work import UnitOfWork
 from tests.support.eventually import eventually
+from tests.support.shaky import Shaky
 
 AGENT = AgentId("agent1")
 CALL = CallId("C" * 26)
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
-
-
-class Shaky:
-    """A database that can be taken away."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self.away = False
-        self.tries = 0
-
-    @asynccontextmanager
-    async def unit_of_work(self) -> AsyncIterator[UnitOfWork]:
-        self.tries += 1
-        if self.away:
-            raise StoreUnavailable("away")
-        async with self._database.unit_of_work() as uow:
-            yield uow
-
-    def reading(self) -> object:
-        return self._database.reading()
 
 
 @pytest.fixture

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 import structlog
 
 from ctiserver.bus import Bus, Lagged
 from ctiserver.clock import Clock
-from ctiserver.model import numbers
+from ctiserver.model import call_detail, numbers
 from ctiserver.model.call_entry import CallEntry
 from ctiserver.model.events import AgentConnected, CallEnded, CallEvent, CallStarted, CallSummary
 from ctiserver.model.ids import AgentId, CallId, PbxName, new_ulid
@@ -21,6 +22,7 @@ from ctiserver.model.missed import IN_VAIN, MissedCall, MissedFigures, MissedSta
 from ctiserver.model.record import CALLBACK_ASKED, Record
 from ctiserver.store.database import Database
 from ctiserver.store.faults import StoreUnavailable
+from ctiserver.store.patience import until_stored
 from ctiserver.store.processes import ProcessRow
 from ctiserver.store.unit_of_work import UnitOfWork
 
@@ -32,6 +34,10 @@ GOT_THROUGH = "got_through"
 #: How a callback's process ends when it reached the caller.
 _REACHED = frozenset({"called_back", GOT_THROUGH})
 _SETTLE_EVERY_S = 30.0
+#: What we may not have been told of is sought in the call log from so long before the last missed call: of two PBXs
+#: the ends of calls come in turn, not in order. Where there is none yet, so far back.
+_OVERLAP = timedelta(hours=1)
+_FIRST_LOOK_BACK = timedelta(days=1)
 #: Calls under way whose numbers are kept; those beyond are looked up.
 _RECENT_CALLS = 10_000
 
@@ -86,14 +92,25 @@ class Missed:
         with self._bus.subscribe(CallStarted, CallEnded, AgentConnected) as events:
             while True:
                 try:
+                    await until_stored(self.catch_up, "missed calls")
                     async for event in events:
-                        try:
-                            await self.heard(event)
-                        except StoreUnavailable as error:
-                            log.error("missed_call_not_kept", call_id=event.call_id, error=str(error))
+                        await until_stored(partial(self.heard, event), "missed call")
                     return
                 except Lagged as lagged:
                     log.error("missed_calls_lagged", missed=str(lagged))
+
+    async def catch_up(self) -> None:
+        """Take in the calls which the call log has as ended in vain, and which we were not told of: killed before the
+        event was heard, or too far behind. Raises StoreUnavailable.
+        """
+        async with self._database.reading() as uow:
+            last_at = await uow.missed_calls.last_at()
+            since = self._clock.now() - _FIRST_LOOK_BACK if last_at is None else last_at - _OVERLAP
+            unheard = [entry for entry in await uow.calls.ended(IN_VAIN, since) if not await self._settled(uow, entry)]
+        for entry in unheard:
+            await self.ended(call_detail.summary(entry))
+        if unheard:
+            log.warning("missed_calls_found_in_the_log", calls=len(unheard))
 
     async def heard(self, event: CallEvent) -> None:
         """Take in one event of a call. Raises StoreUnavailable."""
@@ -205,6 +222,15 @@ class Missed:
                 any_ended = True
         if any_ended:
             self._changed()
+
+    async def _settled(self, uow: UnitOfWork, entry: CallEntry) -> bool:
+        """Was this call in vain counted already, or has its caller got through since?"""
+        number = numbers.normal(entry.ani, self._region)
+        at = entry.ended_at or entry.started_at
+        if number is None or await uow.calls.talked(entry.ani, at):
+            return True
+        known = await uow.missed_calls.of_period(number, self._period_began(entry.dnis, entry.queue, at))
+        return known is not None and entry.id in await uow.records.calls(known.record_id)
 
     async def page(
         self, *, before: str | None = None, state: MissedState | None = None, limit: int = 50

@@ -1,0 +1,30 @@
+"""A database that goes away and comes back when a test says so."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from ctiserver.store.database import Database
+from ctiserver.store.faults import StoreUnavailable
+from ctiserver.store.unit_of_work import UnitOfWork
+
+
+class Shaky:
+    """A database that can be taken away."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.away = False
+        self.tries = 0
+
+    @asynccontextmanager
+    async def unit_of_work(self, *, brief: bool = False) -> AsyncIterator[UnitOfWork]:
+        self.tries += 1
+        if self.away:
+            raise StoreUnavailable("away")
+        async with self._database.unit_of_work(brief=brief) as uow:
+            yield uow
+
+    def reading(self) -> object:
+        return self._database.reading()
