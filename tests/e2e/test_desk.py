@@ -22,6 +22,7 @@ from tests.e2e.conftest import OpenPage
 from tests.support.desk import PBX, Desk, PhoneLine
 from tests.support.eventually import eventually
 from tests.support.queue_caller import Caller
+from tests.support.shaky import Shaky
 
 pytestmark = pytest.mark.browser
 
@@ -699,6 +700,26 @@ async def test_why_and_when_a_call_popped_can_be_looked_up(running: Desk, open_p
     await expect(page.locator("cti-calls .detail")).to_contain_text(re.compile(r"agent1.*毫秒后已显示", re.DOTALL))
     await page.get_by_role("link").filter(has_text="anonymous").click()
     await expect(page.locator("cti-calls .detail")).to_contain_text("当时没有打开坐席台")
+
+
+async def test_a_pop_says_that_the_database_is_away_and_looks_again(
+    running: Desk, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = await open_page("agent1")
+    await running.features.contacts.find_or_create("13800000001", "张伟")
+    shaky = Shaky(running.database)
+    monkeypatch.setattr(running.features.pops, "_database", shaky)
+    shaky.reading_away = True
+    line = running.line()
+    line.start()
+    line.ring(PHONE)
+    pop = page.locator("cti-pop")
+    await expect(pop).to_contain_text("数据库暂时无法访问")
+    await expect(pop).to_contain_text("13800000001")
+    shaky.reading_away = False
+    await pop.get_by_role("button", name="刷新").click()
+    await expect(pop).to_contain_text("张伟")
+    await expect(pop).not_to_contain_text("数据库")
 
 
 async def _overflow(page: Page) -> int:

@@ -15,7 +15,8 @@ class Shaky:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.away = False
+        self.away = False  #: for who writes
+        self.reading_away = False
         self.tries = 0
 
     @asynccontextmanager
@@ -26,5 +27,9 @@ class Shaky:
         async with self._database.unit_of_work(brief=brief) as uow:
             yield uow
 
-    def reading(self) -> object:
-        return self._database.reading()
+    @asynccontextmanager
+    async def reading(self, *, brief: bool = False) -> AsyncIterator[UnitOfWork]:
+        if self.reading_away:
+            raise StoreUnavailable("away")
+        async with self._database.reading(brief=brief) as uow:
+            yield uow

@@ -19,6 +19,7 @@ from ctiserver.model.ids import CallId, ContactId, DeviceId, Interface, QueueNam
 from ctiserver.site import NoAnswer
 from tests.support.desk import Browser, Desk, PhoneLine
 from tests.support.eventually import eventually
+from tests.support.shaky import Shaky
 
 ME = "/api/v1/agents/me"
 
@@ -219,6 +220,14 @@ async def popping(running: Desk, agent: Browser) -> AsyncIterator[Any]:
         yield socket
 
 
+@pytest.fixture
+def shaky(running: Desk, monkeypatch: pytest.MonkeyPatch) -> Shaky:
+    """The database that pops are looked up in."""
+    shaky = Shaky(running.database)
+    monkeypatch.setattr(running.features.pops, "_database", shaky)
+    return shaky
+
+
 async def test_the_pop_holds_what_is_known_before_the_call_is_answered(
     running: Desk, agent: Browser, phone: str, line: PhoneLine, popping: Any
 ) -> None:
@@ -327,6 +336,42 @@ async def test_why_a_pop_holds_nobody_is_kept(running: Desk, phone: str, popping
     assert (await popping.receive_json(timeout=5))["data"]["contacts"] == []
     [pop] = await _kept(running, line.id)
     assert pop.reason == reason
+
+
+async def test_it_rings_and_shows_who_as_far_as_is_known_while_the_database_is_away(
+    running: Desk, agent: Browser, phone: str, popping: Any, shaky: Shaky
+) -> None:
+    line = running.line()
+    line.start()
+    await running.features.contacts.find_or_create(line.ani, "张伟")
+
+    async def shown() -> tuple[str, bool, str, str, list[str]]:
+        data = (await popping.receive_json(timeout=5))["data"]
+        return data["phase"], data["looked_up"], data["ani"], data["queue"], [it["name"] for it in data["contacts"]]
+
+    shaky.reading_away = True
+    line.ring(phone)
+    assert await shown() == ("ringing", False, line.ani, "repair", [])
+    line.answer(phone)
+    assert await shown() == ("talking", False, line.ani, "repair", [])
+    await agent.json("POST", "/api/v1/pops/mine/refresh", status=503)
+    shaky.reading_away = False
+    [pop] = await _kept(running, line.id)
+    assert pop.reason == "database_away"
+    await agent.json("POST", "/api/v1/pops/mine/refresh")
+    assert await shown() == ("talking", True, line.ani, "repair", ["张伟"])
+
+
+async def test_an_answered_call_is_looked_up_again_if_the_database_was_away_while_it_rang(
+    running: Desk, phone: str, line: PhoneLine, popping: Any, shaky: Shaky
+) -> None:
+    await running.features.contacts.find_or_create(line.ani, "张伟")
+    shaky.reading_away = True
+    line.ring(phone)
+    assert (await popping.receive_json(timeout=5))["data"]["contacts"] == []
+    shaky.reading_away = False
+    line.answer(phone)
+    assert [it["name"] for it in (await popping.receive_json(timeout=5))["data"]["contacts"]] == ["张伟"]
 
 
 async def test_an_agent_without_a_browser_is_the_reason(running: Desk, phone: str, line: PhoneLine) -> None:

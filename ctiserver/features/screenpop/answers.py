@@ -68,6 +68,8 @@ class ShownAnswer(Answer):
     dnis: str
     outbound: bool
     """We called: ``ani`` is whom, ``dnis`` the number we showed."""
+    looked_up: bool
+    """False: the database was away; ask again with POST /api/v1/pops/mine/refresh."""
     queue: str | None
     called_at: datetime | None
     contacts: list[PopContactAnswer]

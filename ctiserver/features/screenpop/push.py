@@ -40,6 +40,7 @@ def shown_json(shown: Shown | None) -> JsonObject | None:
         "caller_name": "" if numbers.withheld(shown.caller_name) else shown.caller_name,
         "dnis": shown.dnis,
         "outbound": shown.outbound,
+        "looked_up": shown.looked_up,
         "queue": shown.queue,
         "called_at": iso(shown.called_at),
         "contacts": [_contact(contact) for contact in shown.contacts],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -35,6 +36,7 @@ log = structlog.get_logger(__name__)
 Phase = Literal["ringing", "talking", "ended"]
 #: Callers whose numbers are kept for pops of calls that the call log has not written down yet.
 _RECENT_CALLERS = 10_000
+_GATHERED_WITHIN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,7 @@ class Shown:
     caller_name: str
     dnis: str
     outbound: bool = False  #: we called: ``ani`` is whom, ``dnis`` the number we showed
+    looked_up: bool = True  #: False: the database was away, and nothing is known but what the call itself says
     queue: QueueName | None
     called_at: datetime | None
     contacts: tuple[Contact, ...]  #: several when the number is shared: the agent chooses
@@ -93,10 +96,7 @@ class ScreenPops:
             while True:
                 try:
                     async for event in events:
-                        try:
-                            await self.heard(event)
-                        except StoreUnavailable as error:
-                            log.error("pop_failed", call_id=event.call_id, error=str(error))
+                        await self.heard(event)
                     self.book.close()
                     return
                 except Lagged as lagged:
@@ -175,7 +175,7 @@ class ScreenPops:
         current = self._shown.get(agent_id)
         if current is not None and current.phase == "talking" and current.call_id != event.call_id:
             self._beneath[agent_id] = current
-        shown = await self._gather(
+        shown = await self._gather_if_there(
             Shown(
                 pop_id=new_ulid(self._clock.now()),
                 agent_id=agent_id,
@@ -212,11 +212,23 @@ class ScreenPops:
     def _reason(self, shown: Shown, reached: int) -> str | None:
         if not reached:
             return "no_browser"
+        if not shown.looked_up:
+            return "database_away"
         if shown.contacts or shown.records:
             return None
         return "withheld" if numbers.withheld(shown.ani) else "unknown_number"
 
+    async def _gather_if_there(self, shown: Shown) -> Shown:
+        """As far as the database answers in time: who it is that rings must be seen while it rings."""
+        try:
+            async with asyncio.timeout(_GATHERED_WITHIN_S):
+                return await self._gather(shown)
+        except (StoreUnavailable, TimeoutError) as error:
+            log.error("pop_not_looked_up", call_id=shown.call_id, error=str(error) or "no answer in time")
+            return replace(shown, looked_up=False)
+
     async def _gather(self, shown: Shown) -> Shown:
+        """With all that is known of caller and call. Raises StoreUnavailable."""
         number = numbers.normal(shown.ani, self._region)
         async with self._database.reading(brief=True) as uow:
             entry = await uow.calls.find(shown.call_id)
@@ -241,6 +253,7 @@ class ScreenPops:
             one = contacts[0].id if len(contacts) == 1 else None
             return replace(
                 shown,
+                looked_up=True,
                 contacts=tuple(contacts),
                 sites=tuple(await uow.contacts.sites(one)) if one else (),
                 devices=tuple(await uow.contacts.devices(one)) if one else (),
@@ -277,6 +290,8 @@ class ScreenPops:
             shown = self._of(event)
             if shown is None:
                 return
+        if not shown.looked_up:
+            shown = await self._gather_if_there(shown)
         self._show(agent_id, replace(shown, phase="talking", since=event.at))
 
     def _ended(self, shown: Shown | None) -> None:

@@ -238,6 +238,12 @@ class Pop extends Fallible(LitElement) {
   }
 
   #subtitle(it) {
+    if (!it.looked_up) {
+      return html`<div class="row">
+        <span class="chip warn">${t("pop.not_looked_up")}</span>
+        <button @click=${() => this.attempt(() => api("POST", "pops/mine/refresh"))}>${t("tasks.refresh")}</button>
+      </div>`;
+    }
     if (it.contacts.length === 1) {
       const { organisation, tier } = it.contacts[0];
       if (!organisation && !tier) return nothing;
