@@ -1,15 +1,18 @@
 """The ``ctiserver`` command: one verb per job, one module per verb in this package.
 
-A module holds ``command``, a click command or group; its name is the verb. Modules are imported only when used, so
-that ``ctiserver --help`` is quick and a missing extra never breaks another verb.
+A module holds ``command``, a click command or group; its name is the verb, and its docstring says in one sentence what
+that is for. Modules are imported only when used, so that ``ctiserver --help`` is quick and a missing extra never breaks
+another verb. What several verbs share, and parts of one, begin with an underscore.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
 import pkgutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -33,6 +36,18 @@ class _Verbs(click.Group):
         command = module.command
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, _purpose(verb)) for verb in self.list_commands(ctx)])
+
+
+def _purpose(verb: str) -> str:
+    """What a verb is for, without importing it: the modules of all of them are most of the server."""
+    path = Path(__file__).with_name(f"{verb.replace('-', '_')}.py")
+    said = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").splitlines()[0]
+    purpose = said.partition("``: ")[2]
+    return purpose[:1].upper() + purpose[1:]
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})

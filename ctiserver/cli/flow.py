@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from ctiserver.cli import flow_replay
+from ctiserver.cli import _flow_replay
 from ctiserver.cli._options import config_option
 from ctiserver.errors import FileFault, Problem, UserFault
 from ctiserver.ivr.check import SiteNames, check
@@ -32,7 +32,7 @@ def command() -> None:
     """Check, test, draw and try call flows."""
 
 
-command.add_command(flow_replay.command)
+command.add_command(_flow_replay.command)
 
 
 def _site(config: Path | None) -> tuple[Settings, Site, World]:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from ctiserver.cli._options import config_option
-from ctiserver.cli.process_try import Walk, run_script, talk
+from ctiserver.cli._process_try import Walk, run_script, talk
 from ctiserver.errors import FileFault, Problem, UserFault
 from ctiserver.features.dispatch.definitions import TEST_SUFFIX, definition_files, unused
 from ctiserver.ivr.library import flow_files, load_world

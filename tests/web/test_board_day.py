@@ -17,7 +17,7 @@ from tests.support.eventually import eventually
 from tests.support.queue_caller import Caller
 
 HOURS = 8
-CALLS_AN_HOUR = 12
+CALLS_AN_HOUR = 6
 _EVER = datetime(2026, 1, 1, tzinfo=UTC)
 OUTCOMES: tuple[QueueOutcome, ...] = ("answered", "answered", "abandoned", "timeout")
 

@@ -1,0 +1,42 @@
+"""Every verb is there, and asking what there is costs no verb's imports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from ctiserver.cli import cli
+
+
+def _verbs() -> list[str]:
+    with cli.make_context("ctiserver", [], resilient_parsing=True) as context:
+        return cli.list_commands(context)
+
+
+def test_each_verb_is_listed_with_what_it_is_for() -> None:
+    said = CliRunner().invoke(cli, ["--help"], terminal_width=200)
+    assert said.exit_code == 0
+    rows = dict(line.split(maxsplit=1) for line in said.output.partition("Commands:\n")[2].splitlines())
+    assert list(rows) == _verbs()
+    assert {"serve", "demo", "check", "flow", "drill"} <= set(rows)
+    assert [verb for verb, purpose in rows.items() if not (purpose[:1].isupper() and purpose.endswith("."))] == []
+
+
+@pytest.mark.parametrize("verb", _verbs())
+def test_each_verb_has_help(verb: str) -> None:
+    said = CliRunner().invoke(cli, [verb, "--help"], terminal_width=200)
+    assert (said.exit_code, said.exception) == (0, None)
+    assert "Usage: " in said.output
+
+
+def test_asking_what_there_is_imports_no_verb() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "ctiserver", "--help"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0
+    assert "ctiserver.cli" in done.stderr
+    for heavy in ("ctiserver.cli.serve", "sqlalchemy", "aiohttp"):
+        assert heavy not in done.stderr, heavy
