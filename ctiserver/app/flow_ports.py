@@ -87,7 +87,11 @@ class StoreFlowPorts:
     async def caller(self, call_id: CallId, ani: str, dnis: str, pbx: PbxName) -> CallerFacts:
         now = self._clock.now()
         with _told_as_failure():
-            await self._calls.begin(call_id, pbx=pbx, at=now, direction="inbound", ani=ani, caller_name="", dnis=dnis)
+            await self._calls.begin(
+                call_entry.CallEntry(
+                    id=call_id, pbx=pbx, direction="inbound", ani=ani, caller_name="", dnis=dnis, started_at=now
+                )
+            )
             number = self._contacts.key(ani)
             async with self._database.reading() as uow:
                 found = [] if number is None else await uow.contacts.by_number(number)
@@ -104,13 +108,15 @@ class StoreFlowPorts:
         with _told_as_failure():
             answered = await self._followups.answered(key, call_id)
             await self._calls.begin(
-                call_id,
-                pbx=self._pbx,
-                at=self._clock.now(),
-                direction="outbound",
-                ani="",
-                caller_name="",
-                dnis=answered.number,
+                call_entry.CallEntry(
+                    id=call_id,
+                    pbx=self._pbx,
+                    direction="outbound",
+                    ani="",
+                    caller_name="",
+                    dnis=answered.number,
+                    started_at=self._clock.now(),
+                )
             )
             async with self._database.reading() as uow:
                 contact = None if answered.contact is None else await _contact(uow, answered.contact, 0)

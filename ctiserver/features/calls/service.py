@@ -22,7 +22,6 @@ from ctiserver.model.events import (
     CallsMerged,
     CallStarted,
     CallSummary,
-    Direction,
     PbxEvent,
     PbxUp,
 )
@@ -163,32 +162,13 @@ class CallLogService:
             case _:
                 return entry
 
-    async def begin(
-        self,
-        call: CallId,
-        *,
-        pbx: PbxName,
-        at: datetime,
-        direction: Direction,
-        ani: str,
-        caller_name: str,
-        dnis: str,
-    ) -> None:
-        """Make the entry, unless it is there: AGI and AMI both tell of a new call, in either order."""
-        entry = CallEntry(
-            id=call,
-            pbx=pbx,
-            direction=direction,
-            ani=ani,
-            caller_name=caller_name,
-            dnis=dnis,
-            started_at=at,
-        )
-        if call in self._begun:
+    async def begin(self, entry: CallEntry) -> None:
+        """Keep the entry, unless it is there: AGI and AMI both tell of a new call, in either order."""
+        if entry.id in self._begun:
             return  # whoever was second needs no transaction to find that out
         async with self._database.unit_of_work() as uow:
             await uow.calls.begin(entry)
-        self._begun.add(call)
+        self._begun.add(entry.id)
 
     async def add_step(self, step: PathStep) -> None:
         """Keep one step of the call's way through its flow."""
