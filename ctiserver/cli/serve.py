@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import structlog
 
-from ctiserver import logs
+from ctiserver import logs, memory
 from ctiserver.app.composition import running
 from ctiserver.app.server_file import ServerFile
 from ctiserver.cli._options import config_option, read_config
@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 @config_option
 def command(config: Path | None) -> None:
     """Serve calls, agents and the console until SIGTERM or Ctrl-C."""
+    memory.one_heap()
     settings, _ = read_config(config)
     logs.configure(settings.logs)
     asyncio.run(_serve(settings))
