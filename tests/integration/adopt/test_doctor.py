@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import re
 import shlex
 import shutil
@@ -10,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from ctiserver.app.composition import running
+from ctiserver.cli import cli
 from ctiserver.model.call_entry import CallEntry
 from ctiserver.privatepbx.phone import SipPhone
 from ctiserver.privatepbx.ports import free_port
@@ -57,10 +61,15 @@ class Site:
         return self.folder / "ctiserver.yaml"
 
     async def doctor(self) -> dict[str, dict[str, str]]:
-        """Its lines, by what they look at; and the exit status must fit them."""
-        done = await ctiserver("doctor", "--json", "--config", str(self.config))
+        """Its lines, by what they look at; and the exit status must fit them.
+
+        In this process, since it is asked a dozen times; below, an admin runs it as a command.
+        """
+        strange: dict[str, str | None] = {key: None for key in os.environ if key.startswith("CTISERVER_")}
+        words = ["doctor", "--json", "--config", str(self.config)]
+        done = await asyncio.to_thread(CliRunner().invoke, cli, words, env=strange)
         said = json.loads(done.stdout)
-        assert done.returncode == (0 if said["well"] else 2)
+        assert done.exit_code == (0 if said["well"] else 2)
         assert said["well"] == all(line["verdict"] != "bad" for line in said["checks"])
         return {line["check"]: line for line in said["checks"]}
 
@@ -114,6 +123,7 @@ async def follow(there: Foreign, folder: Path) -> Site:
     (folder / "flows").mkdir()
     (folder / "flows/desk.flow.yaml").write_text(_FLOW, encoding="utf-8")
     site.edit("numbers.yaml", "front_desk@prod", "desk@prod")
+    site.edit("numbers.yaml", "calendar: service_desk", "calendar: always")  # the test runs at any time of the day
     for line in written["a shell"].splitlines():
         _, *words = shlex.split(line)
         added = await ctiserver(*words, "--password-stdin", "--config", str(site.config), stdin=f"{PASSWORD}\n")
