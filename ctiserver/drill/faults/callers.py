@@ -13,7 +13,8 @@ from ctiserver.drill.scene import LOOK_EVERY_S, TO_THE_END_S, Scene, Size, every
 
 #: How many of many callers listen: what they hear goes through our own loop, fifty packets a second each.
 _LISTENERS = 12
-_WARM_UP_S = 300
+#: Until caches are full and the heap is as wide as the busiest moments need it. Slopes are of what follows.
+_WARM_UP_S = 900
 
 
 async def rush(rig: Rig, size: Size) -> Finding:
