@@ -31,7 +31,7 @@ class DatabaseSettings(Written):
     """Where records, calls and people are kept."""
 
     url: str = ""  #: empty: SQLite file ``ctiserver.sqlite`` in data_dir; else ``postgresql://user@host/name``
-    pool_size: Annotated[int, Field(ge=1, le=200)] = 10
+    pool_size: Annotated[int, Field(ge=1, le=200)] = 4  #: that read at once; on PostgreSQL as many write
 
 
 class WorkflowSettings(Written):

@@ -106,7 +106,9 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
     site, world, library = configuration.site, configuration.world, configuration.library
 
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(Database.open(settings.database_url, upgrade=True))
+        database = await stack.enter_async_context(
+            Database.open(settings.database_url, upgrade=True, readers=settings.database.pool_size)
+        )
         http = await stack.enter_async_context(
             HttpClient.open(settings.http.allow_hosts, timeout_s=settings.http.timeout_s)
         )

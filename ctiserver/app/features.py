@@ -195,6 +195,7 @@ def build(ground: Ground) -> Features:
         site,
         time_zone=settings.time_zone,
         changed=record_changed,
+        first_pbx=ground.main,
     )
     reports = Reports(database, clock, site, records=records, contacts_of=contacts.find_or_create_within)
     records_http = RecordsHttp(database, records, reports, site)
@@ -242,7 +243,9 @@ def build(ground: Ground) -> Features:
         clock,
         going_on=ground.going_on,
         first_pbx=ground.main,
-        missed=catching_up.wake,
+        up=lambda: [name for name, pbx in ground.pbxs.items() if pbx.up],
+        unseen=catching_up.wake,
+        settled=catching_up.settled,
     )
 
     def at_phone(agent_id: AgentId) -> CallId | None:

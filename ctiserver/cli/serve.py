@@ -40,9 +40,10 @@ async def _serve(settings: Settings) -> None:
             while await wishes.get() is signal.SIGHUP:
                 try:
                     server_file.reloaded(f"changed: {', '.join(app.reload()) or 'nothing'}")
-                except UserFault as fault:
+                except (UserFault, OSError) as fault:
                     log.error("reload_refused", why=str(fault))
-                    server_file.reloaded(f"refused: {fault}")
+                    with suppress(OSError):  # a full disk is no reason to end
+                        server_file.reloaded(f"refused: {fault}")
 
 
 def _note(wishes: asyncio.Queue[signal.Signals], number: signal.Signals) -> None:

@@ -19,6 +19,11 @@ PEOPLES_ROLES: tuple[Role, ...] = tuple(role for role in ROLES if role != "machi
 FIRST_PBX = PbxName("")
 
 
+def place_of(pbx: PbxName, first: PbxName | None) -> PbxName:
+    """How agents name this PBX, where ``first`` is the first one; None: there is but one."""
+    return FIRST_PBX if first in (None, pbx) else pbx
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
     """A log-in account. Skills, regions, department and hours are what work orders ask for."""

@@ -201,19 +201,22 @@ class PbxLink(Actions):
         """Keep the link, until cancelled.
 
         Raises UserFault for what trying again does not mend: a refused log-in, a missing right, an Asterisk too old.
+        Once it was up it tries on all the same: a secret that was changed over there, or an upgrade, must not end a
+        server that leads the calls of other PBXs, and tells its agents what is the matter.
         """
         delay_s = self._settings.reconnect_first_s
         while True:
+            refused = False
             try:
                 await self._connected()
             except (OSError, PeerLost, DeadlineExceeded) as error:
                 reason = str(error) or type(error).__name__
-            except PbxRefused as error:
-                raise UserFault(
-                    f"the AMI account {self._settings.username} may not do what is needed: {error}",
-                    where=self._setting("username"),
-                    fix="Give it the classes of the shipped config/manager.conf",
-                ) from error
+            except (UserFault, PbxRefused) as error:
+                fault = error if isinstance(error, UserFault) else self._lacks_rights(error)
+                if self._started is None:
+                    raise fault from error
+                refused, reason = True, str(fault)
+                log.error("pbx_refuses_us", pbx=self._name, why=reason)
             finally:
                 was_up = self.up
                 self._down()
@@ -223,7 +226,9 @@ class PbxLink(Actions):
             wait_s = delay_s * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, not a secret
             log.warning("pbx_link_down", pbx=self._name, reason=reason, retry_in_s=round(wait_s, 2))
             await asyncio.sleep(wait_s)
-            delay_s = min(delay_s * 2, self._settings.reconnect_longest_s)
+            delay_s = (
+                self._settings.reconnect_longest_s if refused else min(delay_s * 2, self._settings.reconnect_longest_s)
+            )
 
     async def _connected(self) -> None:
         """One connection, from connecting to its loss, which is raised."""
@@ -319,6 +324,13 @@ class PbxLink(Actions):
                 f"the PBX does not say FullyBooted: it is still starting, or the AMI account "
                 f"{self._settings.username} lacks `system` in its `read =`"
             ) from None
+
+    def _lacks_rights(self, refusal: PbxRefused) -> UserFault:
+        return UserFault(
+            f"the AMI account {self._settings.username} may not do what is needed: {refusal}",
+            where=self._setting("username"),
+            fix="Give it the classes of the shipped config/manager.conf",
+        )
 
     def _setting(self, key: str) -> str:
         return f"ctiserver.yaml: pbxs.{self._name}.{key}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Protocol
 
 from ctiserver.errors import PbxRefused
@@ -28,6 +29,11 @@ class Pbx(Protocol):
     @property
     def up(self) -> bool:
         """Whether the link is up and what is known of the PBX is true."""
+        ...
+
+    @property
+    def since(self) -> datetime:
+        """Since when the link is what it is now: up, or down."""
         ...
 
     async def read_tree(self, family: str) -> dict[str, str]:

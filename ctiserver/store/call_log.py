@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -32,6 +33,23 @@ _PATH = (
 )
 
 
+#: What a PBX says may be longer than its column, as a caller's number that somebody made up: it is cut, not refused.
+_LENGTHS = {
+    column.name: column.type.length
+    for column in tables.calls.c
+    if isinstance(column.type, sa.String) and column.type.length is not None
+}
+
+
+def _columns(entry: CallEntry) -> dict[str, Any]:
+    columns = rows.values(tables.calls, entry)
+    for name, length in _LENGTHS.items():
+        value = columns[name]
+        if value is not None and len(value) > length:
+            columns[name] = value[:length]
+    return columns
+
+
 class CallLog(Repository[CallEntry, CallId]):
     """Every call, one entry each."""
 
@@ -40,7 +58,7 @@ class CallLog(Repository[CallEntry, CallId]):
 
     async def save(self, *entries: CallEntry) -> None:
         """Write entries, each over an earlier one of the same call."""
-        await rows.insert_or_replace(self._connection, self.table, *(rows.values(self.table, it) for it in entries))
+        await rows.insert_or_replace(self._connection, self.table, *map(_columns, entries))
 
     async def to_change(self, ids: Collection[CallId]) -> dict[CallId, CallEntry]:
         """Entries, as far as they are there, which nobody else changes until this unit of work ends."""
@@ -133,7 +151,7 @@ class CallLog(Repository[CallEntry, CallId]):
 
     async def begin(self, entry: CallEntry) -> None:
         """Keep the entry of a new call; one that stands there already stays as it is."""
-        await rows.insert_or_leave(self._connection, self.table, rows.values(self.table, entry))
+        await rows.insert_or_leave(self._connection, self.table, _columns(entry))
 
     async def add_step(self, step: PathStep) -> None:
         """Keep one step of a call's path; the same ``seq`` again replaces it."""

@@ -22,8 +22,8 @@ from ctiserver.store.faults import StoreUnavailable, translated
 from ctiserver.store.unit_of_work import UnitOfWork
 
 _SETTING = "database.url"
-#: How long a writer of one process waits for a writer of another, and any unit of work for a free connection.
-_BUSY_S = 15
+#: How long a unit of work waits for a free connection, and on PostgreSQL for each of its answers.
+_BUSY_S = sqlite_dialect.BUSY_S
 #: Larger files (64 MiB at SQLite's page size) are not read through at start; SQLite tells of damage when it meets it.
 _CHECKED_PAGES = 16_384
 
@@ -49,7 +49,7 @@ class _Turns:
             async with asyncio.timeout(_BUSY_S):
                 await self._free.acquire()
         except TimeoutError:
-            raise StoreUnavailable(f"the database was busy for {_BUSY_S} s") from None
+            raise StoreUnavailable(f"the database was busy for {_BUSY_S:g} s") from None
         try:
             yield
         finally:
@@ -270,7 +270,7 @@ def _sqlite_engines(url: sa.URL, readers: int) -> tuple[AsyncEngine, AsyncEngine
             max_overflow=0,
             pool_timeout=_BUSY_S,
             # Two threads use a connection, by turns: its own, and for brief units of work the event loop's.
-            connect_args={"timeout": _BUSY_S, "check_same_thread": False},
+            connect_args={"timeout": sqlite_dialect.LOCK_TRY_S, "check_same_thread": False},
             pool_reset_on_return=None,  # a unit of work ends its transaction itself
         )
 
@@ -280,7 +280,7 @@ def _sqlite_engines(url: sa.URL, readers: int) -> tuple[AsyncEngine, AsyncEngine
             connection.isolation_level = None
             cursor = connection.cursor()
             for pragma in (
-                f"busy_timeout={_BUSY_S * 1000}",
+                f"busy_timeout={round(sqlite_dialect.LOCK_TRY_S * 1000)}",
                 "journal_mode=WAL",
                 "synchronous=FULL",
                 "foreign_keys=ON",
@@ -311,8 +311,9 @@ def _postgres(url: sa.URL, readers: int) -> tuple[AsyncEngine, AsyncEngine]:
             pool_pre_ping=True,
             connect_args={
                 "timeout": _BUSY_S,
+                "command_timeout": _BUSY_S,  # a server that hangs tells nothing itself
                 "server_settings": {
-                    "statement_timeout": str(_BUSY_S * 1000),
+                    "statement_timeout": str(round(_BUSY_S * 1000)),
                     # A unit of work waits for nothing but the database; one that does belongs to a server that was
                     # stopped or cut off, and others want the rows that it holds.
                     "idle_in_transaction_session_timeout": "5000",
@@ -325,7 +326,9 @@ def _postgres(url: sa.URL, readers: int) -> tuple[AsyncEngine, AsyncEngine]:
         def broken(context: sa.engine.ExceptionContext) -> None:
             # The driver can't go on with this connection (the server went away in the middle of an operation, say), and
             # SQLAlchemy would give it to the next one who asks, who could not either.
-            if isinstance(context.sqlalchemy_exception, exc.InterfaceError):
+            if isinstance(context.sqlalchemy_exception, exc.InterfaceError) or isinstance(
+                context.original_exception, TimeoutError
+            ):
                 context.is_disconnect = True
 
         return made

@@ -26,6 +26,14 @@ class StoreUnavailable(CtiError):
     """The database did not answer, or not in time; nothing of the unit of work was kept."""
 
 
+class Unfit(CtiError):
+    """The database refuses a value (too long, or with characters that it can't keep): trying again does not help."""
+
+
+#: The class of PostgreSQL's codes for values that it refuses: 22001 too long, 22021 and 22P05 characters, ...
+_DATA_EXCEPTION = "22"
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Turn the database library's errors into the ones above; the library's text stays as the cause."""
@@ -33,6 +41,10 @@ def translated() -> Iterator[None]:
         yield
     except exc.IntegrityError as error:
         raise Duplicate(str(error.orig)) from error
+    except TimeoutError as error:
+        raise StoreUnavailable("the database did not answer in time") from error
     except (exc.DBAPIError, exc.TimeoutError) as error:
         cause = error.orig if isinstance(error, exc.DBAPIError) and error.orig is not None else error
+        if str(getattr(cause, "sqlstate", None) or "").startswith(_DATA_EXCEPTION):
+            raise Unfit(f"the database refuses a value: {cause}") from error
         raise StoreUnavailable(f"the database failed: {cause}") from error

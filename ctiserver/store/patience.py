@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from ctiserver.store.faults import StoreUnavailable
+from ctiserver.store.faults import Conflict, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -15,7 +15,7 @@ _FIRST_S, _LONGEST_S = 0.1, 2.0
 
 
 async def until_stored(work: Callable[[], Awaitable[None]], what: str) -> None:
-    """Do ``work``, again and again while it raises StoreUnavailable, after which nothing of it was kept.
+    """Do ``work``, again and again while it raises StoreUnavailable or Conflict, after which nothing of it was kept.
 
     For who follows the bus: events wait meanwhile, up to the subscription's limit. ``what`` is said in the log.
     """
@@ -23,8 +23,8 @@ async def until_stored(work: Callable[[], Awaitable[None]], what: str) -> None:
     while True:
         try:
             await work()
-        except StoreUnavailable as error:
-            if tries == 1:
+        except (StoreUnavailable, Conflict) as error:
+            if tries == 1 and isinstance(error, StoreUnavailable):
                 log.error("waits_for_the_database", what=what, reason=str(error))
             tries += 1
             await asyncio.sleep(delay_s)

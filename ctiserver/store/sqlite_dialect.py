@@ -8,12 +8,17 @@ begins. Nothing else is changed; server-side cursors are SQLAlchemy's.
 In a brief unit of work a statement makes no trip at all: once the transaction has begun, nothing that a statement waits
 for is left but the disk cache. What may wait, the beginning (for another writer) and the commit (for the disk), goes to
 the thread.
+
+Another program's lock is waited for here and not in SQLite: its thread can't be called off, and whoever gave up waiting
+would wait on for it to end.
 """
 
 from __future__ import annotations
 
+import asyncio
 import collections
 import sqlite3
+import time
 from typing import Any
 
 from sqlalchemy.dialects import registry
@@ -26,6 +31,11 @@ from sqlalchemy.dialects.sqlite.aiosqlite import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 DRIVER = "sqlite+ctiserver"
+#: How long a writer of one process waits for a writer of another.
+BUSY_S = 15.0
+#: How long of it SQLite itself waits at a time, and how long after that is tried again.
+LOCK_TRY_S = 0.2
+_AGAIN_AFTER_S = 0.05
 
 
 class _Outcome:
@@ -59,6 +69,11 @@ def _execute(
         cursor.close()
 
 
+def _locked(error: sqlite3.Error) -> bool:
+    """Is it another program's lock that did not let the transaction begin?"""
+    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
 class OneTripCursor(AsyncAdapt_aiosqlite_cursor):
     """A cursor whose every execution is one trip."""
 
@@ -88,14 +103,20 @@ class OneTripCursor(AsyncAdapt_aiosqlite_cursor):
                 self._cursor, rows = _execute(connection._conn, "", operation, parameters, many)
                 self._rows = collections.deque(rows)
                 return
-            try:
-                self._cursor, rows = await connection._execute(
-                    _execute, connection._conn, begin, operation, parameters, many
-                )
-            except sqlite3.Error:
-                if not connection.in_transaction:
-                    adapted.begin_with = begin  # another writer did not let it begin
-                raise
+            until = time.monotonic() + BUSY_S
+            while True:
+                try:
+                    self._cursor, rows = await connection._execute(
+                        _execute, connection._conn, begin, operation, parameters, many
+                    )
+                    break
+                except sqlite3.Error as error:
+                    if connection.in_transaction:
+                        raise
+                    if not begin or not _locked(error) or time.monotonic() > until:
+                        adapted.begin_with = begin  # another writer did not let it begin
+                        raise
+                await asyncio.sleep(_AGAIN_AFTER_S)
             self._rows = collections.deque(rows)
 
 

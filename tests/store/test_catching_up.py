@@ -12,7 +12,7 @@ import pytest
 
 from ctiserver.bus import Bus
 from ctiserver.clock import ManualClock
-from ctiserver.errors import PeerLost
+from ctiserver.errors import PeerLost, UserFault
 from ctiserver.features.calls.catching_up import CatchingUp
 from ctiserver.features.calls.service import CallLogService
 from ctiserver.features.contacts.service import Contacts
@@ -46,6 +46,7 @@ class Astdb:
     tree: dict[str, str] = field(default_factory=dict)
     name: PbxName = MAIN
     up: bool = True
+    since: datetime = T0
     dies: bool = False  #: the link breaks before a key is removed
 
     async def read_tree(self, family: str) -> Mapping[str, str]:
@@ -66,6 +67,7 @@ class Missed:
     pbx: Astdb
     log: Path
     going_on: set[CallId] = field(default_factory=set)
+    log_is_read: bool = True
     told: list[Record] = field(default_factory=list)
     calls_told: list[tuple[str, str | None]] = field(default_factory=list)
 
@@ -98,13 +100,16 @@ class Missed:
             self.database,
             clock,
             pbxs={MAIN: cast(Pbx, self.pbx)},
-            queue_logs={MAIN: self.log},
+            queue_logs={MAIN: self.log} if self.log_is_read else {},
             going_on=lambda _: self.going_on,
             open_record=open_record,
             changed=self.told.append,
             told=self.hear,
         )
-        self.calls = CallLogService(self.database, Bus(), clock, going_on=lambda _: self.going_on)
+        self.calls = CallLogService(
+            self.database, Bus(), clock, going_on=lambda _: self.going_on, settled=self.catching_up.settled
+        )
+        self.catching_up.settled(MAIN, T0, [])
 
     async def hear(self, summary: CallSummary) -> None:
         self.calls_told.append((summary.ani, summary.outcome))
@@ -412,9 +417,48 @@ async def test_a_gap_begins_where_the_last_watch_ended(missed: Missed) -> None:
 async def test_a_log_that_cannot_be_read_holds_up_nothing_else(missed: Missed) -> None:
     missed.log.unlink()
     missed.pbx.tree[UNIQUEID] = FALLBACK
-    await missed.catch_up()
+    with pytest.raises(UserFault, match="can't be read"):
+        await missed.catch_up()
     assert (await missed.entry()).ani == "13800138000"
     assert missed.pbx.tree == {}
+    async with missed.database.reading() as uow:
+        assert await uow.catching_up.watched_until(MAIN) is None  # it is read from where it is known, once it can be
+
+
+async def test_a_look_before_the_call_log_has_settled_forgets_no_gap(missed: Missed) -> None:
+    """Every half minute the journal is looked at; that may be between a connect and what the call log makes of it."""
+    async with missed.database.unit_of_work() as uow:
+        await uow.catching_up.watched(MAIN, T0)
+    missed.pbx.since = T0 + timedelta(minutes=11)
+    await missed.catch_up(None)
+    missed.wrote(*ABANDONED)
+    await missed.catch_up(missed_since=T0 + timedelta(minutes=9))
+    assert (await missed.entry()).outcome == "abandoned"
+
+
+@pytest.mark.parametrize(
+    ("entry", "outcome"),
+    [
+        ({"queue": "repair"}, "abandoned"),
+        ({"queue": "repair", "answered_at": T0}, None),
+        ({"queue": ""}, None),
+        ({"queue": "repair", "direction": "outbound"}, None),
+    ],
+)
+async def test_who_waited_when_we_went_counts_as_unserved_where_no_queue_log_tells(
+    database: Database, tmp_path: Path, entry: dict[str, Any], outcome: str | None
+) -> None:
+    missed = Missed(database, Astdb(), tmp_path / "queue_log", log_is_read=False)
+    async with missed.database.unit_of_work() as uow:
+        seen = {"direction": "inbound", "ani": "13800138000", **entry}
+        await uow.calls.save(CallEntry(id=CALL, pbx=MAIN, started_at=T0, **seen))
+    await missed.calls.settle(MAIN)
+    await missed.catch_up()
+    assert (await missed.entry()).outcome == outcome
+    told = [("13800138000", "abandoned")] if outcome else []
+    assert missed.calls_told == told
+    await missed.catch_up()
+    assert missed.calls_told == told
 
 
 async def test_a_merged_call_is_told_by_the_one_that_stayed(missed: Missed) -> None:

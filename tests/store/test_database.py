@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
+import signal
 import sqlite3
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,12 +19,15 @@ from alembic.migration import MigrationContext
 from sqlalchemy import exc
 
 from ctiserver.errors import UserFault
+from ctiserver.model.call_entry import CallEntry
 from ctiserver.model.contact import Contact
-from ctiserver.model.ids import AgentId, ContactId
+from ctiserver.model.ids import AgentId, CallId, ContactId, PbxName
 from ctiserver.store import schema, tables
 from ctiserver.store.database import Database, parse_url
-from ctiserver.store.faults import Conflict, Duplicate, NotFound, StoreUnavailable
+from ctiserver.store.faults import Conflict, Duplicate, NotFound, StoreUnavailable, Unfit
+from ctiserver.store.sqlite_dialect import BUSY_S
 from ctiserver.store.unit_of_work import UnitOfWork
+from tests.support.postgres import Cluster
 from tests.support.rows import a_contact, a_record
 
 
@@ -210,7 +216,78 @@ async def test_sqlite_keeps_what_it_was_told_to_keep(tmp_path: Path) -> None:
                     name: (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar_one()
                     for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
                 }
-            assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 15000}
+            assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 200}
+
+
+async def test_who_gives_up_waiting_for_another_programs_lock_does_not_wait_on(tmp_path: Path) -> None:
+    """A caller's flow waits three seconds for what it asks; its caller would hear nothing for as long as SQLite waits."""
+    loop = asyncio.get_running_loop()
+    async with Database.open(f"sqlite:///{tmp_path}/a.sqlite", upgrade=True) as database:
+        other = sqlite3.connect(tmp_path / "a.sqlite", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        begun = loop.time()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5), database.unit_of_work() as uow:
+                await uow.outbox.add("t", "k", {}, NOW)
+        assert loop.time() - begun < BUSY_S / 2
+        waits = asyncio.create_task(_left_in_outbox(database))
+        await asyncio.sleep(0)
+        other.execute("ROLLBACK")
+        await waits
+        async with database.reading() as uow:
+            assert await uow.outbox.waiting_count() == 1
+        other.close()
+
+
+async def _left_in_outbox(database: Database) -> None:
+    async with database.unit_of_work() as uow:
+        await uow.outbox.add("t", "k", {}, NOW)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("when", ["before", "within"])
+async def test_a_postgres_that_hangs_is_away(
+    postgres_cluster: Cluster, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    monkeypatch.setattr("ctiserver.store.database._BUSY_S", 1.0)
+    async with Database.open(postgres_cluster.create(f"hangs_{when}"), upgrade=True, readers=1) as database:
+        async with database._writing.connect() as connection:
+            backend: int = (await connection.exec_driver_sql("SELECT pg_backend_pid()")).scalar_one()
+
+        async def hangs() -> None:
+            if when == "before":
+                os.kill(backend, signal.SIGSTOP)
+            async with database.unit_of_work() as uow:
+                assert await uow.outbox.waiting_count() == 0
+                os.kill(backend, signal.SIGSTOP)
+                await uow.outbox.add("t", "k", {}, NOW)
+
+        try:
+            with pytest.raises(StoreUnavailable):
+                await hangs()
+            await _left_in_outbox(database)  # by a connection of its own
+        finally:
+            os.kill(backend, signal.SIGCONT)
+
+
+async def test_a_number_that_is_too_long_is_cut(database: Database) -> None:
+    made_up = "9" * 70
+    entry = CallEntry(id=CallId("C" * 26), pbx=PbxName("main"), direction="inbound", ani=made_up, started_at=NOW)
+    async with database.unit_of_work() as uow:
+        await uow.calls.begin(entry)
+        await uow.calls.save(replace(entry, dnis=made_up))
+    async with database.reading() as uow:
+        kept = await uow.calls.get(entry.id)
+    assert (kept.ani, kept.dnis) == ("9" * 64, "9" * 64)
+
+
+async def test_a_value_that_postgres_refuses_is_no_database_that_is_away(database: Database) -> None:
+    contact = replace(a_contact(), name="a\0b")
+    if database.dialect == "sqlite":
+        await _add(database.unit_of_work(), contact)
+    else:
+        with pytest.raises(Unfit, match="refuses a value"):
+            await _add(database.unit_of_work(), contact)
 
 
 # The schema
@@ -415,6 +492,7 @@ async def test_who_writes_again_and_again_lets_others_in(database: Database) -> 
             await asyncio.sleep(0)
         before = turns
         async with database.unit_of_work() as uow:
+            waited = turns - before  # on PostgreSQL others go on meanwhile
             await uow.executors.beat("other", NOW)
         over.set()
-    assert turns - before <= 8, "everybody else once, and those who had begun"
+    assert waited <= 8, "everybody else once, and those who had begun"

@@ -63,6 +63,7 @@ class ObedientPbx:
     bus: Bus
     name: PbxName = PBX
     up: bool = True
+    since: datetime = datetime(2026, 1, 1, tzinfo=UTC)
     seats: dict[tuple[QueueName, Interface], MemberChanged] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
     broken: Exception | None = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 import structlog
 
@@ -23,12 +24,20 @@ from ctiserver.model.work_order import WorkOrder
 from ctiserver.pbx.port import Pbx
 from ctiserver.site import Site
 from ctiserver.store.database import Database
+from ctiserver.store.patience import until_stored
 
 log = structlog.get_logger(__name__)
 
 #: Nobody waits longer than this for an agent; then the order is what remains.
 WAITS_S = 2 * 3600
 GOT_THROUGH = "got_through"
+#: How the uniqueids of channels begin that keep a place; then the call in which it was wished, and a time.
+_PREFIX = "callback-"
+
+
+def _wished_in(uniqueid: Uniqueid) -> CallId | None:
+    """The call in whose caller's stead a channel waits; None: it is no such channel."""
+    return CallId(uniqueid.split("-")[1]) if uniqueid.startswith(_PREFIX) else None
 
 
 class Callbacks:
@@ -53,7 +62,7 @@ class Callbacks:
             while True:
                 try:
                     async for event in events:
-                        await self.heard(event)
+                        await until_stored(partial(self.heard, event), "callback")
                     return
                 except Lagged as lagged:
                     log.error("callbacks_lagged", missed=str(lagged))  # the orders remain, and people do them
@@ -72,7 +81,7 @@ class Callbacks:
         async with self._database.reading() as uow:
             records = await uow.records.of_call(wished_in)
             entry = await uow.calls.find(wished_in)
-        uniqueid = Uniqueid(f"callback-{wished_in}-{int(self._clock.now().timestamp())}.1")
+        uniqueid = Uniqueid(f"{_PREFIX}{wished_in}-{int(self._clock.now().timestamp())}.1")
         waiting = call_id(pbx, uniqueid)
         self._waiting[waiting] = wished_in
         if records:  # so that the agent whose phone rings has the record before them
@@ -97,7 +106,8 @@ class Callbacks:
     async def heard(self, event: CallEvent) -> None:
         """Take in one event of a call."""
         match event:
-            case CallStarted() if event.call_id in self._waiting:
+            case CallStarted() if (wished_in := _wished_in(event.uniqueid)) is not None:
+                self._waiting[event.call_id] = wished_in  # we may have been started anew since it was made
                 self._channels[event.call_id] = (event.pbx, event.channel)
             case AgentConnected():
                 self._channels.pop(event.call_id, None)  # its time has come: nobody hangs it up any more

@@ -10,7 +10,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
@@ -20,10 +20,11 @@ from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UserFault
 from ctiserver.features.calls.fallback import OpenRecord, TakingOver
 from ctiserver.features.calls.reasons import reason_for_none, stated
 from ctiserver.model import call_detail, mending
+from ctiserver.model.call_entry import CallEntry
 from ctiserver.model.events import CallSummary
 from ctiserver.model.ids import CallId, PbxName, Uniqueid, began_at, call_id
 from ctiserver.model.journal import FAMILY, read_entry
-from ctiserver.model.person import FIRST_PBX, Agent
+from ctiserver.model.person import Agent, place_of
 from ctiserver.model.queue_log import LoggedVisit, visits
 from ctiserver.model.record import Record
 from ctiserver.pbx.log_files import read_queue_log
@@ -38,6 +39,8 @@ _OVERLAP = timedelta(seconds=60)
 #: Asterisk writes a line of queue_log a moment after it told us that the call is over.
 _WRITTEN_AFTER_S = 1.0
 EVERY_S = 30.0
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_PUT_OFF = (PeerLost, DeadlineExceeded, PbxRefused, StoreUnavailable, UserFault)
 
 
 async def _nobody(_: CallSummary) -> None:
@@ -77,12 +80,20 @@ class CatchingUp:
         self._every_s = every_s
         self._written_after_s = written_after_s
         self._missed_since: dict[PbxName, datetime] = {}
+        self._settled_at: dict[PbxName, datetime] = {}
+        self._ended_unseen: dict[PbxName, list[CallEntry]] = defaultdict(list)
         self._woken = asyncio.Event()
 
     def wake(self, pbx: PbxName, missed_since: datetime) -> None:
         """Something of this PBX's calls was missed, from then on."""
         self._missed_since[pbx] = min(missed_since, self._missed_since.get(pbx, missed_since))
         self._woken.set()
+
+    def settled(self, pbx: PbxName, missed_since: datetime, ended: Sequence[CallEntry]) -> None:
+        """The call log has closed the entries of calls that ended unseen, since this PBX was connected again."""
+        self._settled_at[pbx] = self._clock.now()
+        self._ended_unseen[pbx] += ended
+        self.wake(pbx, missed_since)
 
     async def run(self) -> None:
         """Catch up whenever woken, and look into the journals every now and then, until cancelled."""
@@ -103,22 +114,35 @@ class CatchingUp:
         missed_since = self._missed_since.pop(name, None)
         try:
             await self.catch_up(pbx, missed_since)
-        except (PeerLost, DeadlineExceeded, PbxRefused, StoreUnavailable) as error:
+        except Exception as error:
             if missed_since is not None:
                 self._missed_since[name] = min(missed_since, self._missed_since.get(name, missed_since))
+            if not isinstance(error, _PUT_OFF):
+                raise
             log.warning("catching_up_put_off", pbx=name, reason=str(error))
 
     async def catch_up(self, pbx: Pbx, missed_since: datetime | None) -> None:
         """Take over what the PBX wrote down itself; ``missed_since`` is None if nothing of the calls was missed.
 
-        Raises PeerLost, DeadlineExceeded, PbxRefused, StoreUnavailable: to be done again.
+        Raises PeerLost, DeadlineExceeded, PbxRefused, StoreUnavailable, and UserFault where queue_log can't be read: to
+        be done again.
         """
         now = self._clock.now()
+        # Until the call log has looked at what ended unseen, nobody knows yet since when something was missed.
+        settled = self._settled_at.get(pbx.name, _NEVER) >= pbx.since
+        unreadable: UserFault | None = None
         if missed_since is not None:
-            await self._queue_log(pbx.name, missed_since)
+            try:
+                await self._queue_log(pbx.name, missed_since)
+            except UserFault as fault:
+                unreadable = fault
         await self._journal(pbx)
-        async with self._database.unit_of_work() as uow:
-            await uow.catching_up.watched(pbx.name, now)
+        await self._waited_in_vain(pbx.name)
+        if unreadable is not None:
+            raise unreadable
+        if settled:
+            async with self._database.unit_of_work() as uow:
+                await uow.catching_up.watched(pbx.name, now)
 
     # -- queue_log ------------------------------------------------------------------------------------------------
 
@@ -128,14 +152,10 @@ class CatchingUp:
             return
         async with self._database.reading() as uow:
             watched = await uow.catching_up.watched_until(pbx)
-            place = FIRST_PBX if self._first_pbx in (None, pbx) else pbx
+            place = place_of(pbx, self._first_pbx)
             who = _who([agent for agent in await uow.agents.everybody() if agent.pbx == place])
         since = min(missed_since, watched or missed_since) - _OVERLAP
-        try:
-            logged = visits(await asyncio.to_thread(read_queue_log, path, since))
-        except UserFault as fault:
-            log.error("queue_log_unreadable", pbx=pbx, reason=str(fault))
-            return
+        logged = visits(await asyncio.to_thread(read_queue_log, path, since))
         by_caller: dict[Uniqueid, list[LoggedVisit]] = defaultdict(list)
         for visit in logged:
             by_caller[visit.uniqueid].append(visit)
@@ -167,6 +187,31 @@ class CatchingUp:
             await uow.calls.save(replace(entry, no_record_reason=stated(known) or reason))
         await self._told(call_detail.summary(entry))
         return True
+
+    async def _waited_in_vain(self, pbx: PbxName) -> None:
+        """Where no queue_log tells what became of callers who waited when we last saw them, they are taken as having
+        left unserved: a call too many is better than one too few."""
+        ended = self._ended_unseen.pop(pbx, [])
+        if pbx in self._queue_logs:
+            return
+        while ended:
+            try:
+                await self._left_unserved(ended[-1].id)
+            except Exception:
+                self._ended_unseen[pbx] += ended
+                raise
+            ended.pop()
+
+    async def _left_unserved(self, call: CallId) -> None:
+        async with self._database.unit_of_work() as uow:
+            known = await uow.calls.find_to_change(call)
+            if known is None or known.direction != "inbound" or not known.queue:
+                return
+            if known.outcome is not None or known.answered_at is not None:
+                return
+            entry = replace(known, outcome="abandoned")
+            await uow.calls.save(entry)
+        await self._told(call_detail.summary(entry))
 
     # -- the journal ----------------------------------------------------------------------------------------------
 

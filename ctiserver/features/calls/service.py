@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -26,8 +26,9 @@ from ctiserver.model.events import (
     PbxUp,
 )
 from ctiserver.model.ids import AgentId, CallId, Interface, PbxName
-from ctiserver.model.person import FIRST_PBX
+from ctiserver.model.person import place_of
 from ctiserver.store.database import Database
+from ctiserver.store.faults import Unfit
 from ctiserver.store.patience import until_stored
 from ctiserver.store.unit_of_work import UnitOfWork
 
@@ -53,17 +54,23 @@ class CallLogService:
         *,
         going_on: Callable[[PbxName], Collection[CallId]],
         first_pbx: PbxName | None = None,
-        missed: Callable[[PbxName, datetime], None] = lambda pbx, since: None,
+        up: Callable[[], Collection[PbxName]] = tuple,
+        unseen: Callable[[PbxName, datetime], None] = lambda pbx, since: None,
+        settled: Callable[[PbxName, datetime, Sequence[CallEntry]], None] = lambda pbx, since, ended: None,
     ) -> None:
-        """``going_on`` gives the calls that a PBX, whose link is up, has now. ``first_pbx`` is the PBX of agents who
-        name none; None: there is but one. ``missed`` is told since when something of a PBX's calls may have been
-        missed, once what is known is written."""
+        """``going_on`` gives the calls that a PBX, whose link is up, has now, and ``up`` those PBXs. ``first_pbx`` is
+        the PBX of agents who name none; None: there is but one. ``unseen`` is told since when something of a PBX's
+        calls may not have been seen, once what is known is written; ``settled`` the same after a gap, with the entries
+        of the calls that ended in it."""
         self._database = database
         self._bus = bus
         self._clock = clock
         self._going_on = going_on
         self._first_pbx = first_pbx
-        self._missed = missed
+        self._up = up
+        self._unseen = unseen
+        self._settled = settled
+        self._heard_until = clock.now()
         self._begun: set[CallId] = set()  #: calls whose entry was made here, until they end
 
     async def run(self) -> None:
@@ -76,19 +83,28 @@ class CallLogService:
                             await until_stored(partial(self._heard, part), "call log")
                     return
                 except Lagged as lagged:
-                    # What was missed is found again by the snapshot that follows each connect, and by reconcile.
                     log.error("call_log_lagged", missed=str(lagged))
+                    for pbx in self._up():
+                        await until_stored(partial(self.settle, pbx, since=self._heard_until), "call log")
 
     async def _heard(self, part: PbxUp | list[_Written]) -> None:
         if isinstance(part, PbxUp):
             await self.settle(part.pbx, epoch=part.epoch)
-        else:
+            return
+        try:
             await self.record(*part)
+        except Unfit as error:  # of one of them; the others, and those that come after it, are written
+            if len(part) == 1:
+                log.error("call_event_not_kept", call_id=part[0].call_id, kind=type(part[0]).__name__, why=str(error))
+                return
+            for event in part:
+                await until_stored(partial(self._heard, [event]), "call log")
 
-    async def settle(self, pbx: PbxName, *, epoch: datetime | None = None) -> None:
+    async def settle(self, pbx: PbxName, *, epoch: datetime | None = None, since: datetime | None = None) -> None:
         """Close the entries of calls that ended while nobody looked: before a restart of ours, or of the link.
 
         ``epoch`` is when the PBX, as it runs now, was started: what began before that ended with the one before.
+        ``since`` is when we looked away; None: now.
         """
         now = self._clock.now()
         self._begun.clear()  # of some the end was never seen
@@ -96,12 +112,13 @@ class CallLogService:
             # read inside: a call that began a moment ago is in the snapshot that came before this event
             going_on = frozenset(self._going_on(pbx))
             unseen = [entry for entry in await uow.calls.incomplete() if entry.pbx == pbx and entry.id not in going_on]
+            ended: list[CallEntry] = []
             for entry in unseen:
                 restarted = epoch is not None and entry.started_at < epoch
                 reason: str | None = "pbx_restarted" if restarted else END_NOT_SEEN
                 if await uow.records.of_call(entry.id):
                     reason = None
-                await uow.calls.save(
+                ended.append(
                     replace(
                         entry,
                         ended_at=max(epoch, entry.started_at) if restarted and epoch is not None else now,
@@ -114,9 +131,10 @@ class CallLogService:
                         },
                     )
                 )
+            await uow.calls.save(*ended)
         if unseen:
             log.warning("calls_ended_unseen", pbx=pbx, calls=len(unseen))
-        self._missed(pbx, min((entry.started_at for entry in unseen), default=now))
+        self._settled(pbx, min((since or now, *(entry.started_at for entry in unseen))), ended)
 
     async def record(self, *events: _Written) -> None:
         """Bring the entries of calls up to date, all or none."""
@@ -135,13 +153,14 @@ class CallLogService:
                     if entry is not None:
                         entries[entry.id] = entry
                 await uow.calls.save(*entries.values())
+        self._heard_until = self._clock.now()
         for event in news:
             if isinstance(event, CallStarted):
                 self._begun.add(event.call_id)
             elif isinstance(event, CallEnded):
                 self._begun.discard(event.call_id)
                 if event.summary.reconstructed or event.summary.outcome == "voicemail":
-                    self._missed(event.summary.pbx, event.summary.started_at or event.at)
+                    self._unseen(event.summary.pbx, event.summary.started_at or event.at)
 
     async def _changed(self, uow: UnitOfWork, entry: CallEntry | None, event: _Written) -> CallEntry | None:
         """The entry after ``event``; None: there is none."""
@@ -212,7 +231,7 @@ class CallLogService:
 
     async def _last_agent(self, uow: UnitOfWork, pbx: PbxName, interfaces: tuple[Interface, ...]) -> AgentId | None:
         """On another PBX a phone of the same name is somebody else's."""
-        place = FIRST_PBX if self._first_pbx in (None, pbx) else pbx
+        place = place_of(pbx, self._first_pbx)
         for interface in reversed(interfaces):
             agent = await uow.agents.by_interface(interface, place)
             if agent is not None:

@@ -37,7 +37,7 @@ from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
 from ctiserver.metrics import REGISTRY
 from ctiserver.model.json_value import JsonObject
-from ctiserver.store.faults import Conflict, StoreUnavailable
+from ctiserver.store.faults import Conflict, StoreUnavailable, translated
 
 log = structlog.get_logger(__name__)
 
@@ -107,12 +107,14 @@ class Engine:
         threads: int = 4,
         polling_s: float = 0.1,
         executor_id: str = "local",
+        again: bool = False,
     ) -> AsyncIterator[Engine]:
         """Run the engine on its database for the length of the block; what was left unfinished goes on at once.
 
         ``executor_id`` names this server among several on one PostgreSQL, and is the same after a restart.
 
-        Raises UserFault if the database can't be used.
+        Raises UserFault if the database can't be used; where it could be before (``again``) StoreUnavailable instead,
+        since then it is away and not wrong.
         """
         if _current.engine is not None:
             raise RuntimeError("an engine runs in this process already")
@@ -120,7 +122,12 @@ class Engine:
             engine = cls(advance, clock, asyncio.get_running_loop(), callers)
             _current.engine = engine
             try:
-                await engine._call(partial(_launch, url, threads, polling_s, executor_id))
+                try:
+                    await engine._call(partial(_launch, url, threads, polling_s, executor_id))
+                except UserFault as fault:
+                    if again:
+                        raise StoreUnavailable(str(fault)) from fault
+                    raise
                 yield engine
             finally:
                 engine._stopping.set()
@@ -180,8 +187,12 @@ class Engine:
                 DBOS.enqueue_workflow_with_options(_options(_BUNDLE, f"together-{name[:40]}"), content)
 
     async def _call(self, work: Callable[[], T]) -> T:
-        """One of DBOS's blocking calls, off the event loop, to its end even if cancelled."""
-        return await self._loop.run_in_executor(self._callers, work)
+        """One of DBOS's blocking calls, off the event loop, to its end even if cancelled.
+
+        Raises StoreUnavailable where DBOS's database is away: a full disk, a server that is stopped.
+        """
+        with translated():
+            return await self._loop.run_in_executor(self._callers, work)
 
     def carry_out(self, bundle: Sequence[Handed]) -> None:
         """Called on a DBOS thread: run these advances on our event loop, each again while the store is away."""

@@ -43,11 +43,12 @@ class Workflow:
         self._url = url
         self._settings = settings
         self.ready = asyncio.Event()  #: set while the engine runs
+        self._has_run = False
 
     async def run(self) -> None:
         """Run until cancelled; a supervised service.
 
-        Raises UserFault if the engine's database can't be used.
+        Raises UserFault if the engine's database can't be used, and StoreUnavailable if it could be before.
         """
         async with Engine.open(
             self._url,
@@ -56,7 +57,9 @@ class Workflow:
             threads=self._settings.threads,
             polling_s=self._settings.polling_s,
             executor_id=self._settings.executor,
+            again=self._has_run,
         ) as engine:
+            self._has_run = True
             self.ready.set()
             relay = Relay(self._database, TOPICS, lambda rows: _receive(engine, rows), self._clock)
             try:

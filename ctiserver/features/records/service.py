@@ -15,8 +15,9 @@ from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
 from ctiserver.model import record_fields
 from ctiserver.model.events import AgentConnected
-from ctiserver.model.ids import AgentId, CallId, ContactId, RecordId, new_ulid
+from ctiserver.model.ids import AgentId, CallId, ContactId, PbxName, RecordId, new_ulid
 from ctiserver.model.json_value import Json
+from ctiserver.model.person import place_of
 from ctiserver.model.record import Record
 from ctiserver.site import Disposition, RecordType, Site
 from ctiserver.store.database import Database
@@ -78,14 +79,17 @@ class Records:
         *,
         time_zone: str,
         changed: Callable[[Record], None],
+        first_pbx: PbxName | None = None,
     ) -> None:
-        """``time_zone``: whose day a record's number has. ``changed`` is told of each change after its commit."""
+        """``time_zone``: whose day a record's number has. ``changed`` is told of each change after its commit.
+        ``first_pbx`` is the PBX of agents who name none; None: there is but one."""
         self._database = database
         self._bus = bus
         self._clock = clock
         self._site = site
         self._zone = ZoneInfo(time_zone)
         self._changed = changed
+        self._first_pbx = first_pbx
 
     async def run(self) -> None:
         """Give records their owner: whoever first talks with the caller answers for them until they are closed."""
@@ -102,7 +106,7 @@ class Records:
         """An agent talks in a call: its records that nobody answers for are theirs."""
         owned: list[Record] = []
         async with self._database.unit_of_work() as uow:
-            agent = await uow.agents.by_interface(event.interface)
+            agent = await uow.agents.by_interface(event.interface, place_of(event.pbx, self._first_pbx))
             if agent is None:
                 return
             for found in await uow.records.of_call(event.call_id):
