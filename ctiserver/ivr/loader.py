@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ctiserver.errors import FileFault, Problem
+from ctiserver.ivr.destination import queues_ahead
 from ctiserver.ivr.nodes.listening import ListeningNode
 from ctiserver.ivr.schema import FlowFile, Node
 from ctiserver.ivr.visit import FixedPrompts
@@ -28,6 +29,7 @@ class Flow:
     document: Document
     nodes: Mapping[str, Node]
     queues_read: Mapping[str, tuple[str, ...]]  #: node → queues whose state its expressions read
+    queues_ahead: Mapping[str, str]  #: node → the queue that a caller there is on the way to, where that is one
     fixed_prompts: FixedPrompts = field(default_factory=dict)
 
     @property
@@ -69,6 +71,7 @@ def load_flow(source: Path | str, *, file: str | None = None) -> Flow:
         document=document,
         nodes=nodes,
         queues_read={name: queues for name, node in nodes.items() if (queues := _queues_read(node))},
+        queues_ahead=queues_ahead(nodes),
     )
 
 

@@ -111,6 +111,7 @@ class _Call:
     kept: bool = False  #: a state of it may be stored
     path: list[PathStep] = field(default_factory=list)
     told: dict[str, str] = field(default_factory=dict)  #: channel variables as they were last set
+    left: frozenset[str] | None = frozenset()  #: queues that the caller has left; None: the channel has not been asked
     hidden: bool = False  #: silence is written into its recordings, since what is keyed now is nobody's business
 
 
@@ -270,7 +271,7 @@ class FlowService:
             raise FlowFailed("the call came back from the dialplan, but its state is not stored")
         state = self._restored(text)
         flow = self._library.version(state.flow, state.digest)
-        running = _Call(call, flow, state, session.request["uniqueid"], session, kept=True)
+        running = _Call(call, flow, state, session.request["uniqueid"], session, kept=True, left=None)
         overflow = await self._overflow(session, result)
         if overflow is not None:
             return running, Turn(state, overflow)
@@ -360,17 +361,19 @@ class FlowService:
                     return CallerGone()
                 if isinstance(request, AnswerCall):
                     await self._answer(call, session)
-                    await session.set_variables(self._notes(call))
+                    await session.set_variables(await self._notes(call, session))
                     return Done()
                 if isinstance(request, Speak):
                     await self._answer(call, session)
                     return await self._speak(call, session, request)
-                await session.set_variables(self._notes(call), ahead_s=request.timeout_s)
+                await session.set_variables(await self._notes(call, session), ahead_s=request.timeout_s)
                 key = await session.wait_for_digit(request.timeout_s)
                 return Pressed(key) if key else Silence()
             case ReadQueues() | Find() | OpenRecord() | Tell() | RequestCallback() | ControlAudio():
                 within_s = request.within_s if isinstance(request, Find) else PORT_TIMEOUT_S
                 line = None
+                if session is not None and await self._queue_ahead(call, session) is not None:
+                    await session.set_variables(await self._notes(call, session))  # what follows may take seconds
                 if session is not None and isinstance(request, ControlAudio):
                     line = self._line(session)
                     if not await self._switched(session, request):
@@ -439,7 +442,7 @@ class FlowService:
         for phrase in request.phrases:
             for file in await self._files(session, phrase):
                 offset, longest_s = 0, file.seconds + _LATE_S
-                await session.set_variables(self._notes(call), ahead_s=longest_s)
+                await session.set_variables(await self._notes(call, session), ahead_s=longest_s)
                 while True:
                     try:
                         key, offset = await session.stream_file(file.path, KEYS, offset=offset, longest_s=longest_s)
@@ -465,7 +468,7 @@ class FlowService:
             log.error("prompt_not_spoken", language=phrase.language, texts=[text.text for text in missing])
         return files
 
-    def _notes(self, call: _Call) -> dict[str, str]:
+    async def _notes(self, call: _Call, session: Session) -> dict[str, str]:
         """What the channel does not know yet of where it stands: the fallback reads it when the server is gone."""
         language = call.state.language
         notes = {
@@ -473,9 +476,21 @@ class FlowService:
             "CTI_LANGUAGE": language,
             "CHANNEL(language)": language.partition("-")[0],
         }
+        queue = await self._queue_ahead(call, session)
+        if queue is not None:
+            notes["CTI_QUEUE"] = queue
         new = {name: value for name, value in notes.items() if call.told.get(name) != value}
         call.told.update(new)
         return new
+
+    async def _queue_ahead(self, call: _Call, session: Session) -> str | None:
+        """The queue that the caller is on the way to, if the channel has to be told: never one that was left."""
+        queue = call.flow.queues_ahead.get(call.state.node)
+        if queue is None or queue == call.told.get("CTI_QUEUE"):
+            return None
+        if call.left is None:
+            call.left = frozenset((await session.get_variable("CTI_QUEUES_LEFT") or "").split("&"))
+        return None if queue in call.left else queue
 
     async def _hand_over(self, call: _Call, request: HandOver) -> Answer | None:
         session = call.session
@@ -494,8 +509,10 @@ class FlowService:
         if self._console is not None and request.do != "voicemail":
             # inherited by each phone's channel, and by the halves of Local channels on the way to it
             variables["__CTI_POP"] = pop_header(call.state.facts, call.id, self._console())
+        if "CTI_QUEUE" in variables:
+            call.told["CTI_QUEUE"] = str(variables["CTI_QUEUE"])
         # The variables first: if the state can't be stored, the fallback finds the queue that was meant.
-        await session.set_variables({**self._notes(call), **variables, "CTI_DO": request.do})
+        await session.set_variables({**await self._notes(call, session), **variables, "CTI_DO": request.do})
         call.kept = True
         work = self._ports.save_state(call.id, call.state.to_json(), call.path)
         await self._while_on_line(session, PORT_TIMEOUT_S, work, _GRACE_S)

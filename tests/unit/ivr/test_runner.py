@@ -389,3 +389,111 @@ async def test_a_blocked_number_is_known_to_the_flow(tmp_path: Path) -> None:
         server.service.configure(site, replace(load_world(site, settings), blocked=blocked))
         await FakeAsterisk(keys="2").call(server.port)
         assert "known case 1" in server.path()
+
+
+AGAIN = """\
+schema: callflow/1
+flow: again
+version: "1"
+languages: [en]
+start: ask
+on_error: bye
+nodes:
+  ask:
+    kind: menu
+    prompt: {en: For repairs press one. For anything else press two.}
+    choices: {"1": greeting, "2": other, star: ask}
+    on: {exhausted: bye}
+  greeting: {kind: play, prompt: {en: One moment.}, next: checked}
+  checked: {kind: confirm, prompt: {en: Is it urgent?}, on: {"yes": repair, "no": ask, exhausted: repair}}
+  other: {kind: play, prompt: {en: Somebody will help.}, next: operators}
+  repair: {kind: queue, queue: repair, max_wait: 1m, on: {timeout: sorry, empty: sorry, full: sorry}}
+  operators: {kind: queue, queue: operators, max_wait: 1m, on: {timeout: ask, empty: ask, full: ask}}
+  sorry: {kind: play, prompt: {en: All are busy.}, next: ask}
+  bye: {kind: hangup, prompt: {en: Goodbye.}}
+"""
+
+
+def again(tmp_path: Path, text: str = AGAIN) -> Path:
+    """A folder with a flow that leads back from each queue to its menu."""
+    flows = tmp_path / "site"
+    flows.mkdir()
+    (flows / "again.flow.yaml").write_text(text, encoding="utf-8")
+    return flows
+
+
+def told(asterisk: FakeAsterisk, name: str) -> list[tuple[int, str]]:
+    """(number of the command, value) of each time that a channel variable was set."""
+    return [
+        (number, value)
+        for number, words in enumerate(asterisk.commands)
+        if words[:2] == ["EXEC", "MSet"]
+        for key, _, value in (pair.partition("=") for pair in words[2].split(","))
+        if key == name
+    ]
+
+
+async def test_the_queue_that_was_chosen_is_known_before_anything_else_is_done(tmp_path: Path) -> None:
+    """By the fallback: a server that is killed while it opens the record, or in the prompt after it, loses no choice."""
+    known: list[str | None] = []
+
+    class Seen(MemoryPorts):
+        async def open_record(self, *arguments: Any) -> Mapping[str, Value]:
+            known.append(asterisk.variables.get("CTI_QUEUE"))
+            known.append(asterisk.variables.get("CTI_STAGE"))
+            return {"id": "1"}
+
+    asterisk = FakeAsterisk(keys="21")
+    async with flow_server(tmp_path, ports=Seen()) as server:
+        await asterisk.call(server.port)
+    assert known == ["repair", "front_desk.open_repair"]
+    (chosen, _), (handed_over, _) = told(asterisk, "CTI_QUEUE")
+    after = [words[0] for words in asterisk.commands[chosen:handed_over]]
+    assert after == ["EXEC", "EXEC", "STREAM"], "one command more than there were, then the stage and the greeting"
+    assert "WAIT" in {words[0] for words in asterisk.commands[:chosen]}
+    assert asterisk.commands[handed_over][2].count("CTI_DO=queue") == 1
+
+
+async def test_a_queue_is_told_with_the_step_that_leads_to_it_and_once(tmp_path: Path) -> None:
+    asterisk = FakeAsterisk(keys="-2")
+    async with flow_server(tmp_path, flow="again", flows=again(tmp_path)) as server:
+        await asterisk.call(server.port)
+    (other, queue), (_, handed_over) = told(asterisk, "CTI_QUEUE")
+    assert (queue, handed_over) == ("operators", "operators")
+    assert (other, "again.other") in told(asterisk, "CTI_STAGE"), "in one command: neither is ever right alone"
+    assert asterisk.commands[other + 1][:2] == ["STREAM", "FILE"]
+
+
+async def test_a_choice_that_leads_to_several_queues_says_nothing_yet(tmp_path: Path) -> None:
+    asterisk = FakeAsterisk(keys="12")  # greeting, then a question whose answers lead to repair, or back to the menu
+    async with flow_server(tmp_path, flow="again", flows=again(tmp_path)) as server:
+        await asterisk.call(server.port)
+    assert told(asterisk, "CTI_QUEUE") == []
+
+
+async def test_after_one_queue_was_left_another_that_is_chosen_is_known(tmp_path: Path) -> None:
+    async with flow_server(tmp_path, flow="again", flows=again(tmp_path)) as server:
+        await FakeAsterisk(keys="11").call(server.port)
+        came_back = {"CTI_RESULT": "queue:TIMEOUT:1", "CTI_QUEUE": "repair", "CTI_QUEUES_LEFT": "&repair&"}
+        back = FakeAsterisk(keys="2", variables=came_back)
+        await back.call(server.port)
+    (other, queue), _ = told(back, "CTI_QUEUE")
+    assert queue == "operators"
+    assert (other, "again.other") in told(back, "CTI_STAGE")
+    asked = [words for words in back.commands if words[-1] == "${CTI_QUEUES_LEFT}"]
+    assert len(asked) == 1
+
+
+async def test_a_queue_that_was_left_is_not_told_again_until_the_flow_itself_hands_over(tmp_path: Path) -> None:
+    """The fallback refuses it anyway; but then a queue that may still be joined must not be overwritten by it."""
+    text = AGAIN.replace('"no": ask, exhausted: repair', '"no": repair, exhausted: repair')
+    async with flow_server(tmp_path, flow="again", flows=again(tmp_path, text)) as server:
+        await FakeAsterisk(keys="11").call(server.port)
+        came_back = {"CTI_RESULT": "queue:TIMEOUT:1", "CTI_QUEUE": "repair", "CTI_QUEUES_LEFT": "&repair&"}
+        back = FakeAsterisk(keys="1-1", variables=came_back)
+        await back.call(server.port)
+    ((handed_over, queue),) = told(back, "CTI_QUEUE")
+    assert queue == "repair"
+    assert "CTI_DO=queue" in back.commands[handed_over][2], "it is the flow's own word, not a guess"
+    asked = [words for words in back.commands if words[-1] == "${CTI_QUEUES_LEFT}"]
+    assert len(asked) == 1, "though several steps of the session lead there"
