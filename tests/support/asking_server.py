@@ -1,6 +1,7 @@
-"""A FastAGI server with one menu, in a process of its own, to be stopped: ``python -m tests.support.asking_server FOLDER PORT``.
+"""A FastAGI server with one menu, in a process of its own, to be stopped or killed.
 
-It prints ``ready``, then the name of each request that the flow makes.
+``python -m tests.support.asking_server FOLDER PORT [FLOW]``, where FLOW is the text of another flow named ``menu``. It
+prints ``ready``, then the name of each request that the flow makes.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ def _tell(word: str) -> None:
     sys.stdout.flush()
 
 
-async def _serve(folder: Path, port: int) -> None:
+async def _serve(folder: Path, port: int, flow: str) -> None:
     flows = folder / "asking"
     flows.mkdir()
-    (flows / "menu.flow.yaml").write_text(FLOW, encoding="utf-8")
+    (flows / "menu.flow.yaml").write_text(flow, encoding="utf-8")
 
     def told(_: str, request: Request) -> bool:
         _tell(type(request).__name__)
@@ -51,4 +52,4 @@ async def _serve(folder: Path, port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(Path(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(_serve(Path(sys.argv[1]), int(sys.argv[2]), *(sys.argv[3:] or [FLOW])))

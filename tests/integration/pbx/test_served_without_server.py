@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 import wave
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -17,6 +18,7 @@ from ctiserver.privatepbx.baresip import CallFailed
 from ctiserver.privatepbx.lifecycle import PrivatePbx
 from ctiserver.privatepbx.phone import SipPhone
 from ctiserver.privatepbx.tree import Programs
+from tests.support.asking_server import PROMPT_S
 from tests.support.asterisk import journal
 from tests.support.eventually import eventually
 from tests.support.fastagi import AgiCall, hung, scripted
@@ -47,6 +49,14 @@ async def patient(pbx: PrivatePbx) -> AsyncIterator[None]:
     await pbx.cli("dialplan set global CTI_DEADMAN_S 10")
     yield
     await pbx.cli("dialplan set global CTI_DEADMAN_S 1")
+
+
+@pytest_asyncio.fixture
+async def operators_first(pbx: PrivatePbx) -> AsyncIterator[None]:
+    """Callers who have chosen nothing go to the operators."""
+    await pbx.cli("dialplan set global CTI_QUEUE_FIRST operators")
+    yield
+    await pbx.cli("dialplan set global CTI_QUEUE_FIRST repair")
 
 
 async def seated(pbx: PrivatePbx, phone: str, queue: str) -> None:
@@ -224,6 +234,80 @@ async def test_server_that_dies_under_way_leaves_the_caller_to_the_queue_chosen_
         entries = await journal(pbx)
     ((uniqueid, entry),) = entries.items()
     assert entry[1:] == ["SUCCESS", "13800138002", "4008001234", "menu", "operators", "en", uniqueid]
+
+
+CHOICE = """\
+schema: callflow/1
+flow: menu
+version: "1"
+languages: [en]
+start: ask
+on_error: operators
+nodes:
+  ask:
+    kind: menu
+    prompt: {en: For repairs press one. For anything else press two.}
+    choices: {"1": greeting, "2": operators}
+    on: {exhausted: operators}
+  greeting: {kind: play, prompt: {en: One moment.}, next: repair}
+  repair: {kind: queue, queue: repair, on: {empty: bye, full: bye}}
+  operators: {kind: queue, queue: operators, on: {empty: bye, full: bye, error: bye}}
+  bye: {kind: hangup, prompt: {en: Goodbye.}}
+"""
+
+
+@pytest.mark.usefixtures("patient", "operators_first")
+async def test_server_killed_between_the_choice_and_the_queue_leaves_the_caller_to_the_queue_that_was_chosen(
+    pbx: PrivatePbx, programs: Programs, tmp_path: Path
+) -> None:
+    port = pbx.agi.rpartition(":")[2]
+    server = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.support.asking_server", str(tmp_path), port, CHOICE),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert server.stdout is not None
+    try:
+        async with (
+            asyncio.timeout(90.0),
+            SipPhone.agent(programs, pbx, "agent1") as repairer,
+            SipPhone.agent(programs, pbx, "agent2") as operator,
+            SipPhone.caller(programs, pbx, "13800138011") as caller,
+        ):
+            await seated(pbx, "agent1", "repair")
+            await seated(pbx, "agent2", "operators")
+            assert await server.stdout.readline() == b"ready\n"
+            await caller.dial("4008001234")
+            await caller.answered()
+            await caller.press("1")
+
+            async def greets() -> bool:
+                channels = (await pbx.cli("core show channels concise")).splitlines()
+                trunk = next(line.partition("!")[0] for line in channels if line.startswith("PJSIP/trunk"))
+                return "CTI_STAGE=menu.greeting" in await pbx.cli(f"core show channel {trunk}")
+
+            await eventually(greets, within_s=15.0)
+            server.kill()
+            began = time.monotonic()
+
+            async def waits() -> bool:
+                return "1. PJSIP/trunk" in await pbx.cli("queue show repair")
+
+            await eventually(waits, within_s=15.0)
+            waited_s = time.monotonic() - began
+            await repairer.ringing()
+            assert not operator.talking
+            assert "1. PJSIP/trunk" not in await pbx.cli("queue show operators")
+            await repairer.answer()
+            await caller.hang_up()
+            await repairer.ended()
+            entries = await journal(pbx)
+    finally:
+        if server.returncode is None:
+            server.kill()
+        await server.wait()
+    assert waited_s < _SLOW_MACHINE_S < PROMPT_S, "the queue waits for no prompt to end"
+    ((uniqueid, entry),) = entries.items()
+    assert entry[1:] == ["SUCCESS", "13800138011", "4008001234", "menu.greeting", "repair", "en", uniqueid]
 
 
 @pytest.mark.usefixtures("patient")
