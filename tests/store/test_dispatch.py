@@ -1,13 +1,17 @@
 """From a saved disposition to a closed record, through the durable engine, on both databases."""
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from dbos import DBOS
+from sqlalchemy import exc
 
 from ctiserver.clock import SystemClock
 from ctiserver.errors import UserFault
@@ -24,6 +28,7 @@ from ctiserver.model.span import WorkingTime
 from ctiserver.model.work_order import IllegalAct, WorkOrder
 from ctiserver.resources import shipped
 from ctiserver.store.database import Database
+from ctiserver.store.faults import StoreUnavailable
 from ctiserver.store.processes import TimerRow
 from ctiserver.store.unit_of_work import UnitOfWork
 from tests.support.dispatch import REPAIR, Running, leave_start, running, until
@@ -442,6 +447,41 @@ async def test_a_broken_engine_file_is_one_sentence(database: Database, tmp_path
     assert fault.where == "workflow.url"
     assert "\n" not in str(fault)
     assert broken.read_text().startswith("this is a letter")
+
+
+async def test_a_full_disk_under_the_engine_is_waited_out(
+    database: Database, workflow_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, tries = DBOS.enqueue_workflow_with_options, 0
+
+    def full(*arguments: Any) -> object:
+        nonlocal tries
+        tries += 1
+        if tries <= 3:
+            raise exc.OperationalError("INSERT", None, sqlite3.OperationalError("database or disk is full"))
+        return whole(*arguments)
+
+    monkeypatch.setattr(DBOS, "enqueue_workflow_with_options", full)
+    async with running(database, workflow_url) as dispatch:
+        await begun(dispatch)
+    assert tries > 3
+
+
+async def test_an_engine_that_has_run_is_away_and_not_wrong(
+    database: Database, workflow_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full when the engine is started anew must not end a server that leads calls."""
+    async with running(database, workflow_url) as dispatch:
+        workflow = dispatch.workflow
+
+    def refused(*_: object) -> None:
+        raise UserFault("the workflow engine's database can't be used", where="workflow.url", fix="")
+
+    monkeypatch.setattr(engine, "_launch", refused)
+    with pytest.raises(StoreUnavailable):
+        await workflow.run()
+    with pytest.raises(UserFault):
+        await _run(database, workflow_url)
 
 
 async def _run(database: Database, url: str) -> None:

@@ -191,6 +191,20 @@ async def test_a_wrong_password_is_said_and_not_tried_again() -> None:
     assert "refused the AMI log-in of ctiserver" in str(fault)
 
 
+async def test_a_secret_that_is_changed_later_ends_no_server() -> None:
+    """It leads the calls of other PBXs; and the admin is about to tell it the new one, or to take the change back."""
+    async with fake_ami() as pbx, linked(pbx) as (link, listening):
+        await listening.first(PbxUp)
+        pbx.secret = "another"
+        pbx.drop()
+        await listening.first(PbxDown)
+        await pbx.arrived("Login", 3)
+        assert not link.up
+        pbx.secret = "right"
+        await listening.first(PbxUp)
+        assert link.up
+
+
 @pytest.mark.parametrize("version", ["18.26.4", "20.18.1", "21.12.1", "22.8.1", "22.8.1~dfsg+~cs6.13.40431414"])
 async def test_an_old_asterisk_is_refused(version: str) -> None:
     async with fake_ami(version=version) as pbx:
