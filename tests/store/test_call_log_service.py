@@ -93,6 +93,49 @@ async def test_a_call_becomes_one_entry_with_what_the_summary_holds(
     assert entry.detail["answered_by"] == ["PJSIP/agent1"]
 
 
+async def test_one_odd_caller_keeps_nobody_else_out_of_the_log(database: Database) -> None:
+    """PostgreSQL keeps no NUL; SQLite does."""
+    bus = Bus()
+    service = CallLogService(database, bus, ManualClock(T0), going_on=lambda _: GOING_ON)
+    running = asyncio.ensure_future(service.run())
+    await asyncio.sleep(0)
+    calls = [CallId(f"{number:026d}") for number in range(3)]
+    for call in calls:
+        bus.publish(replace(STARTED, call_id=call, ani="a\0b" if call == calls[1] else "13800138000"))
+    bus.close()
+    await running
+    async with database.reading() as uow:
+        kept = sorted(entry.id for entry in await uow.calls.page(100))
+    assert kept == (calls if database.dialect == "sqlite" else [calls[0], calls[2]])
+
+
+async def test_who_fell_too_far_behind_looks_what_is_left(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctiserver.features.calls.service._WAITING_EVENTS", 2)
+    bus, clock = Bus(), ManualClock(T0)
+    settled: list[tuple[PbxName, datetime]] = []
+    service = CallLogService(
+        database,
+        bus,
+        clock,
+        going_on=lambda _: GOING_ON,
+        up=lambda: [MAIN],
+        settled=lambda pbx, since, ended: settled.append((pbx, since)),
+    )
+    running = asyncio.ensure_future(service.run())
+    await asyncio.sleep(0)
+    await service.record(STARTED)
+    clock.advance(60)
+    for number in range(3):  # the end of the call is among them
+        bus.publish(
+            replace(ENDED if number == 1 else STARTED, call_id=CALL if number == 1 else CallId(f"{number:026d}"))
+        )
+    bus.close()
+    await running
+    async with database.reading() as uow:
+        assert (await uow.calls.get(CALL)).complete
+    assert settled == [(MAIN, T0)]
+
+
 async def test_what_waits_is_written_together(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever fell behind catches up: a transaction for each event would come in turn with every other writer's."""
     bus, begun = Bus(), 0
