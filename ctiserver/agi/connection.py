@@ -18,7 +18,10 @@ _CLOSE_TIMEOUT_S = 1.0
 
 
 class HungUp(CtiError):
-    """The caller is gone; there are no more commands on this session."""
+    """There are no more commands on this session: the caller is gone, or the dialplan has the caller again.
+
+    ``Session.caller_left`` tells which.
+    """
 
 
 class Connection(asyncio.Protocol):
@@ -38,7 +41,7 @@ class Connection(asyncio.Protocol):
         header_timeout_s: float,
     ) -> None:
         self.peer: object = None
-        self.on_hangup: Callable[[], None] | None = None  #: called once, when the caller is known to be gone
+        self.on_hangup: Callable[[], None] | None = None  #: called once, when there are no more commands
         self._header: RequestReader | None = header
         self._header_timeout_s = header_timeout_s
         self._admitted = admitted
@@ -48,6 +51,8 @@ class Connection(asyncio.Protocol):
         self._replies = ReplyReader()
         self._asked: asyncio.Future[Reply] | None = None
         self._gone: CtiError | None = None
+        self._said = False
+        self._answered = False
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None  #: of the header, or of the end
         self._watch: asyncio.TimerHandle | None = None  #: for late replies
@@ -57,6 +62,11 @@ class Connection(asyncio.Protocol):
     def gone(self) -> CtiError | None:
         """Why there can be no more commands: HungUp, or AgiGarbage. None while there can."""
         return self._gone
+
+    @property
+    def said(self) -> bool:
+        """Whether the channel itself said that it is hung up, to a server that it had answered before."""
+        return self._said and self._answered
 
     def ask(self, line: bytes, within_s: float) -> asyncio.Future[Reply]:
         """Send one command; its reply, or HungUp, DeadlineExceeded, AgiGarbage.
@@ -85,11 +95,14 @@ class Connection(asyncio.Protocol):
             if self._transport.get_write_buffer_size():
                 self._deadline = asyncio.get_running_loop().call_later(_CLOSE_TIMEOUT_S, self._transport.abort)
 
-    def lose(self, why: CtiError) -> None:
-        """There are no more commands: whoever waits for a reply, and :attr:`on_hangup`, learn of it."""
+    def lose(self, why: CtiError, *, said: bool = False) -> None:
+        """There are no more commands: whoever waits for a reply, and :attr:`on_hangup`, learn of it.
+
+        ``said``: by the channel itself.
+        """
         if self._gone is not None:
             return
-        self._gone = why
+        self._gone, self._said = why, said
         if self._watch is not None:
             self._watch.cancel()
         if self._asked is not None and not self._asked.done():
@@ -132,12 +145,13 @@ class Connection(asyncio.Protocol):
 
     def _take(self, item: Reply | HangupLine) -> None:
         if isinstance(item, HangupLine):
-            self.lose(HungUp("the caller hung up"))
+            self.lose(HungUp("the caller hung up"), said=True)
         elif self._gone is not None:
             pass  # the reply to what the hang-up cut short
         elif self._asked is None or self._asked.done():
             raise AgiGarbage("more replies than commands")
         else:
+            self._answered = True
             self._asked.set_result(item)
 
     def _look(self) -> None:

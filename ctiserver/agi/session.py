@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ _ENOUGH = 0.4
 _LOW, _PUT_OFF = 0.75, 1.5
 #: By how many seconds the dead-man may lie too far off for a command before it is brought nearer.
 _NEAR_S = 0.05
+#: How much earlier than by our clock the dead-man may strike: Asterisk counts whole milliseconds of the wall clock.
+_EARLY_S = 0.05
 #: What separates, quotes or is filled in between the arguments of an application.
 _APART = re.compile(r"[,\"'\\$]")
 
@@ -43,6 +46,10 @@ class Session:
     where no command runs. :meth:`hand_back` or :meth:`release` clears it before the call is handed over.
 
     ``dead_man_s`` is what the dialplan has set it to before it asked; None where it does not say.
+
+    Asterisk (22.10) says the same when the dead-man strikes as when the caller hangs up, ``HANGUP`` or ``result=-1``
+    and ``HANGUP``: only the time tells one from the other, and :attr:`caller_left` looks at it. A true hang-up never is
+    a mere end of the connection.
     """
 
     def __init__(
@@ -60,12 +67,24 @@ class Session:
         self._monotonic = monotonic
         self._dead_man = True
         self._expires_at: float | None = None if dead_man_s is None else monotonic() + dead_man_s
+        self._held_until = self._expires_at  #: the same, but of what Asterisk has confirmed
         self._renewal: asyncio.Future[Reply] | None = None  #: one that nobody waits for yet
 
     @property
     def hung_up(self) -> bool:
-        """Whether the caller is known to be gone."""
+        """Whether there are no more commands."""
         return self._connection.gone is not None
+
+    @property
+    def caller_left(self) -> bool:
+        """Of a session that is over: whether the caller is certainly gone, now.
+
+        The channel has said so, and before the dead-man could strike. Otherwise the caller may be in the fallback's
+        hands: a connection that merely ended tells nothing (a hang-up says ``HANGUP`` first), nor does one that never
+        answered us, nor a word that a stopped server hears long after.
+        """
+        in_time = self._held_until is not None and self._monotonic() < self._held_until - _EARLY_S
+        return self._connection.said and in_time
 
     async def execute(self, name: str, *arguments: str | int | float, longest_s: float = 0.0) -> Reply:
         """Run one command that may take up to ``longest_s`` seconds by its nature, and give its reply.
@@ -85,8 +104,9 @@ class Session:
         if left >= seconds + _ENOUGH * self._margin_s and (not seconds or left <= seconds + self._margin_s + _NEAR_S):
             return
         set_to = round(seconds + self._margin_s, 2)
-        self._expires_at = self._monotonic() + set_to
+        self._expires_at = expires_at = self._monotonic() + set_to
         await self._ask("SET AUTOHANGUP", command("SET AUTOHANGUP", set_to), 0.0)
+        self._held_until = expires_at
 
     @contextmanager
     def working(self, grace_s: float = 0.0) -> Iterator[None]:
@@ -138,7 +158,7 @@ class Session:
         """Clear the dead-man: from here on the dialplan carries the call."""
         if self._dead_man:
             await self._ask("SET AUTOHANGUP", command("SET AUTOHANGUP", 0), 0.0)
-        self._dead_man = False
+        self._dead_man, self._held_until = False, math.inf
 
     async def hand_back(self, variables: Mapping[str, str | int]) -> None:
         """The last act of a session, in one command: ``variables``, no dead-man, and at the very end the mark CTI_DONE.
@@ -168,7 +188,9 @@ class Session:
             set_to = round(ahead_s + self._margin_s, 2)
             self._expires_at = self._monotonic() + set_to
             pairs.append(f"TIMEOUT(absolute)={set_to}")
+        expires_at = self._expires_at
         await self._ask("EXEC MSet", command("EXEC", "MSet", ",".join(pairs)), 0.0)
+        self._held_until = expires_at
 
     async def get_variable(self, name: str) -> str | None:
         """A channel variable's value, None if it is not set. ``name`` may hold functions: ``CHANNEL(state)``."""
@@ -201,7 +223,7 @@ class Session:
 
     def _alive(self, reply: Reply) -> Reply:
         if reply.number < 0:
-            self._connection.lose(HungUp("the caller hung up"))
+            self._connection.lose(HungUp("the caller hung up"), said=True)
             raise HungUp("the caller hung up")
         return reply
 
@@ -212,9 +234,15 @@ class Session:
     def _renew(self) -> None:
         """Put the dead-man off while somebody else is waited for; the next command waits for the reply."""
         set_to = round(_PUT_OFF * self._margin_s, 2)
-        self._expires_at = self._monotonic() + set_to
+        self._expires_at = expires_at = self._monotonic() + set_to
         self._renewal = self._connection.ask(command("SET AUTOHANGUP", set_to), _REPLY_TIMEOUT_S)
-        self._renewal.add_done_callback(_seen)
+
+        def answered(renewal: asyncio.Future[Reply]) -> None:
+            # If it failed, the connection did, and the next command says so.
+            if not renewal.cancelled() and renewal.exception() is None:
+                self._held_until = expires_at
+
+        self._renewal.add_done_callback(answered)
 
     async def _ask(self, name: str, line: bytes, longest_s: float) -> Reply:
         if self._renewal is not None:
@@ -225,7 +253,7 @@ class Session:
         except DeadlineExceeded as error:
             raise DeadlineExceeded(f"{name}: {error}") from None
         if reply.code == 511:
-            self._connection.lose(HungUp("the channel is dead"))
+            self._connection.lose(HungUp("the channel is dead"), said=True)
             raise HungUp("the channel is dead")
         return _checked(name, reply)
 
@@ -234,9 +262,3 @@ def _checked(name: str, reply: Reply) -> Reply:
     if reply.code not in (200, 511):
         raise CommandRefused(f"Asterisk refused {name}: {reply.code} {reply.usage}".strip())
     return reply
-
-
-def _seen(renewal: asyncio.Future[Reply]) -> None:
-    """If it failed, the connection did, and the next command says so."""
-    if not renewal.cancelled():
-        renewal.exception()

@@ -142,10 +142,12 @@ class FlowService:
         self._clock = clock
         self._pbx = pbx
         self._active: set[CallId] = set()
+        self._ended: dict[CallId, bool] = {}  #: calls that ended before their session here did, and whether served
+        self._unforgotten: dict[CallId, list[PathStep]] = {}  #: whose flow is over, and whose state still stands
 
     @property
     def active(self) -> frozenset[CallId]:
-        """The calls that are in a menu of this process now."""
+        """The calls whose menu, or whose ``on_hangup``, runs in this process now."""
         return frozenset(self._active)
 
     def configure(self, site: Site, world: World) -> None:
@@ -164,27 +166,52 @@ class FlowService:
             self._active.add(call)
             try:
                 await self._session(call, session)
+            except CtiError:
+                await self._ended_meanwhile(call)
+                raise
+            else:
+                await self._ended_meanwhile(call)
             finally:
                 self._active.discard(call)
+                self._ended.pop(call, None)
 
     async def hung_up(self, call: CallId, *, served: bool) -> None:
         """The call has ended on the PBX. If the dialplan had it, its flow learns of it and ``on_hangup`` runs.
 
-        ``served``: it ended after a talk with a person; then nothing is left to be done.
+        ``served``: it ended after a talk with a person; then nothing is left to be done. However often it is told,
+        ``on_hangup`` runs once, unless the process is killed before the state is forgotten. Raises PortFailed, after
+        which nothing was done; FlowFailed and VersionUnknown for a state that nobody can go on with.
         """
         if call in self._active:
-            return  # its session learns of the hang-up by itself
+            self._ended[call] = served  # for its session, which most often learns of the hang-up by itself
+            return
         self._active.add(call)
         try:
-            text = await self._ports.load_state(call)
-            if text is None:
-                return
+            await self._left(call, served)
+        finally:
+            self._active.discard(call)
+            self._ended.pop(call, None)
+
+    async def _ended_meanwhile(self, call: CallId) -> None:
+        """The end of a call that was told while its session ran: for what that left to the dialplan."""
+        served = self._ended.pop(call, None)
+        if served is not None:
+            try:
+                await self._left(call, served)
+            except CtiError as error:
+                log.error("on_hangup_put_off", reason=str(error))
+
+    async def _left(self, call: CallId, served: bool) -> None:
+        if call in self._unforgotten:
+            await self._within(PORT_TIMEOUT_S, self._ports.delete_state(call, self._unforgotten[call]))
+            del self._unforgotten[call]
+            return
+        text = await self._within(PORT_TIMEOUT_S, self._ports.load_state(call))
+        if text is not None:
             state = self._restored(text)
             running = _Call(call, self._library.version(state.flow, state.digest), state, "", None, kept=True)
             turn = step(running.flow, state, CallerGone(served), spent_s=0.0, world=self._world, now=self._clock.now())
             await self._run(running, turn)
-        finally:
-            self._active.discard(call)
 
     async def _session(self, call: CallId, session: Session) -> None:
         result = session.request.query.get("result")
@@ -270,6 +297,8 @@ class FlowService:
         if text is None:
             raise FlowFailed("the call came back from the dialplan, but its state is not stored")
         state = self._restored(text)
+        if state.lost:
+            raise FlowFailed("the call came back from the fallback, to which its menu was lost")
         flow = self._library.version(state.flow, state.digest)
         running = _Call(call, flow, state, session.request["uniqueid"], session, kept=True, left=None)
         overflow = await self._overflow(session, result)
@@ -331,7 +360,10 @@ class FlowService:
                         await self._hide(call)
                     answer = await self._carry_out(call, turn)
                 except HungUp:
-                    call.session = None
+                    session, call.session = call.session, None
+                    if session is not None and not session.caller_left:
+                        await self._lost(call, turn.request)
+                        return
                     answer = CallerGone()
                 if answer is None:
                     return
@@ -346,6 +378,20 @@ class FlowService:
         finally:
             if call.path:  # of a session that failed, or that left no state
                 await self._quietly(self._ports.add_path(call.id, call.path), "path_not_stored")
+
+    async def _lost(self, call: _Call, request: Request) -> None:
+        """The session is over, and the caller may be in the fallback's hands: ``on_hangup`` waits for the call's end.
+
+        What was being handed over is as it would be had the server been killed: the dialplan may come back with it.
+        """
+        log.warning("flow_session_lost", flow=call.flow.name, node=call.state.node)
+        state = replace(call.state, lost=not isinstance(request, HandOver))
+        self._unforgotten.pop(call.id, None)
+        try:
+            await self._within(PORT_TIMEOUT_S, self._ports.save_state(call.id, state.to_json(), call.path))
+            call.path = []
+        except PortFailed as error:
+            log.error("state_not_stored", reason=str(error))
 
     async def _carry_out(self, call: _Call, turn: Turn) -> Answer | None:
         """One request; None when the session is over."""
@@ -566,15 +612,22 @@ class FlowService:
         if finish.failed and session is not None:
             raise FlowFailed(f"flow {call.flow.name} at {call.state.node}: {finish.reason}")
         gone = any(step.outcome == "hangup" and step.kind != "hangup" for step in call.path)
-        self._rollouts.ended(call.flow, "abandoned" if gone else "well")
         if call.kept:  # before the session's end, so that nobody finds the state when the call has ended
             with nullcontext() if session is None else session.working(_GRACE_S):
-                await self._quietly(self._ports.delete_state(call.id, call.path), "state_not_deleted")
+                await self._forget(call)
             call.path = []
         if session is not None:
             if finish.go_to:
                 await session.set_variable("CTI_GOTO", finish.go_to)  # it holds commas
             await session.hand_back({"CTI_DO": "goto" if finish.go_to else "hangup"})
+        self._rollouts.ended(call.flow, "abandoned" if gone else "well")  # last: a session that breaks off is not over
+
+    async def _forget(self, call: _Call) -> None:
+        try:
+            await self._within(PORT_TIMEOUT_S, self._ports.delete_state(call.id, call.path))
+        except PortFailed as error:
+            log.error("state_not_deleted", reason=str(error))
+            self._unforgotten[call.id] = [*self._unforgotten.get(call.id, ()), *call.path]
 
     async def _quietly(self, work: Awaitable[None], event: str) -> None:
         """What is worth having but not worth a call."""

@@ -49,6 +49,7 @@ class FlowState:
     menu_s: float = 0.0  #: time in prompts and listening; not in queues, dials, messages
     gone: bool = False  #: the caller hung up; on_hangup runs
     failed: str = ""  #: the limit that was reached, once
+    lost: bool = False  #: its session broke off within a menu: there is nothing to go on with but ``on_hangup``
 
     def to_json(self) -> str:
         """As JSON text."""

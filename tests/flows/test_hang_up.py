@@ -15,6 +15,8 @@ from tests.support.flows import shipped_world
 from tests.support.socket_lane import Command, Line, SetClock, left, simulated
 
 #: How Asterisk says it; ``-1`` is the answer of a command that plays or listens, and costs one question more.
+#: ``EOF`` alone it never is: the connection broke, the caller may be in the fallback's queue, and on_hangup waits for
+#: the PBX's word that the call has ended.
 HOW = ("HANGUP", "511", "EOF")
 
 
@@ -46,7 +48,10 @@ async def test_a_hang_up_at_every_node_ends_the_session_and_leaves_what_the_simu
             after = [" ".join(one.words) for one in called.commands[command.number :]]
             assert after == [], place
             stored = left(server.ports, server.ports.path.get(called.id, []))
-            if command.request < 0:
+            begun = command.request >= 0
+            unsaid = how == "EOF" or called.resuming or (how == "HANGUP" and called.unanswered)
+            assert called.waits is (begun and unsaid), place
+            if not begun:
                 assert stored["path"] == stored["events"] == [], place  # the flow had not begun
             else:
                 cut = simulated(flow, world, test, cut_at=command.request)

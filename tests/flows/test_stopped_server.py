@@ -47,6 +47,14 @@ async def test_the_caller_of_a_server_that_hangs_falls_back_a_second_after_the_r
             assert await asks_the_server(), "nothing is taken from a server that may still speak"
             await eventually(asks_the_server, lambda asks: not asks, within_s=20.0)
             waited_s = loop.time() - began
+
+            # The server goes on, and hears HANGUP: of a caller who is in the fallback's hands, and has not hung up.
+            server.send_signal(signal.SIGCONT)
+            told = []
+            while b"ended\n" not in told:
+                told.append(await server.stdout.readline())
+            assert b"Tell\n" not in told, "on_hangup ran for a caller who is still there"
+            assert "cti-" in await pbx.cli("core show channels concise")
             await caller.hang_up()
     finally:
         server.kill()

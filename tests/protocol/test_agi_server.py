@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 
 from ctiserver.agi.server import AgiServer, Handler
 from ctiserver.agi.session import CommandRefused, HungUp, PromptMissing, Session
-from ctiserver.clock import SystemClock
+from ctiserver.clock import Clock, ManualClock, SystemClock
 from ctiserver.errors import DeadlineExceeded, UserFault
 from ctiserver.settings import AgiSettings
 from tests.support.fake_asterisk import FakeAsterisk, header
@@ -25,8 +26,10 @@ async def polite(session: Session) -> None:
 
 
 @contextlib.asynccontextmanager
-async def serving(handler: Handler = polite, settings: AgiSettings = SETTINGS) -> AsyncIterator[tuple[AgiServer, int]]:
-    server = AgiServer(settings, {"flow": handler}, SystemClock())
+async def serving(
+    handler: Handler = polite, settings: AgiSettings = SETTINGS, clock: Clock | None = None
+) -> AsyncIterator[tuple[AgiServer, int]]:
+    server = AgiServer(settings, {"flow": handler}, clock or SystemClock())
     async with asyncio.TaskGroup() as group:
         task = group.create_task(server.run())
         yield server, await server.listening()
@@ -219,6 +222,31 @@ async def test_a_hang_up_is_one_thing_however_asterisk_says_it(how: str, command
             await ended.wait()
     assert server.counts.failed == 0
     assert "CTI_DONE" not in asterisk.variables
+
+
+@pytest.mark.parametrize("how", ["HANGUP", "511", "-1", "EOF"])
+@pytest.mark.parametrize("late", [False, True])
+async def test_the_caller_has_left_if_the_channel_says_so_before_the_dead_man_may_have_struck(
+    how: str, late: bool
+) -> None:
+    left: list[bool] = []
+
+    async def handler(session: Session) -> None:
+        with pytest.raises(HungUp):
+            await polite(session)
+        left.append(session.caller_left)
+
+    def hangs_up(words: list[str]) -> bool:
+        if words[0] == "WAIT" and late:
+            clock.advance(60.0)
+        return words[0] == "WAIT"
+
+    clock = ManualClock(datetime(2026, 11, 23, tzinfo=UTC))
+    async with serving(handler, clock=clock) as (server, port):
+        await FakeAsterisk(hang_up_before=hangs_up, how=how).call(port)
+        async with asyncio.timeout(2.0):
+            await server.drain(2.0)
+    assert left == [how != "EOF" and not late]
 
 
 async def test_a_missing_prompt_is_not_a_hang_up() -> None:

@@ -138,6 +138,9 @@ class Called:
 
     id: CallId
     commands: tuple[Command, ...]
+    waits: bool = False  #: it was cut short, and the flow waited for the PBX's word that the call has ended
+    unanswered: bool = False  #: it was cut short at the first command of a session
+    resuming: bool = False  #: it was cut short before the flow was gone on with
 
 
 class SetClock(ManualClock):
@@ -177,6 +180,7 @@ class Line:
                 made=lambda: len(service.asked) - began,
                 hang_up_at=None if hang_up_at is None else hang_up_at - len(commands),
             )
+            before = len(service.asked) - began
             given = test.given
             await channel.call(
                 self._server.port,
@@ -191,6 +195,12 @@ class Line:
                 commands.append(Command(len(commands) + 1, made - 1, node, tuple(words)))
             called = Called(call, tuple(commands))
             if hang_up_at is not None and len(commands) >= hang_up_at:
+                called = replace(
+                    called,
+                    waits=call in self._server.ports.states,
+                    unanswered=len(channel.commands) == 1,
+                    resuming=channel.requests[-1] == before,
+                )
                 await service.hung_up(call, served=False)  # as AMI tells it, later
                 return called
             does = channel.variables.get("CTI_DO", "")

@@ -1,6 +1,7 @@
 """The runner on a channel that answers as Asterisk does."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -20,7 +21,7 @@ from ctiserver.resources import shipped
 from ctiserver.settings import load_settings
 from ctiserver.site import Closing, NumberConfig, QueueConfig, load_site
 from tests.support.eventually import eventually
-from tests.support.fake_asterisk import FakeAsterisk
+from tests.support.fake_asterisk import FakeAsterisk, header
 from tests.support.flow_server import FlowServer, flow_server
 
 FRONT_DESK = (shipped("ivr_flows") / "front_desk.flow.yaml").read_text(encoding="utf-8")
@@ -254,11 +255,118 @@ async def test_a_hang_up_at_any_command_runs_on_hangup_once_and_leaves_nothing(t
             asterisk = FakeAsterisk(keys="21", hang_up_before=at_command(number), how=how)
             await asterisk.call(server.port, uniqueid=uniqueid)
             await settled(server)
+            # What broke off without a word of the channel's may be a caller who is in the fallback's queue now.
+            assert (server.call_id(uniqueid) in ports.states) is (how == "EOF")
+            assert [event for event, _ in ports.events[before:]] == ["call.left_unserved"] * (how != "EOF")
             if server.path(uniqueid) or len(ports.events) > before:  # the flow had begun
                 await server.service.hung_up(server.call_id(uniqueid), served=False)  # as AMI tells it, later
                 assert [event for event, _ in ports.events[before:]] == ["call.left_unserved"], asterisk.commands[-1]
                 assert server.call_id(uniqueid) not in ports.states
         assert server.server.counts.failed == 0
+
+
+class Ticking(ManualClock):
+    """A clock that goes on by itself, and jumps when it is told: as for a process that was stopped."""
+
+    def monotonic(self) -> float:
+        return time.monotonic() + super().monotonic()
+
+
+@pytest.mark.parametrize("how", ["HANGUP", "511", "-1"])
+@pytest.mark.parametrize("served", [True, False])
+async def test_a_word_that_a_stopped_server_hears_too_late_may_be_the_dead_man_s(
+    tmp_path: Path, how: str, served: bool
+) -> None:
+    """Asterisk says the same when the dead-man strikes as when the caller hangs up; the caller may wait elsewhere."""
+    clock = Ticking(DEFAULT_CLOCK)
+
+    def stopped(words: list[str]) -> bool:
+        if words[0] == "WAIT":
+            clock.advance(60.0)
+        return words[0] == "WAIT"
+
+    async with flow_server(tmp_path, clock=clock) as server:
+        counted: list[str] = []
+        server.service._rollouts.ended = lambda flow, how: counted.append(how)  # type: ignore[method-assign]
+        await FakeAsterisk(hang_up_before=stopped, how=how).call(server.port)
+        await settled(server)
+        assert (server.ports.events, server.path(), counted) == ([], [], [])
+        await server.service.hung_up(server.call_id(), served=served)
+        await server.service.hung_up(server.call_id(), served=served)
+        assert [event for event, _ in server.ports.events] == ["call.left_unserved"] * (not served)
+        assert server.path()[0] == ("language served" if served else "language hangup")
+        assert counted == ["well" if served else "abandoned"]
+        assert server.ports.states == {}
+        assert server.server.counts.failed == 0
+
+
+async def test_who_called_a_stopped_server_is_in_the_fallback_s_hands(tmp_path: Path) -> None:
+    """Header, hang-up and end are all there when it goes on, and nobody was ever answered."""
+    async with flow_server(tmp_path) as server:
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(header(network_script="flow?dnis=4008001234&deadman=1&result="))
+        await asyncio.sleep(0)
+        writer.write(b"HANGUP\nHANGUP\n")
+        writer.close()
+        await writer.wait_closed()
+
+        async def ended() -> int:
+            return len(server.service.ended_at)
+
+        await eventually(ended, lambda sessions: sessions == 1)
+        assert server.ports.events == []
+        await server.service.hung_up(server.call_id(), served=True)
+        assert server.ports.events == []
+        assert server.ports.states == {}
+
+
+async def test_an_end_that_is_told_while_the_broken_session_is_still_being_stored_is_not_lost(tmp_path: Path) -> None:
+    class Slow(MemoryPorts):
+        async def save_state(self, *arguments: Any) -> None:
+            await server.service.hung_up(server.call_id(), served=False)
+            await super().save_state(*arguments)
+
+    ports = Slow()
+    async with flow_server(tmp_path, ports=ports) as server:
+        await FakeAsterisk(hang_up_before=lambda words: words[0] == "WAIT", how="EOF").call(server.port)
+        await settled(server)
+        assert [event for event, _ in ports.events] == ["call.left_unserved"]
+        assert ports.states == {}
+
+
+async def test_a_session_that_breaks_in_the_hand_over_is_gone_on_with_and_one_in_a_menu_is_not(tmp_path: Path) -> None:
+    async with flow_server(tmp_path) as server:
+        handing_over = FakeAsterisk(keys="21", hang_up_before=lambda words: "CTI_DONE=1" in words[-1], how="EOF")
+        await handing_over.call(server.port)
+        await settled(server)
+        back = FakeAsterisk(variables={"CTI_RESULT": "queue:CONTINUE"})
+        await back.call(server.port)
+        assert back.variables["CTI_DO"] == "hangup"
+
+        in_menu = FakeAsterisk(hang_up_before=lambda words: words[0] == "WAIT", how="EOF")
+        await in_menu.call(server.port, uniqueid="1795295764.1")
+        await settled(server)
+        assert server.server.counts.failed == 0
+        # The fallback's queue was answered, the agent's page was lost, and the dialplan's [cti-lost] comes here.
+        back = FakeAsterisk(variables={"CTI_RESULT": "queue:CONTINUE"})
+        await back.call(server.port, uniqueid="1795295764.1")
+        assert "CTI_DONE" not in back.variables
+        assert server.server.counts.failed == 1
+        assert server.ports.events == []
+
+
+async def test_on_hangup_runs_once_though_its_state_could_not_be_deleted(tmp_path: Path) -> None:
+    ports = MemoryPorts()
+    async with flow_server(tmp_path, ports=ports) as server:
+        await FakeAsterisk(keys="21").call(server.port)
+        ports.fails = {"delete_state", "add_path"}
+        await server.service.hung_up(server.call_id(), served=False)
+        assert ports.states != {}
+        ports.fails = set()
+        await server.service.hung_up(server.call_id(), served=False)  # as the next look at the call log finds it
+        assert [event for event, _ in ports.events] == ["call.left_unserved"]
+        assert server.path()[-2:] == ["repair hangup", "left_unserved ok"]
+        assert ports.states == {}
 
 
 async def test_a_caller_who_hangs_up_in_the_queue_was_not_served(tmp_path: Path) -> None:
