@@ -14,7 +14,8 @@ from ctiserver.agi.server import AgiServer
 from ctiserver.app.configuration import Configuration
 from ctiserver.app.features import Features, Ground, Part, build
 from ctiserver.app.flow_ports import StoreFlowPorts
-from ctiserver.bus import Bus, Lagged
+from ctiserver.app.hang_ups import HangUps
+from ctiserver.bus import Bus
 from ctiserver.clock import Clock, SystemClock
 from ctiserver.errors import CtiError, UserFault
 from ctiserver.features.agents import phone as agent_phone
@@ -29,7 +30,6 @@ from ctiserver.ivr.prompts import Shelf, texts_of_flow, texts_of_site
 from ctiserver.ivr.rollout import Rollouts
 from ctiserver.ivr.runner import FlowService
 from ctiserver.metrics import watch_loop
-from ctiserver.model.events import CallEnded
 from ctiserver.model.ids import PbxName
 from ctiserver.model.message import NotDead
 from ctiserver.model.span import WorkingTime
@@ -183,6 +183,14 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             calendars=lambda: configuration.world.calendars,
             pbxs=links,
         )
+        hang_ups = HangUps(
+            database,
+            bus,
+            flows,
+            pbxs=tuple(links),
+            going_on=lambda pbx: {call.call_id for call in links[pbx].calls()},
+            behind=features.catching_up.behind,
+        )
         operations = OperationsHttp(
             Health(database, agi, links, workflow_runs=workflow.ready.is_set),
             Measures(database, agi, hub, links, clock),
@@ -191,8 +199,8 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         parts = [
             *features.parts,
             Part(routes=operations.routes()),
-            Part(services={"hung-up-flows": lambda: _follow_hangups(bus, flows), "fallback-hours": hours.run}),
-            Part(clockwork={"workflow": workflow.run, "loop-lag": watch_loop}),
+            Part(services={"hung-up-flows": hang_ups.run, "fallback-hours": hours.run}),
+            Part(clockwork={"workflow": workflow.run, "loop-lag": watch_loop, "hang-ups-unheard": hang_ups.sweep}),
         ]
         web = web_server(settings.web, hub, features.sessions, parts)
         await features.agents.load()
@@ -247,21 +255,6 @@ def web_server(settings: WebSettings, hub: Hub, sessions: Sessions, parts: Seque
         routes=[route for part in parts for route in part.routes],
         refusals=REFUSALS,
     )
-
-
-async def _follow_hangups(bus: Bus, flows: FlowService) -> None:
-    """A caller who hangs up while the dialplan has the call: the flow learns of it, and ``on_hangup`` runs."""
-    with bus.subscribe(CallEnded) as events:
-        while True:
-            try:
-                async for event in events:
-                    try:
-                        await flows.hung_up(event.call_id, served=event.summary.outcome in ("answered", "voicemail"))
-                    except CtiError as error:
-                        log.error("on_hangup_failed", call_id=event.call_id, reason=str(error))
-                return
-            except Lagged as lagged:
-                log.error("hangups_lagged", missed=str(lagged))
 
 
 async def _keep_spoken(

@@ -134,6 +134,7 @@ class Features:
     records: Records
     pops: ScreenPops
     calls: CallLogService
+    catching_up: CatchingUp
     recordings: Recordings
     callbacks: Callbacks
     queues: Queues
@@ -479,6 +480,7 @@ def build(ground: Ground) -> Features:
         records=records,
         pops=pops,
         calls=calls,
+        catching_up=catching_up,
         recordings=recordings,
         callbacks=callbacks,
         queues=queues,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ctiserver.model.ids import CallId
+from ctiserver.model.ids import CallId, PbxName
 from ctiserver.model.json_value import JsonObject
 from ctiserver.store import rows, tables
 
@@ -36,11 +37,12 @@ class FlowStates:
         done = await self._connection.execute(sa.delete(tables.flow_states).where(tables.flow_states.c.call_id == call))
         return done.rowcount == 1
 
-    async def older_than(self, moment: datetime) -> list[CallId]:
-        """Calls whose state was saved before ``moment``."""
+    async def of_ended_calls(self, pbxs: Collection[PbxName]) -> list[CallId]:
+        """Calls of these PBXs that the call log has as complete, and whose flow was not told so; the oldest first."""
         found = await self._connection.execute(
             sa.select(tables.flow_states.c.call_id)
-            .where(tables.flow_states.c.saved_at < moment)
+            .join(tables.calls, tables.calls.c.id == tables.flow_states.c.call_id)
+            .where(tables.calls.c.complete.is_(True), tables.calls.c.pbx.in_(pbxs))
             .order_by(tables.flow_states.c.saved_at)
         )
         return [CallId(key) for key in found.scalars()]

@@ -109,7 +109,7 @@ class Missed:
         self.calls = CallLogService(
             self.database, Bus(), clock, going_on=lambda _: self.going_on, settled=self.catching_up.settled
         )
-        self.catching_up.settled(MAIN, T0, [])
+        self.catching_up._settled_at[MAIN] = T0
 
     async def hear(self, summary: CallSummary) -> None:
         self.calls_told.append((summary.ani, summary.outcome))
@@ -475,3 +475,17 @@ async def test_a_merged_call_is_told_by_the_one_that_stayed(missed: Missed) -> N
 
 def _record_id() -> Any:
     return new_ulid(T0)
+
+
+async def test_it_is_behind_until_queue_log_was_read_after_each_settling(missed: Missed) -> None:
+    catching_up = missed.catching_up
+    assert catching_up.behind(MAIN), "the last process may have been killed before it read queue_log"
+    await catching_up._attempt(MAIN, cast(Pbx, missed.pbx))
+    assert catching_up.behind(MAIN), "looking into the journal tells nothing of it"
+    catching_up.wake(MAIN, T0)
+    await catching_up._attempt(MAIN, cast(Pbx, missed.pbx))
+    assert not catching_up.behind(MAIN)
+    catching_up.wake(MAIN, T0)
+    missed.pbx.tree[UNIQUEID], missed.pbx.dies = FALLBACK, True
+    await catching_up._attempt(MAIN, cast(Pbx, missed.pbx))
+    assert catching_up.behind(MAIN)

@@ -82,11 +82,17 @@ class CatchingUp:
         self._missed_since: dict[PbxName, datetime] = {}
         self._settled_at: dict[PbxName, datetime] = {}
         self._ended_unseen: dict[PbxName, list[CallEntry]] = defaultdict(list)
+        self._behind = set(pbxs)
         self._woken = asyncio.Event()
+
+    def behind(self, pbx: PbxName) -> bool:
+        """Whether queue_log has still to tell what became of calls of this PBX that nobody saw end."""
+        return pbx in self._behind
 
     def wake(self, pbx: PbxName, missed_since: datetime) -> None:
         """Something of this PBX's calls was missed, from then on."""
         self._missed_since[pbx] = min(missed_since, self._missed_since.get(pbx, missed_since))
+        self._behind.add(pbx)
         self._woken.set()
 
     def settled(self, pbx: PbxName, missed_since: datetime, ended: Sequence[CallEntry]) -> None:
@@ -117,9 +123,14 @@ class CatchingUp:
         except Exception as error:
             if missed_since is not None:
                 self._missed_since[name] = min(missed_since, self._missed_since.get(name, missed_since))
+            if isinstance(error, UserFault):
+                self._behind.discard(name)  # it may stay so: what waits for queue_log must not wait for ever
             if not isinstance(error, _PUT_OFF):
                 raise
             log.warning("catching_up_put_off", pbx=name, reason=str(error))
+        else:
+            if missed_since is not None and name not in self._missed_since:
+                self._behind.discard(name)
 
     async def catch_up(self, pbx: Pbx, missed_since: datetime | None) -> None:
         """Take over what the PBX wrote down itself; ``missed_since`` is None if nothing of the calls was missed.

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ctiserver.app import hang_ups
 from ctiserver.app.composition import App, running
 from ctiserver.model.call_entry import CallEntry
 from ctiserver.model.ids import AgentId
@@ -45,11 +46,25 @@ nodes:
 """
 
 
-def site(folder: Path, pbx: PrivatePbx) -> Path:
+WAITS = """schema: callflow/1
+flow: box
+version: "1"
+languages: [en]
+start: wait
+on_error: bye
+on_hangup: left
+nodes:
+  wait: {kind: queue, queue: repair, on: {timeout: bye, empty: bye, full: bye}}
+  left: {kind: event, event: call.left, next: bye}
+  bye: {kind: hangup}
+"""
+
+
+def site(folder: Path, pbx: PrivatePbx, flow: str = FLOW) -> Path:
     """A server's folder: one flow, a mailbox; UTC, so that the day is the one of this test."""
     flows = folder / "flows"
     flows.mkdir(parents=True)
-    (flows / "box.flow.yaml").write_text(FLOW, encoding="utf-8")
+    (flows / "box.flow.yaml").write_text(flow, encoding="utf-8")
     (folder / "numbers.yaml").write_text('numbers: {"*": {flow: box}}\n', encoding="utf-8")
     settings = {
         "data_dir": "data",
@@ -217,3 +232,52 @@ async def test_what_the_pbx_did_alone_is_known_once_the_server_is_back_whatever_
         assert compared.returncode == 1
         assert f"{now}.99" in compared.stdout
         assert "is not in the call log" in compared.stdout
+
+
+async def test_on_hangup_runs_for_who_left_the_queue_while_the_server_was_away_and_for_nobody_else(
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hang_ups, "SWEEP_EVERY_S", 0.5)
+    async with AsyncExitStack() as stack:
+        agi = f"127.0.0.1:{free_port()}"
+        pbx = await stack.enter_async_context(PrivatePbx.start(tmp_path / "pbx", programs=programs, agi=agi))
+        config = site(tmp_path / "site", pbx, WAITS)
+        agent = await stack.enter_async_context(SipPhone.agent(programs, pbx, "agent1"))
+        answered, gives_up, waits_on = [
+            await stack.enter_async_context(SipPhone.caller(programs, pbx, number))
+            for number in (ANSWERED, GIVES_UP, LEAVES_MESSAGE)
+        ]
+        await pbx.cli('queue add member PJSIP/agent1 to repair penalty 0 as "agent1"')
+        async with running(load_settings(config, {})) as app:
+            await app.ready(10)
+            await answered.dial(NUMBER)
+            await agent.ringing()
+            for caller in (gives_up, waits_on):
+                await caller.dial(NUMBER)
+                await caller.answered()
+            await eventually(lambda: waiting(pbx), lambda count: count == 3)
+        # The server is restarted. Meanwhile one is answered and hangs up, one gives up, and one waits on.
+        await agent.answer()
+        await eventually(lambda: waiting(pbx), lambda count: count == 2)
+        await gives_up.hang_up()
+        await asyncio.sleep(1.2)  # they talk: the PBX's own log has whole seconds
+        await pbx.cli("queue pause member PJSIP/agent1 queue repair")
+        await answered.hang_up()
+        await eventually(lambda: waiting(pbx), lambda count: count == 1)
+
+        async with running(load_settings(config, {})) as app:
+            await app.ready(10)
+
+            async def paths() -> dict[str, list[str]]:
+                async with app.database.reading() as uow:
+                    entries = await uow.calls.page()
+                    steps = {entry.ani: await uow.calls.path(entry.id) for entry in entries}
+                return {ani: [f"{step.node} {step.outcome}" for step in path] for ani, path in steps.items()}
+
+            told = await eventually(paths, lambda found: all(found[ani] for ani in (ANSWERED, GIVES_UP)), within_s=15)
+            assert told == {ANSWERED: ["wait served"], GIVES_UP: ["wait hangup", "left ok"], LEAVES_MESSAGE: []}
+            await waits_on.hang_up()  # which is heard
+            told = await eventually(paths, lambda found: bool(found[LEAVES_MESSAGE]), within_s=10)
+            assert told[LEAVES_MESSAGE] == ["wait hangup", "left ok"]
+            await asyncio.sleep(1.5)  # looks that must find nothing
+            assert await paths() == told

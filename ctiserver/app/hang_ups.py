@@ -1,0 +1,124 @@
+"""Flows learn of the end of calls that the dialplan has: from the bus, or from the call log where nobody heard it.
+
+Nobody hears what ends while this server or its link to the PBX is away, nor the end of a call that was merged into an
+older one and ends under its name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from functools import partial
+
+import structlog
+
+from ctiserver.bus import Bus, Lagged
+from ctiserver.errors import CtiError
+from ctiserver.ivr.ports import PortFailed
+from ctiserver.ivr.runner import FlowService
+from ctiserver.model.call_entry import CallEntry
+from ctiserver.model.events import CallEnded, CallOutcome
+from ctiserver.model.ids import CallId, PbxName
+from ctiserver.store.database import Database
+from ctiserver.store.faults import StoreUnavailable
+from ctiserver.store.patience import until_stored
+from ctiserver.store.unit_of_work import UnitOfWork
+
+log = structlog.get_logger(__name__)
+
+SWEEP_EVERY_S = 15.0
+#: Of which a caller who has gone needs nothing more.
+_SERVED: frozenset[CallOutcome | None] = frozenset({"answered", "voicemail"})
+_MERGED = "merged:"
+
+
+class HangUps:
+    """Tells flows of callers who hung up while the dialplan had the call, so that ``on_hangup`` runs: once a call."""
+
+    def __init__(
+        self,
+        database: Database,
+        bus: Bus,
+        flows: FlowService,
+        *,
+        pbxs: Collection[PbxName],
+        going_on: Callable[[PbxName], Collection[CallId]],
+        behind: Callable[[PbxName], bool],
+    ) -> None:
+        """``behind``: whether what became of a PBX's calls that ended unseen is still to be told by its own log."""
+        self._database = database
+        self._bus = bus
+        self._flows = flows
+        self._pbxs = pbxs
+        self._going_on = going_on
+        self._behind = behind
+        self._found: frozenset[CallId] = frozenset()  #: by the last look
+
+    async def run(self) -> None:
+        """Follow the ends of calls until the bus closes; they wait for a database that is away."""
+        with self._bus.subscribe(CallEnded) as events:
+            while True:
+                try:
+                    async for event in events:
+                        if event.reason != "lost":  # what became of the caller is told later, by the PBX's own log
+                            work = partial(self._ended, event.call_id, served=event.summary.outcome in _SERVED)
+                            await until_stored(work, "on_hangup")
+                    return
+                except Lagged as lagged:
+                    log.error("hangups_lagged", missed=str(lagged))  # the call log has them
+
+    async def sweep(self) -> None:
+        """Look for ends that were not heard, until cancelled."""
+        while True:
+            await asyncio.sleep(SWEEP_EVERY_S)
+            try:
+                await self.look()
+            except StoreUnavailable as error:
+                log.warning("hang_ups_not_looked_for", reason=str(error))
+
+    async def look(self) -> None:
+        """Run ``on_hangup`` for calls that two looks have found to be over, and whose flow was not told.
+
+        Two, since who hears of an end is about to tell it, and so is queue_log what became of a call that was lost.
+        Raises StoreUnavailable.
+        """
+        async with self._database.reading() as uow:
+            found = await uow.flow_states.of_ended_calls(self._pbxs)
+            ends = [(call, await self._end(uow, call)) for call in found if call in self._found]
+        self._found = frozenset(found)
+        for call, end in ends:
+            if end is not None:
+                log.info("hang_up_unheard", call_id=call, outcome=end.outcome)
+                await self._ended(call, served=end.outcome in _SERVED)
+
+    async def _end(self, uow: UnitOfWork, call: CallId) -> CallEntry | None:
+        """What the log has of a call's end; None while it is not known, or goes on under an older call's name."""
+        entry = await uow.calls.find(call)
+        while entry is not None and (entry.no_record_reason or "").startswith(_MERGED):
+            entry = await uow.calls.find(CallId((entry.no_record_reason or "").removeprefix(_MERGED)))
+        if entry is None or not entry.complete or entry.pbx not in self._pbxs:
+            return None
+        if self._behind(entry.pbx) or not {call, entry.id}.isdisjoint(self._going_on(entry.pbx)):
+            return None
+        return entry
+
+    async def _ended(self, call: CallId, *, served: bool) -> None:
+        """Raises StoreUnavailable, after which nothing was done."""
+        async with self._database.reading() as uow:
+            if await uow.flow_states.load(call) is None and call not in self._flows.active:
+                return
+        try:
+            await self._flows.hung_up(call, served=served)
+        except PortFailed as error:
+            log.warning("on_hangup_put_off", call_id=call, reason=str(error))  # until the next look
+        except CtiError as error:
+            log.error("on_hangup_failed", call_id=call, reason=str(error))
+            await self._drop(call)
+        except Exception:  # the edge of one call: nothing of it may reach another
+            log.exception("on_hangup_crashed", call_id=call)
+            await self._drop(call)
+
+    async def _drop(self, call: CallId) -> None:
+        """Nobody will ever be able to go on with its state."""
+        async with self._database.unit_of_work() as uow:
+            await uow.flow_states.remove(call)
