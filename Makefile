@@ -60,5 +60,5 @@ $(VENV)/.demo: pyproject.toml $(wildcard hatch_build.py) | python
 $(VENV)/.test: pyproject.toml $(wildcard hatch_build.py) | python
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing ctiserver and its test tools into $(VENV) (once)"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[demo,test]'
+	@$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -e '.[demo,test]'
 	@touch $@ $(VENV)/.demo

@@ -47,7 +47,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The command ``ctiserver`` of a fresh virtual environment that has nothing but the wheel and what it asks for."""
     folder = tmp_path_factory.mktemp("installed")
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    quiet = ["install", "-q", "--disable-pip-version-check", f"{wheel}[demo]"]
+    quiet = ["install", "-q", "--no-compile", "--disable-pip-version-check", f"{wheel}[demo]"]
     subprocess.run([folder / "bin/python", "-m", "pip", *quiet], check=True)
     return folder / "bin/ctiserver"
 

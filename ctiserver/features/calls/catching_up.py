@@ -165,7 +165,8 @@ class CatchingUp:
             watched = await uow.catching_up.watched_until(pbx)
             place = place_of(pbx, self._first_pbx)
             who = _who([agent for agent in await uow.agents.everybody() if agent.pbx == place])
-        since = min(missed_since, watched or missed_since) - _OVERLAP
+        # One that is watched for the first time is taken as it is; queue_log has whole seconds.
+        since = missed_since.replace(microsecond=0) if watched is None else min(missed_since, watched) - _OVERLAP
         logged = visits(await asyncio.to_thread(read_queue_log, path, since))
         by_caller: dict[Uniqueid, list[LoggedVisit]] = defaultdict(list)
         for visit in logged:
