@@ -176,6 +176,10 @@ async def test_another_server_s_pbx_is_left_alone(database: Database, tmp_path: 
         assert await desk.state() is not None
 
 
+async def looked(desk: Desk) -> int:
+    return desk.shaky.looks
+
+
 @pytest.mark.parametrize("outcome", ["abandoned", "answered"])
 async def test_an_event_waits_for_a_database_that_is_away(
     database: Database, tmp_path: Path, outcome: CallOutcome
@@ -186,7 +190,8 @@ async def test_an_event_waits_for_a_database_that_is_away(
             following = group.create_task(desk.hang_ups.run())
             await asyncio.sleep(0)
             desk.bus.publish(_ended(outcome))
-            await asyncio.sleep(0.3)
+            looks = desk.shaky.looks
+            await eventually(lambda: looked(desk), lambda seen: seen > looks + 1)
             assert await desk.state() is not None
             desk.shaky.reading_away = False
             await eventually(desk.state, lambda state: state is None)

@@ -17,7 +17,8 @@ class Shaky:
         self._database = database
         self.away = False  #: for who writes
         self.reading_away = False
-        self.tries = 0
+        self.tries = 0  #: of who writes
+        self.looks = 0
 
     @asynccontextmanager
     async def unit_of_work(self, *, brief: bool = False) -> AsyncIterator[UnitOfWork]:
@@ -29,6 +30,7 @@ class Shaky:
 
     @asynccontextmanager
     async def reading(self, *, brief: bool = False) -> AsyncIterator[UnitOfWork]:
+        self.looks += 1
         if self.reading_away:
             raise StoreUnavailable("away")
         async with self._database.reading(brief=brief) as uow:

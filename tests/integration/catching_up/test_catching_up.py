@@ -18,7 +18,7 @@ import yaml
 from ctiserver.app import hang_ups
 from ctiserver.app.composition import App, running
 from ctiserver.model.call_entry import CallEntry
-from ctiserver.model.ids import AgentId
+from ctiserver.model.ids import AgentId, CallId
 from ctiserver.privatepbx.lifecycle import PrivatePbx
 from ctiserver.privatepbx.phone import SipPhone
 from ctiserver.privatepbx.ports import free_port
@@ -234,6 +234,10 @@ async def test_what_the_pbx_did_alone_is_known_once_the_server_is_back_whatever_
         assert "is not in the call log" in compared.stdout
 
 
+async def heard(phone: SipPhone) -> float:
+    return phone.heard_s()
+
+
 async def test_on_hangup_runs_for_who_left_the_queue_while_the_server_was_away_and_for_nobody_else(
     programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,7 +264,10 @@ async def test_on_hangup_runs_for_who_left_the_queue_while_the_server_was_away_a
         await agent.answer()
         await eventually(lambda: waiting(pbx), lambda count: count == 2)
         await gives_up.hang_up()
-        await asyncio.sleep(1.2)  # they talk: the PBX's own log has whole seconds
+        talked_s = agent.heard_s()
+        await eventually(
+            lambda: heard(agent), lambda seconds: seconds > talked_s + 1.2
+        )  # its own log has whole seconds
         await pbx.cli("queue pause member PJSIP/agent1 queue repair")
         await answered.hang_up()
         await eventually(lambda: waiting(pbx), lambda count: count == 1)
@@ -279,5 +286,10 @@ async def test_on_hangup_runs_for_who_left_the_queue_while_the_server_was_away_a
             await waits_on.hang_up()  # which is heard
             told = await eventually(paths, lambda found: bool(found[LEAVES_MESSAGE]), within_s=10)
             assert told[LEAVES_MESSAGE] == ["wait hangup", "left ok"]
-            await asyncio.sleep(1.5)  # looks that must find nothing
+
+            async def states() -> list[CallId]:
+                async with app.database.reading() as uow:
+                    return await uow.flow_states.of_ended_calls(tuple(app.links))
+
+            await eventually(states, lambda left: not left)  # so looks find nothing any more
             assert await paths() == told
