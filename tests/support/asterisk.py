@@ -45,7 +45,7 @@ def session_pbx(programs: Programs, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest_asyncio.fixture
 async def pbx(session_pbx: PrivatePbx) -> AsyncIterator[PrivatePbx]:
-    """The session's Asterisk without calls, members or journal; a test must leave neither channel nor process."""
+    """The session's Asterisk without calls, members, journal or hours; a test must leave neither channel nor process."""
     before = children()
     yield session_pbx
     if not session_pbx.alive:
@@ -55,6 +55,10 @@ async def pbx(session_pbx: PrivatePbx) -> AsyncIterator[PrivatePbx]:
         for interface in await members(session_pbx, queue):
             await session_pbx.cli(f"queue remove member {interface} from {queue}")
     await session_pbx.cli("database deltree cti_journal")
+    for line in (await session_pbx.cli("dialplan show globals")).splitlines():
+        name = line.strip().partition("=")[0]
+        if name.startswith("CTI_CALENDAR_"):  # opening hours that a server told it: the next test may run out of them
+            await session_pbx.cli(f"dialplan set global {name} -")
     await eventually(lambda: _besides(before), lambda more: not more)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -17,6 +18,7 @@ class Shaky:
         self._database = database
         self.away = False  #: for who writes
         self.reading_away = False
+        self.hangs = False  #: for who reads: no answer comes
         self.tries = 0  #: of who writes
         self.looks = 0
 
@@ -31,6 +33,8 @@ class Shaky:
     @asynccontextmanager
     async def reading(self, *, brief: bool = False) -> AsyncIterator[UnitOfWork]:
         self.looks += 1
+        if self.hangs:
+            await asyncio.Event().wait()
         if self.reading_away:
             raise StoreUnavailable("away")
         async with self._database.reading(brief=brief) as uow:

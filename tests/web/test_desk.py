@@ -374,6 +374,20 @@ async def test_an_answered_call_is_looked_up_again_if_the_database_was_away_whil
     assert [it["name"] for it in (await popping.receive_json(timeout=5))["data"]["contacts"]] == ["张伟"]
 
 
+async def test_phones_ring_on_while_a_database_hangs(
+    running: Desk, phone: str, popping: Any, shaky: Shaky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ctiserver.features.screenpop.service._GATHERED_WITHIN_S", 0.05)
+    shaky.hangs = True
+    lines = [running.line(ani=f"1380000000{number}") for number in range(3)]
+    for line in lines:
+        line.start()
+        line.ring(phone)
+    shown = [(await popping.receive_json(timeout=5))["data"] for _ in lines]
+    assert [(data["ani"], data["looked_up"]) for data in shown] == [(line.ani, False) for line in lines]
+    assert shaky.looks == 1, "the others were not kept waiting by the first"
+
+
 async def test_an_agent_without_a_browser_is_the_reason(running: Desk, phone: str, line: PhoneLine) -> None:
     line.ring(phone)
     [pop] = await _kept(running, line.id)

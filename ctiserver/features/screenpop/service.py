@@ -37,6 +37,8 @@ Phase = Literal["ringing", "talking", "ended"]
 #: Callers whose numbers are kept for pops of calls that the call log has not written down yet.
 _RECENT_CALLERS = 10_000
 _GATHERED_WITHIN_S = 2.0
+#: After a database that hung nobody is looked up for so long: pops are made one after another, and phones ring on.
+_HUNG_FOR_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,7 @@ class ScreenPops:
         self._shown: dict[AgentId, Shown] = {}
         self._beneath: dict[AgentId, Shown] = {}  #: a call under way, while another one rings or is on top of it
         self._callers: dict[CallId, CallStarted] = {}
+        self._hung_until = 0.0  #: by the event loop's clock
         self.book = PopBook(database)
 
     async def run(self) -> None:
@@ -220,12 +223,18 @@ class ScreenPops:
 
     async def _gather_if_there(self, shown: Shown) -> Shown:
         """As far as the database answers in time: who it is that rings must be seen while it rings."""
+        loop = asyncio.get_running_loop()
         try:
+            if loop.time() < self._hung_until:
+                raise StoreUnavailable("it did not answer just now")
             async with asyncio.timeout(_GATHERED_WITHIN_S):
                 return await self._gather(shown)
-        except (StoreUnavailable, TimeoutError) as error:
-            log.error("pop_not_looked_up", call_id=shown.call_id, error=str(error) or "no answer in time")
-            return replace(shown, looked_up=False)
+        except TimeoutError:
+            self._hung_until = loop.time() + _HUNG_FOR_S
+            log.error("pop_not_looked_up", call_id=shown.call_id, error="no answer in time")
+        except StoreUnavailable as error:
+            log.error("pop_not_looked_up", call_id=shown.call_id, error=str(error))
+        return replace(shown, looked_up=False)
 
     async def _gather(self, shown: Shown) -> Shown:
         """With all that is known of caller and call. Raises StoreUnavailable."""
