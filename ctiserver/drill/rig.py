@@ -113,6 +113,15 @@ class Rig:
         )
         return here()
 
+    async def all_called(self, callers: Callers, *, within_s: float = 60.0) -> None:
+        """Wait until every one of them has called, and the call log has them: what nobody wrote down is known to nobody
+        once all have died."""
+        numbers = list(callers.load.numbers)
+        await self.ear.until(lambda stories: len(stories.of(numbers)) == len(numbers), "every caller there", within_s)
+        until = time.monotonic() + within_s
+        while not all((await self.entries(numbers)).values()) and time.monotonic() < until:
+            await asyncio.sleep(_LOOK_EVERY_S)
+
     async def quiet(self, within_s: float = 60.0) -> None:
         """Wait until nobody is on the line."""
         await self.ear.until(lambda stories: not stories.alive(time.time()), "every caller gone", within_s)

@@ -16,7 +16,9 @@ async def pbx_killed(rig: Rig, size: Size) -> Finding:
     finding = Finding("pbx-killed", "Asterisk is killed (SIGKILL) with calls on it, and started anew")
     async with AsyncExitStack() as stack:
         callers = await callers_everywhere(rig, size, stack)
+        await rig.all_called(callers)
         scene = Scene(rig, callers, finding, time.time())
+        finding.figures["calls_then"] = len(rig.ear.stories.alive(scene.at))
         await rig.pbx.kill()
         await rig.ear.pbx_died()
     await rig.pbx.restart()
@@ -29,7 +31,9 @@ async def both_killed(rig: Rig, size: Size) -> Finding:
     finding = Finding("both-killed", "Asterisk and the server are killed (SIGKILL) at once, and started anew")
     async with AsyncExitStack() as stack:
         callers = await callers_everywhere(rig, size, stack)
+        await rig.all_called(callers)
         scene = Scene(rig, callers, finding, time.time())
+        finding.figures["calls_then"] = len(rig.ear.stories.alive(scene.at))
         await rig.server.kill()
         await rig.pbx.kill()
         await rig.ear.pbx_died()
