@@ -20,8 +20,7 @@ from ctiserver.model.call_entry import CallEntry
 from ctiserver.model.events import CallEnded, CallOutcome
 from ctiserver.model.ids import CallId, PbxName
 from ctiserver.store.database import Database
-from ctiserver.store.faults import StoreUnavailable
-from ctiserver.store.patience import until_stored
+from ctiserver.store.patience import now_and_again, until_stored
 from ctiserver.store.unit_of_work import UnitOfWork
 
 log = structlog.get_logger(__name__)
@@ -29,7 +28,6 @@ log = structlog.get_logger(__name__)
 SWEEP_EVERY_S = 15.0
 #: Of which a caller who has gone needs nothing more.
 _SERVED: frozenset[CallOutcome | None] = frozenset({"answered", "voicemail"})
-_MERGED = "merged:"
 
 
 class HangUps:
@@ -69,12 +67,8 @@ class HangUps:
 
     async def sweep(self) -> None:
         """Look for ends that were not heard, until cancelled."""
-        while True:
-            await asyncio.sleep(SWEEP_EVERY_S)
-            try:
-                await self.look()
-            except StoreUnavailable as error:
-                log.warning("hang_ups_not_looked_for", reason=str(error))
+        await asyncio.sleep(SWEEP_EVERY_S)
+        await now_and_again(self.look, SWEEP_EVERY_S, "hang_ups_not_looked_for")
 
     async def look(self) -> None:
         """Run ``on_hangup`` for calls that two looks have found to be over, and whose flow was not told.
@@ -94,8 +88,8 @@ class HangUps:
     async def _end(self, uow: UnitOfWork, call: CallId) -> CallEntry | None:
         """What the log has of a call's end; None while it is not known, or goes on under an older call's name."""
         entry = await uow.calls.find(call)
-        while entry is not None and (entry.no_record_reason or "").startswith(_MERGED):
-            entry = await uow.calls.find(CallId((entry.no_record_reason or "").removeprefix(_MERGED)))
+        while entry is not None and entry.merged_into is not None:
+            entry = await uow.calls.find(entry.merged_into)
         if entry is None or not entry.complete or entry.pbx not in self._pbxs:
             return None
         if self._behind(entry.pbx) or not {call, entry.id}.isdisjoint(self._going_on(entry.pbx)):

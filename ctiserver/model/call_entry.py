@@ -10,6 +10,9 @@ from ctiserver.model.events import CallOutcome, Direction, HangupBy
 from ctiserver.model.ids import AgentId, CallId, ContactId, PbxName, RecordId
 from ctiserver.model.json_value import Json
 
+#: How the reason for no record begins of a call that was merged into another, whose id follows.
+MERGED = "merged:"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallEntry:
@@ -35,6 +38,12 @@ class CallEntry:
     no_record_reason: str | None = None  #: ``silent``, ``wrong_number``, ``nuisance``, ``hung_up_in_menu`` …
     complete: bool = False  #: False while it goes on, or when its end was never seen
     detail: Mapping[str, Json] = field(default_factory=dict)  #: segments, queue visits, transfers
+
+    @property
+    def merged_into(self) -> CallId | None:
+        """The older call under whose name this one goes on; None: it was not merged."""
+        reason = self.no_record_reason or ""
+        return CallId(reason.removeprefix(MERGED)) if reason.startswith(MERGED) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

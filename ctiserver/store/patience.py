@@ -14,6 +14,19 @@ log = structlog.get_logger(__name__)
 _FIRST_S, _LONGEST_S = 0.1, 2.0
 
 
+async def now_and_again(work: Callable[[], Awaitable[object]], every_s: float, put_off: str) -> None:
+    """Do ``work`` now and every so many seconds, until cancelled.
+
+    Where it raises StoreUnavailable it waits for the next time, and ``put_off`` stands in the log.
+    """
+    while True:
+        try:
+            await work()
+        except StoreUnavailable as error:
+            log.warning(put_off, reason=str(error))
+        await asyncio.sleep(every_s)
+
+
 async def until_stored(work: Callable[[], Awaitable[None]], what: str) -> None:
     """Do ``work``, again and again while it raises StoreUnavailable or Conflict, after which nothing of it was kept.
 

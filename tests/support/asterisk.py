@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from ctiserver.privatepbx.lifecycle import PrivatePbx, silent
+from ctiserver.privatepbx.phone import SipPhone
 from ctiserver.privatepbx.ports import free_port
 from ctiserver.privatepbx.tree import Programs, find_programs
 from ctiserver.resources import shipped
@@ -60,6 +61,11 @@ async def pbx(session_pbx: PrivatePbx) -> AsyncIterator[PrivatePbx]:
         if name.startswith("CTI_CALENDAR_"):  # opening hours that a server told it: the next test may run out of them
             await session_pbx.cli(f"dialplan set global {name} -")
     await eventually(lambda: _besides(before), lambda more: not more)
+
+
+async def heard(phone: SipPhone) -> float:
+    """How many seconds of sound it has heard."""
+    return phone.heard_s()
 
 
 def children() -> set[int]:

@@ -81,7 +81,7 @@ class CatchingUp:
         self._written_after_s = written_after_s
         self._missed_since: dict[PbxName, datetime] = {}
         self._settled_at: dict[PbxName, datetime] = {}
-        self._ended_unseen: dict[PbxName, list[CallEntry]] = defaultdict(list)
+        self._ended_unseen: dict[PbxName, list[CallId]] = defaultdict(list)  #: of PBXs without queue_log
         self._behind = set(pbxs)
         self._woken = asyncio.Event()
 
@@ -98,7 +98,8 @@ class CatchingUp:
     def settled(self, pbx: PbxName, missed_since: datetime, ended: Sequence[CallEntry]) -> None:
         """The call log has closed the entries of calls that ended unseen, since this PBX was connected again."""
         self._settled_at[pbx] = self._clock.now()
-        self._ended_unseen[pbx] += ended
+        if pbx not in self._queue_logs:
+            self._ended_unseen[pbx] += [entry.id for entry in ended]
         self.wake(pbx, missed_since)
 
     async def run(self) -> None:
@@ -186,9 +187,7 @@ class CatchingUp:
             known = await uow.calls.find_to_change(call)
             if known is None:
                 entry = mending.told(call, pbx, logged, who, began=began_at(uniqueid) or logged[0].entered_at)
-            elif (
-                not known.complete or not call_detail.summary(known).reconstructed or _is_merged(known.no_record_reason)
-            ):
+            elif not known.complete or not call_detail.summary(known).reconstructed or known.merged_into:
                 return False
             else:
                 entry = mending.mended(known, logged, who)
@@ -203,16 +202,10 @@ class CatchingUp:
     async def _waited_in_vain(self, pbx: PbxName) -> None:
         """Where no queue_log tells what became of callers who waited when we last saw them, they are taken as having
         left unserved: a call too many is better than one too few."""
-        ended = self._ended_unseen.pop(pbx, [])
-        if pbx in self._queue_logs:
-            return
+        ended = self._ended_unseen[pbx]
         while ended:
-            try:
-                await self._left_unserved(ended[-1].id)
-            except Exception:
-                self._ended_unseen[pbx] += ended
-                raise
-            ended.pop()
+            await self._left_unserved(ended[0])
+            del ended[0]  # only now: it may have failed, and others may have been added meanwhile
 
     async def _left_unserved(self, call: CallId) -> None:
         async with self._database.unit_of_work() as uow:
@@ -249,10 +242,6 @@ class CatchingUp:
             # Committed: only now may the PBX forget it. Killed in between, it is read again, and was taken already.
             await pbx.delete_key(FAMILY, key)
             log.info("journal_entry_taken_over", pbx=pbx.name, call_id=call, kind=entry.kind, why=entry.why)
-
-
-def _is_merged(reason: str | None) -> bool:
-    return reason is not None and reason.startswith("merged:")
 
 
 def _who(agents: Sequence[Agent]) -> mending.Who:

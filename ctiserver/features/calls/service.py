@@ -13,7 +13,7 @@ from ctiserver.bus import Bus, Lagged
 from ctiserver.clock import Clock
 from ctiserver.features.calls.reasons import END_NOT_SEEN, reason_for_none, stated
 from ctiserver.model.call_detail import detail
-from ctiserver.model.call_entry import CallEntry, PathStep
+from ctiserver.model.call_entry import MERGED, CallEntry, PathStep
 from ctiserver.model.events import (
     AgentConnected,
     CallEnded,
@@ -177,7 +177,7 @@ class CallLogService:
             case CallsMerged():
                 for record in await uow.records.of_call(event.absorbed):
                     await uow.records.link_call(record.id, event.call_id)
-                return replace(entry, ended_at=event.at, complete=True, no_record_reason=f"merged:{event.call_id}")
+                return replace(entry, ended_at=event.at, complete=True, no_record_reason=f"{MERGED}{event.call_id}")
             case _:
                 return entry
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -15,8 +16,8 @@ from ctiserver.features.dispatch.relay import Relay
 from ctiserver.model.json_value import JsonObject
 from ctiserver.settings import WorkflowSettings
 from ctiserver.store.database import Database
-from ctiserver.store.faults import StoreUnavailable
 from ctiserver.store.outbox import OutboxRow
+from ctiserver.store.patience import now_and_again
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +30,7 @@ _OVERDUE = timedelta(seconds=30)
 #: How long finished rows are kept, for whoever asks what happened.
 _KEEP = timedelta(days=7)
 _BATCH = 500
+_AWAY = "workflow_store_away"
 
 
 class Workflow:
@@ -65,8 +67,12 @@ class Workflow:
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(relay.run(), name="workflow-relay")
-                    group.create_task(_every(_BEAT_EVERY_S, lambda: self.beat(engine)), name="workflow-beat")
-                    group.create_task(_every(_SWEEP_EVERY_S, lambda: self.sweep(engine)), name="workflow-sweep")
+                    group.create_task(
+                        now_and_again(partial(self.beat, engine), _BEAT_EVERY_S, _AWAY), name="workflow-beat"
+                    )
+                    group.create_task(
+                        now_and_again(partial(self.sweep, engine), _SWEEP_EVERY_S, _AWAY), name="workflow-sweep"
+                    )
             finally:
                 self.ready.clear()
 
@@ -100,16 +106,6 @@ class Workflow:
             await uow.timers.remove([timer.id for timer in ended])
             await uow.outbox.purge(now - _KEEP)
             await uow.executors.forget(now - _KEEP)
-
-
-async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-    """Do ``work`` now and again; while the database is away it waits for the next time."""
-    while True:
-        try:
-            await work()
-        except StoreUnavailable as error:
-            log.warning("workflow_store_away", why=str(error))
-        await asyncio.sleep(seconds)
 
 
 async def _receive(engine: Engine, rows: Sequence[OutboxRow]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import date
 from zoneinfo import ZoneInfo
@@ -18,7 +17,8 @@ from ctiserver.model.json_value import Json
 from ctiserver.model.record import Record
 from ctiserver.site import Site
 from ctiserver.store.database import Database
-from ctiserver.store.faults import Duplicate, StoreUnavailable
+from ctiserver.store.faults import Duplicate
+from ctiserver.store.patience import now_and_again
 
 log = structlog.get_logger(__name__)
 
@@ -47,12 +47,7 @@ class Care:
 
     async def tend(self) -> None:
         """Look at start and every ten minutes, so that a new day is seen soon; until cancelled."""
-        while True:
-            try:
-                await self.look()
-            except StoreUnavailable as error:
-                log.warning("care_store_away", why=str(error))
-            await asyncio.sleep(_LOOK_EVERY_S)
+        await now_and_again(self.look, _LOOK_EVERY_S, "care_store_away")
 
     async def look(self) -> int:
         """Raise every record that is due and has not been raised; how many that were."""

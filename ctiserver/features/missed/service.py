@@ -21,8 +21,7 @@ from ctiserver.model.json_value import Json
 from ctiserver.model.missed import IN_VAIN, MissedCall, MissedFigures, MissedState, missed_figures
 from ctiserver.model.record import CALLBACK_ASKED, Record
 from ctiserver.store.database import Database
-from ctiserver.store.faults import StoreUnavailable
-from ctiserver.store.patience import until_stored
+from ctiserver.store.patience import now_and_again, until_stored
 from ctiserver.store.processes import ProcessRow
 from ctiserver.store.unit_of_work import UnitOfWork
 
@@ -200,12 +199,8 @@ class Missed:
 
     async def settle(self) -> None:
         """Close, until cancelled, what a callback has come to an end without or with the caller reached."""
-        while True:
-            await asyncio.sleep(_SETTLE_EVERY_S)
-            try:
-                await self.settle_now()
-            except StoreUnavailable as error:
-                log.error("missed_calls_not_settled", error=str(error))
+        await asyncio.sleep(_SETTLE_EVERY_S)
+        await now_and_again(self.settle_now, _SETTLE_EVERY_S, "missed_calls_not_settled")
 
     async def settle_now(self) -> None:
         """Those whose callback has ended are over."""
@@ -226,11 +221,13 @@ class Missed:
     async def _settled(self, uow: UnitOfWork, entry: CallEntry) -> bool:
         """Was this call in vain counted already, or has its caller got through since?"""
         number = numbers.normal(entry.ani, self._region)
-        at = entry.ended_at or entry.started_at
-        if number is None or await uow.calls.talked(entry.ani, at):
+        if number is None:
             return True
+        at = entry.ended_at or entry.started_at
         known = await uow.missed_calls.of_period(number, self._period_began(entry.dnis, entry.queue, at))
-        return known is not None and entry.id in await uow.records.calls(known.record_id)
+        if known is not None and entry.id in await uow.records.calls(known.record_id):
+            return True
+        return await uow.calls.talked(entry.ani, at)  # last: it looks through all calls since then
 
     async def page(
         self, *, before: str | None = None, state: MissedState | None = None, limit: int = 50

@@ -81,11 +81,7 @@ async def _reconcile(database: Database, name: PbxName, pbx: PbxSettings, zone: 
         around = await uow.calls.begun(name, day.since - _AROUND, day.until + _AROUND)
         agents = await uow.agents.everybody()
     begun = [entry for entry in around if day.holds(entry.started_at)]
-    calls = [
-        call_detail.summary(entry)
-        for entry in begun
-        if entry.complete and not (entry.no_record_reason or "").startswith("merged:")
-    ]
+    calls = [call_detail.summary(entry) for entry in begun if entry.complete and entry.merged_into is None]
     # Calls of the days around, and those that go on, are known, but not compared.
     known = {linkedid for call in calls for linkedid in call.linkedids}
     compared = {call.call_id for call in calls}

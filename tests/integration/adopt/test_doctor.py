@@ -23,7 +23,7 @@ from ctiserver.privatepbx.tree import Programs
 from ctiserver.resources import shipped
 from ctiserver.settings import load_settings
 from tests.integration.adopt.conftest import adopted, ctiserver, pieces
-from tests.support.asterisk import journal
+from tests.support.asterisk import heard, journal
 from tests.support.desk import PASSWORD, Browser
 from tests.support.eventually import eventually
 from tests.support.foreign import OWN_NUMBER, Foreign
@@ -131,10 +131,6 @@ async def follow(there: Foreign, folder: Path) -> Site:
     rendered = await ctiserver("prompts", "render", "--config", str(site.config))
     assert rendered.returncode == 0, rendered.stderr
     return site
-
-
-async def heard(phone: SipPhone) -> float:
-    return phone.heard_s()
 
 
 async def test_following_the_advice_makes_doctor_green_and_calls_pop(

@@ -24,7 +24,7 @@ from ctiserver.privatepbx.phone import SipPhone
 from ctiserver.privatepbx.ports import free_port
 from ctiserver.privatepbx.tree import Programs
 from ctiserver.settings import load_settings
-from tests.support.asterisk import journal
+from tests.support.asterisk import heard, journal
 from tests.support.desk import PASSWORD
 from tests.support.eventually import eventually
 
@@ -232,10 +232,6 @@ async def test_what_the_pbx_did_alone_is_known_once_the_server_is_back_whatever_
         assert compared.returncode == 1
         assert f"{now}.99" in compared.stdout
         assert "is not in the call log" in compared.stdout
-
-
-async def heard(phone: SipPhone) -> float:
-    return phone.heard_s()
 
 
 async def test_on_hangup_runs_for_who_left_the_queue_while_the_server_was_away_and_for_nobody_else(
