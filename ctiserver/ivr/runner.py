@@ -22,6 +22,7 @@ from ctiserver.errors import CtiError
 from ctiserver.ivr.engine import Turn, begin, step
 from ctiserver.ivr.library import Library
 from ctiserver.ivr.loader import Flow
+from ctiserver.ivr.nodes.leaving import PLACES
 from ctiserver.ivr.nodes.listening import ListeningNode
 from ctiserver.ivr.pop import pop_header
 from ctiserver.ivr.ports import CallerFacts, FlowPorts, Line, PortFailed, ask
@@ -326,7 +327,10 @@ class FlowService:
             return None
         log.info("queue_overflow", queue=name, to=following)
         timeout_s = await session.get_variable("CTI_QUEUE_TIMEOUT") or "0"
-        return HandOver("queue", following, {"timeout_s": float(timeout_s), "priority": 0})
+        goes_on = await session.get_variable("CTI_QUEUE_BREAK") == "1"
+        waited_with = await session.get_variable("QUEUE_PRIO") or "0"
+        priority = int(waited_with) % PLACES  # the place among equals, and no precedence over who chose that queue
+        return HandOver("queue", following, {"timeout_s": float(timeout_s), "priority": priority, "goes_on": goes_on})
 
     async def _calls_back(self, session: Session) -> bool:
         """Whether the queue that the caller was taken out of, since it closed, promises to call back."""
@@ -575,6 +579,7 @@ class FlowService:
                 return {
                     "CTI_QUEUE": request.target,
                     "CTI_QUEUE_TIMEOUT": round(timeout_s) if timeout_s else "",
+                    "CTI_QUEUE_BREAK": "1" if options["goes_on"] else "",
                     "QUEUE_PRIO": int(options["priority"]),
                 }
             case "voicemail":

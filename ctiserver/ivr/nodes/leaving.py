@@ -126,11 +126,13 @@ class Queue(NodeBase):
             marks.append(self.max_wait.total_seconds() - waited_s)
         segment_s = max(1.0, min(marks)) if marks else 0.0
         visit.local["segment_s"] = segment_s
+        ends = self.max_wait is not None and waited_s + segment_s >= self.max_wait.total_seconds()
         priority = visit.value(self.priority) if self.priority is not None else 0
         base = int(priority) if isinstance(priority, int) and not isinstance(priority, bool) else 0
         # Who comes back from announcements keeps the place: before equals who heard fewer, behind those who heard more.
         times = min(int(visit.local["times"]), PLACES - 1)
-        return HandOver("queue", self.queue, {"timeout_s": segment_s, "priority": base * PLACES + times})
+        options = {"timeout_s": segment_s, "priority": base * PLACES + times, "goes_on": bool(self.every) and not ends}
+        return HandOver("queue", self.queue, options)
 
     def _timed_out(self, visit: Visit, place: Value) -> Move:
         waited_s = float(visit.local["waited_s"]) + float(visit.local["segment_s"])

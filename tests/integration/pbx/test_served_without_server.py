@@ -334,6 +334,36 @@ async def test_who_was_served_already_is_thanked_and_not_queued_again(pbx: Priva
 
 
 @pytest.mark.usefixtures("patient")
+async def test_who_waits_while_the_server_is_gone_waits_on_when_an_announcement_would_be_due(
+    pbx: PrivatePbx, programs: Programs
+) -> None:
+    async def queue(call: AgiCall) -> None:
+        await call.do("ANSWER")
+        await call.hand_over(
+            CTI_DO="queue", CTI_QUEUE="repair", CTI_QUEUE_TIMEOUT="3", CTI_QUEUE_BREAK="1", CTI_LANGUAGE="en"
+        )
+
+    async with (
+        SipPhone.agent(programs, pbx, "agent1") as agent,
+        SipPhone.caller(programs, pbx, "13800138012") as caller,
+    ):
+        await seated(pbx, "agent1", "repair")
+        async with scripted(pbx.agi, queue) as server:
+            await caller.dial("4008001234")
+            await agent.ringing()
+            await server.all_done()
+        await agent.stopped_ringing()  # the caller was to hear something, and nobody says it
+        await agent.ringing()
+        await agent.answer()
+        await caller.hang_up()
+        await agent.ended()
+        entries = await journal(pbx)
+    ((_, entry),) = entries.items()
+    assert entry[1:3] == ["FAILURE", "13800138012"]
+    assert entry[5] == "repair"
+
+
+@pytest.mark.usefixtures("patient")
 async def test_queue_already_left_is_never_joined_again(pbx: PrivatePbx, programs: Programs) -> None:
     async def dies(call: AgiCall) -> None:
         await call.set(CTI_LANGUAGE="en", CTI_QUEUE="repair", CTI_QUEUES_LEFT="&operators&repair&")

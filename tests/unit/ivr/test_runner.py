@@ -41,7 +41,7 @@ async def test_from_the_menu_to_the_queue_and_back_to_the_end(tmp_path: Path) ->
         left = dict(asterisk.variables)
         assert left["CTI_DO"] == "queue"
         assert left["CTI_QUEUE"] == "repair"
-        assert left["CTI_QUEUE_TIMEOUT"] == "300"
+        assert (left["CTI_QUEUE_TIMEOUT"], left["CTI_QUEUE_BREAK"]) == ("300", "")
         assert left["CTI_DONE"] == "1"
         assert left["CTI_LANGUAGE"] == "en"
         assert left["CTI_STAGE"] == "front_desk.repair"
@@ -72,7 +72,7 @@ async def test_a_full_queue_overflows_into_the_next_once(tmp_path: Path) -> None
         )
         await over.call(server.port)
         assert (over.variables["CTI_DO"], over.variables["CTI_QUEUE"]) == ("queue", "operators")
-        assert over.variables["CTI_QUEUE_TIMEOUT"] == "300"
+        assert (over.variables["CTI_QUEUE_TIMEOUT"], over.variables["CTI_QUEUE_BREAK"]) == ("300", "")
         last = FakeAsterisk(
             variables={
                 **waiting, "CTI_RESULT": "queue:JOINEMPTY", "CTI_QUEUE": "operators", "CTI_QUEUES_LEFT": "&repair&operators&",
@@ -81,6 +81,58 @@ async def test_a_full_queue_overflows_into_the_next_once(tmp_path: Path) -> None
         await last.call(server.port)
         assert last.variables["CTI_DO"] == "voicemail", "each queue is tried once, then the flow goes on"
         assert server.path()[-1] == "repair empty"
+
+
+BREAKS = """\
+schema: callflow/1
+flow: breaks
+version: "1"
+languages: [en]
+start: wait
+on_error: bye
+nodes:
+  wait:
+    kind: queue
+    queue: repair
+    max_wait: 15s
+    every: {10s: position}
+    on: {timeout: bye, empty: bye, full: bye}
+  bye: {kind: hangup, prompt: {en: Goodbye.}}
+"""
+
+
+def breaks(folder: Path) -> Path:
+    flows = folder / "breaks"
+    flows.mkdir()
+    (flows / "breaks.flow.yaml").write_text(BREAKS, encoding="utf-8")
+    return flows
+
+
+async def test_a_queue_is_left_by_the_last_wait_and_not_by_a_break_for_an_announcement(tmp_path: Path) -> None:
+    waits = []
+    async with flow_server(tmp_path, flow="breaks", flows=breaks(tmp_path)) as server:
+        for result in ("", "queue:TIMEOUT:1"):
+            asterisk = FakeAsterisk(variables={"CTI_RESULT": result} if result else {})
+            await asterisk.call(server.port)
+            assert asterisk.variables["CTI_QUEUE"] == "repair"
+            waits.append((asterisk.variables["CTI_QUEUE_TIMEOUT"], asterisk.variables["CTI_QUEUE_BREAK"]))
+    assert waits == [("10", "1"), ("5", "")]
+
+
+async def test_who_comes_back_to_a_full_queue_after_an_announcement_waits_on_in_the_next_one(tmp_path: Path) -> None:
+    queues = {"repair": QueueConfig(overflow="operators")}
+    async with flow_server(tmp_path, flow="breaks", flows=breaks(tmp_path), queues=queues) as server:
+        await FakeAsterisk().call(server.port)
+        back = FakeAsterisk(variables={"CTI_RESULT": "queue:TIMEOUT:1"})
+        await back.call(server.port)
+        told = {name: back.variables[name] for name in ("CTI_QUEUE", "CTI_QUEUE_TIMEOUT", "QUEUE_PRIO")}
+        assert told == {"CTI_QUEUE": "repair", "CTI_QUEUE_TIMEOUT": "5", "QUEUE_PRIO": "1"}
+        full = {"CTI_RESULT": "queue:FULL", "CTI_QUEUES_LEFT": "&repair&", "CTI_QUEUE_BREAK": "1", "QUEUE_PRIO": "8001"}
+        over = FakeAsterisk(variables={**told, **full})
+        await over.call(server.port)
+    assert over.variables["CTI_QUEUE"] == "operators"
+    assert over.variables["CTI_QUEUE_BREAK"] == "1"
+    assert over.variables["QUEUE_PRIO"] == "1", "the place among equals, but no precedence there"
 
 
 @pytest.mark.parametrize(
@@ -472,6 +524,7 @@ async def test_nobody_to_dial_is_nobody(tmp_path: Path) -> None:
         assert asterisk.variables["CTI_DO"] == "queue"
         assert asterisk.variables["QUEUE_PRIO"] == "8000"
         assert asterisk.variables["CTI_QUEUE_TIMEOUT"] == "30"  # then the position is said
+        assert asterisk.variables["CTI_QUEUE_BREAK"] == "1"  # and the queue is not left by it
 
 
 async def test_an_owner_who_is_logged_in_is_rung_first(tmp_path: Path) -> None:
