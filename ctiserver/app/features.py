@@ -227,6 +227,7 @@ def build(ground: Ground) -> Features:
         await missed.ended(summary)  # which is built further down
 
     queue_logs = {PbxName(name): pbx.queue_log for name, pbx in settings.pbxs.items() if pbx.queue_log is not None}
+    callbacks = Callbacks(database, bus, clock, site, pbxs=ground.pbxs, region=settings.region)
     catching_up = CatchingUp(
         database,
         clock,
@@ -234,6 +235,7 @@ def build(ground: Ground) -> Features:
         queue_logs=queue_logs,
         going_on=ground.going_on,
         open_record=open_message_record,
+        got_through=callbacks.got_through,
         changed=records.tell,
         told=told,
         first_pbx=ground.main,
@@ -263,7 +265,6 @@ def build(ground: Ground) -> Features:
         kept=timedelta(days=settings.recordings.retention_days),
         going_on=ground.going_on,
     )
-    callbacks = Callbacks(database, bus, clock, site, pbxs=ground.pbxs, region=settings.region)
     recordings_http = RecordingsHttp(recordings, bus, clock, may_reach_call=calls_http.may_reach)
     queues = Queues(
         bus,

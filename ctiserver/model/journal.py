@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from ctiserver.model.ids import Linkedid, Uniqueid
+from ctiserver.model.ids import CallId, Linkedid, Uniqueid
 
 FAMILY = "cti_journal"
-#: A key that can stand in DB_DELETE(): a uniqueid, then -vm and a number where it is about a message.
-_KEY = re.compile(r"(?P<uniqueid>[\w.:@-]+?)(?:-vm\d+)?")
+#: A key that can stand in DB_DELETE(): a uniqueid, then -vm and a number where it is about a message, -cb a callback.
+_KEY = re.compile(r"(?P<uniqueid>[\w.:@-]+?)(?:-vm\d+|-cb)?")
 _VOICEMAIL = "voicemail"
+_CALLBACK = "callback"
 _SECONDS = re.compile(r"\d{9,10}")
 
 
@@ -24,15 +25,16 @@ class JournalEntry:
     uniqueid: Uniqueid
     linkedid: Linkedid
     at: datetime
-    kind: Literal["fallback", "voicemail"]
+    kind: Literal["fallback", "voicemail", "callback"]
     why: str = ""  #: of a fallback: FAILURE (no server), SUCCESS (died under way), hung, busy …
     caller: str
     dialled: str
     stage: str
     queue: str = ""
     language: str = ""
-    status: str = ""  #: of a message: how it ended, as Record() says
+    status: str = ""  #: of a message: how it ended, as Record() says; of a callback: ANSWER, the caller was reached
     file: str = ""
+    wished_in: CallId | None = None  #: of a callback: the call in which it was wished
 
     @property
     def epoch(self) -> int:
@@ -44,26 +46,29 @@ def read_entry(key: str, value: str) -> JournalEntry | None:
     """None for what our dialplan did not write.
 
     A fallback is ``seconds|why|caller|dialled|stage|queue|language|linkedid``, a message
-    ``seconds|voicemail|caller|dialled|stage|status|file|linkedid``; older copies of the dialplan name no linkedid.
+    ``seconds|voicemail|caller|dialled|stage|status|file|linkedid``, a callback that reached its caller
+    ``seconds|callback||||status|call|linkedid``; older copies of the dialplan name no linkedid.
     """
     named = _KEY.fullmatch(key)
     parts = value.split("|")
     if named is None or not 7 <= len(parts) <= 8 or not _SECONDS.fullmatch(parts[0]):
         return None
     seconds, why, caller, dialled, stage, sixth, seventh, *linkedid = parts
-    message = why == _VOICEMAIL
+    message, callback = why == _VOICEMAIL, why == _CALLBACK
+    fallback = not message and not callback
     return JournalEntry(
         key=key,
         uniqueid=Uniqueid(named["uniqueid"]),
         linkedid=Linkedid((linkedid[0] if linkedid else "") or named["uniqueid"]),
         at=datetime.fromtimestamp(int(seconds), UTC),
-        kind="voicemail" if message else "fallback",
-        why="" if message else why,
+        kind="voicemail" if message else "callback" if callback else "fallback",
+        why=why if fallback else "",
         caller=caller,
         dialled=dialled,
         stage=stage,
-        queue="" if message else sixth,
-        language="" if message else seventh,
-        status=sixth if message else "",
+        queue=sixth if fallback else "",
+        language=seventh if fallback else "",
+        status="" if fallback else sixth,
         file=seventh if message else "",
+        wished_in=CallId(seventh) if callback else None,
     )

@@ -70,6 +70,7 @@ class Missed:
     log_is_read: bool = True
     told: list[Record] = field(default_factory=list)
     calls_told: list[tuple[str, str | None]] = field(default_factory=list)
+    got_through: list[tuple[CallId, CallId]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         clock = ManualClock(T0 + timedelta(minutes=10))
@@ -103,6 +104,7 @@ class Missed:
             queue_logs={MAIN: self.log} if self.log_is_read else {},
             going_on=lambda _: self.going_on,
             open_record=open_record,
+            got_through=self.reached,
             changed=self.told.append,
             told=self.hear,
         )
@@ -110,6 +112,9 @@ class Missed:
             self.database, Bus(), clock, going_on=lambda _: self.going_on, settled=self.catching_up.settled
         )
         self.catching_up._settled_at[MAIN] = T0
+
+    async def reached(self, uow: UnitOfWork, wished_in: CallId, by: CallId) -> None:
+        self.got_through.append((wished_in, by))
 
     async def hear(self, summary: CallSummary) -> None:
         self.calls_told.append((summary.ani, summary.outcome))
@@ -260,6 +265,19 @@ async def test_each_call_that_left_a_message_on_a_record_is_called_back_once(mis
     async with missed.database.reading() as uow:
         starts = await uow.outbox.waiting(["process_start"])
     assert [row.payload for row in starts] == [{"record_id": record.id, "process": "callback"}] * 2
+
+
+async def test_a_caller_who_was_called_back_without_us_is_known_to_be_reached_once(missed: Missed) -> None:
+    waited = f"callback-{CALL}-{SECONDS}.1"
+    missed.pbx.tree[f"{waited}-cb"] = f"{SECONDS + 90}|callback||||ANSWER|{CALL}|{waited}"
+    missed.pbx.dies = True
+    with pytest.raises(PeerLost):
+        await missed.catch_up()
+    missed.pbx.dies = False
+    await missed.catch_up()
+    assert missed.got_through == [(CALL, call_id(MAIN, Uniqueid(waited)))]
+    assert missed.pbx.tree == {}
+    assert (await missed.rows())["records"] == [], "it is the record of the call in which it was wished"
 
 
 async def test_a_call_lasted_until_the_last_that_the_journal_tells_of_it(missed: Missed) -> None:

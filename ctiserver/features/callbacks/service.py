@@ -25,6 +25,7 @@ from ctiserver.pbx.port import Pbx
 from ctiserver.site import Site
 from ctiserver.store.database import Database
 from ctiserver.store.patience import until_stored
+from ctiserver.store.unit_of_work import UnitOfWork
 
 log = structlog.get_logger(__name__)
 
@@ -114,7 +115,8 @@ class Callbacks:
             case CallbackTried():
                 log.info("called_back", wished_in=event.wished_in, reached=event.reached)
                 if event.reached:
-                    await self._reached(event)
+                    async with self._database.unit_of_work() as uow:
+                        await self.got_through(uow, event.wished_in, event.call_id)
             case CallEnded():
                 self._waiting.pop(event.call_id, None)
                 self._channels.pop(event.call_id, None)
@@ -142,13 +144,12 @@ class Callbacks:
             except (PeerLost, DeadlineExceeded, PbxRefused) as error:
                 log.warning("callback_not_withdrawn", channel=channel, reason=str(error))
 
-    async def _reached(self, event: CallbackTried) -> None:
-        """The order is over: its process is told."""
-        async with self._database.unit_of_work() as uow:
-            for record in await uow.records.of_call(event.wished_in):
-                await uow.outbox.add(
-                    "process_signal",
-                    f"{GOT_THROUGH}/{record.id}/{event.call_id}",
-                    {"record_id": record.id, "event": GOT_THROUGH, "event_id": f"{GOT_THROUGH}/{event.call_id}"},
-                    self._clock.now(),
-                )
+    async def got_through(self, uow: UnitOfWork, wished_in: CallId, by: CallId) -> None:
+        """The order is over, since ``by`` has reached the caller: its process is told, once, to commit with ``uow``."""
+        for record in await uow.records.of_call(wished_in):
+            await uow.outbox.add(
+                "process_signal",
+                f"{GOT_THROUGH}/{record.id}/{by}",
+                {"record_id": record.id, "event": GOT_THROUGH, "event_id": f"{GOT_THROUGH}/{by}"},
+                self._clock.now(),
+            )

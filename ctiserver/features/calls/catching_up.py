@@ -17,7 +17,7 @@ import structlog
 
 from ctiserver.clock import Clock
 from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UserFault
-from ctiserver.features.calls.fallback import OpenRecord, TakingOver
+from ctiserver.features.calls.fallback import GotThrough, OpenRecord, TakingOver
 from ctiserver.features.calls.reasons import reason_for_none, stated
 from ctiserver.model import call_detail, mending
 from ctiserver.model.call_entry import CallEntry
@@ -59,6 +59,7 @@ class CatchingUp:
         queue_logs: Mapping[PbxName, Path],
         going_on: Callable[[PbxName], Collection[CallId]],
         open_record: OpenRecord,
+        got_through: GotThrough,
         changed: Callable[[Record], None],
         told: Callable[[CallSummary], Awaitable[object]] = _nobody,
         first_pbx: PbxName | None = None,
@@ -73,7 +74,7 @@ class CatchingUp:
         self._pbxs = pbxs
         self._queue_logs = queue_logs
         self._going_on = going_on
-        self._taking_over = TakingOver(open_record, clock)
+        self._taking_over = TakingOver(open_record, got_through, clock)
         self._changed = changed
         self._told = told
         self._first_pbx = first_pbx
@@ -235,10 +236,11 @@ class CatchingUp:
                 now = self._clock.now()
                 if await uow.catching_up.take(pbx.name, entry.epoch, key, call, now):
                     records = await self._taking_over.take_over(uow, pbx.name, call, entry)
-                known = await uow.calls.get(call)
+                known = await uow.calls.find(call)
             for record in records:
                 self._changed(record)
-            await self._told(call_detail.summary(known))
+            if known is not None:  # of a callback there may be no more than this
+                await self._told(call_detail.summary(known))
             # Committed: only now may the PBX forget it. Killed in between, it is read again, and was taken already.
             await pbx.delete_key(FAMILY, key)
             log.info("journal_entry_taken_over", pbx=pbx.name, call_id=call, kind=entry.kind, why=entry.why)

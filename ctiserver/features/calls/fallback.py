@@ -27,11 +27,18 @@ class OpenRecord(Protocol):
     async def __call__(self, uow: UnitOfWork, call: CallEntry, *, owner: AgentId | None) -> Record: ...
 
 
+class GotThrough(Protocol):
+    """Ends the callback that was wished in a call, by a call that reached the caller; commits with ``uow``."""
+
+    async def __call__(self, uow: UnitOfWork, wished_in: CallId, by: CallId) -> None: ...
+
+
 class TakingOver:
     """Makes the log and the records say what the journal tells."""
 
-    def __init__(self, open_record: OpenRecord, clock: Clock) -> None:
+    def __init__(self, open_record: OpenRecord, got_through: GotThrough, clock: Clock) -> None:
         self._open_record = open_record
+        self._got_through = got_through
         self._clock = clock
 
     async def take_over(self, uow: UnitOfWork, pbx: PbxName, call: CallId, entry: JournalEntry) -> list[Record]:
@@ -41,7 +48,11 @@ class TakingOver:
           there already stays as it is.
         - A caller whom the dialplan served: noted on the call's records. Without one: a record, for whoever talked with
           them to write down what it was about; unless nobody did, which is then the reason for none.
+        - A caller who was called back and reached: nobody needs to do it any more.
         """
+        if entry.wished_in is not None:
+            await self._got_through(uow, entry.wished_in, call)
+            return []
         known = await _entry(uow, pbx, call, entry)
         records = await uow.records.of_call(call)
         if entry.kind == "voicemail":

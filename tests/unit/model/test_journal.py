@@ -29,6 +29,15 @@ def test_a_message() -> None:
     assert (entry.why, entry.queue) == ("", "")
 
 
+def test_a_callback_that_reached_its_caller() -> None:
+    waited = "callback-01JD0000000000000000000000-1795000000.1"
+    entry = read_entry(f"{waited}-cb", f"{EPOCH}|callback||||ANSWER|01JD0000000000000000000000|{waited}")
+    assert entry is not None
+    assert (entry.kind, entry.status, entry.wished_in) == ("callback", "ANSWER", "01JD0000000000000000000000")
+    assert (entry.uniqueid, entry.linkedid) == (waited, waited)
+    assert (entry.why, entry.queue, entry.file) == ("", "", "")
+
+
 def test_an_older_dialplan_names_no_linkedid() -> None:
     entry = read_entry("179.7", f"{EPOCH}|FAILURE|138|4001|||")
     assert entry is not None
