@@ -224,6 +224,7 @@ def build(ground: Ground) -> Features:
         return opened.record
 
     async def told(summary: CallSummary) -> None:
+        await records.told(summary)
         await missed.ended(summary)  # which is built further down
 
     queue_logs = {PbxName(name): pbx.queue_log for name, pbx in settings.pbxs.items() if pbx.queue_log is not None}

@@ -74,7 +74,7 @@ class Missed:
 
     def __post_init__(self) -> None:
         clock = ManualClock(T0 + timedelta(minutes=10))
-        records = Records(
+        self.owners = records = Records(
             self.database,
             Bus(),
             clock,
@@ -118,6 +118,7 @@ class Missed:
 
     async def hear(self, summary: CallSummary) -> None:
         self.calls_told.append((summary.ani, summary.outcome))
+        await self.owners.told(summary)
 
     async def catch_up(self, missed_since: datetime | None = T0) -> None:
         await self.catching_up.catch_up(cast(Pbx, self.pbx), missed_since)
@@ -346,6 +347,25 @@ async def test_a_call_that_ended_unseen_is_told_by_queue_log(missed: Missed) -> 
     before = await missed.rows()
     await missed.catch_up()
     assert await missed.rows() == before
+
+
+async def test_a_record_of_the_menu_is_whoevers_who_answered_while_we_were_away(missed: Missed) -> None:
+    """The flow opened it, and handed the caller to the queue; then we were killed."""
+    async with missed.database.unit_of_work() as uow:
+        await uow.calls.save(
+            CallEntry(
+                id=CALL, pbx=MAIN, direction="inbound", ani="13800138000", started_at=T0, ended_at=T0, complete=True,
+                detail={"linkedids": [UNIQUEID], "reconstructed": True, "ended": "unseen"},
+            )
+        )  # fmt: skip
+    opened = await missed.owners.open("repair", actor=f"call:{CALL}", call_id=CALL, caller_number="13800138000")
+    assert opened.record.owner is None
+    missed.wrote(*ANSWERED)
+    await missed.catch_up()
+    await missed.catch_up()
+    [(record, timeline)] = await missed.records()
+    assert record.owner == LI.id
+    assert timeline.count("answered") == 1
 
 
 async def test_a_call_of_an_older_pbx_ended_with_it(missed: Missed) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -14,8 +14,8 @@ from ctiserver.bus import Bus, Lagged
 from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
 from ctiserver.model import record_fields
-from ctiserver.model.events import AgentConnected
-from ctiserver.model.ids import AgentId, CallId, ContactId, PbxName, RecordId, new_ulid
+from ctiserver.model.events import AgentConnected, CallSummary
+from ctiserver.model.ids import AgentId, CallId, ContactId, Interface, PbxName, RecordId, new_ulid
 from ctiserver.model.json_value import Json
 from ctiserver.model.person import place_of
 from ctiserver.model.record import Record
@@ -103,16 +103,24 @@ class Records:
                     log.error("records_lagged", missed=str(lagged))
 
     async def answered(self, event: AgentConnected) -> None:
-        """An agent talks in a call: its records that nobody answers for are theirs."""
+        """An agent talks in a call: its records that nobody answers for are theirs. Raises StoreUnavailable."""
+        await self._answered(event.call_id, event.pbx, [event.interface])
+
+    async def told(self, summary: CallSummary) -> None:
+        """The same of a call that became known afterwards: whoever talked first. Raises StoreUnavailable."""
+        await self._answered(summary.call_id, summary.pbx, summary.answered_by)
+
+    async def _answered(self, call: CallId, pbx: PbxName, interfaces: Sequence[Interface]) -> None:
+        if not interfaces:
+            return
         owned: list[Record] = []
         async with self._database.unit_of_work() as uow:
-            agent = await uow.agents.by_interface(event.interface, place_of(event.pbx, self._first_pbx))
-            if agent is None:
-                return
-            for found in await uow.records.of_call(event.call_id):
+            place = place_of(pbx, self._first_pbx)
+            who = [agent for one in interfaces if (agent := await uow.agents.by_interface(one, place)) is not None]
+            for found in await uow.records.of_call(call) if who else []:
                 if found.owner is None and found.status == "open":
-                    record = await self._keep(uow, replace(found, owner=agent.id))
-                    await self._note(uow, record, f"call:{event.call_id}", "answered", {"agent": agent.id})
+                    record = await self._keep(uow, replace(found, owner=who[0].id))
+                    await self._note(uow, record, f"call:{call}", "answered", {"agent": who[0].id})
                     owned.append(record)
         for record in owned:
             self._changed(record)
