@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TypeVar, assert_never
@@ -19,6 +19,7 @@ import structlog
 from ctiserver.agi.session import HungUp, PromptMissing, Session
 from ctiserver.clock import Clock
 from ctiserver.errors import CtiError
+from ctiserver.ivr import dialplan
 from ctiserver.ivr.engine import Turn, begin, step
 from ctiserver.ivr.library import Library
 from ctiserver.ivr.loader import Flow
@@ -70,29 +71,6 @@ _GRACE_S = 0.05
 #: How much longer than its sound a prompt may take to play.
 _LATE_S = 0.1
 _WITHHELD = frozenset({"", "anonymous", "unknown", "restricted", "unavailable", "withheld", "private"})
-
-#: What the dialplan says (``CTI_RESULT``) and what that is to a flow. What is not here is an error.
-QUEUE_RESULTS = {
-    "TIMEOUT": "timeout",
-    "FULL": "full",
-    "JOINEMPTY": "empty",
-    "LEAVEEMPTY": "empty",
-    "JOINUNAVAIL": "empty",
-    "LEAVEUNAVAIL": "empty",
-    "CONTINUE": "agent_hung_up",
-    "WITHDRAW": "timeout",
-}
-DIAL_RESULTS = {
-    "ANSWER": "bye",
-    "NOANSWER": "nobody",
-    "BUSY": "nobody",
-    "CHANUNAVAIL": "nobody",
-    "CONGESTION": "nobody",
-    "DONTCALL": "nobody",
-    "TORTURE": "nobody",
-    "CANCEL": "nobody",
-}
-VOICEMAIL_RESULTS = {"DTMF": "ok", "SILENCE": "ok", "TIMEOUT": "ok", "OPERATOR": "ok", "HANGUP": "ok"}
 
 
 class FlowFailed(CtiError):
@@ -305,7 +283,7 @@ class FlowService:
         overflow = await self._overflow(session, result)
         if overflow is not None:
             return running, Turn(state, overflow)
-        answer = _handed_back(result)
+        answer = dialplan.handed_back(result)
         withdrawn = result.startswith("queue:WITHDRAW") and "callback" in flow.nodes[state.node].on
         if withdrawn and await self._calls_back(session):
             answer = HandedBack("callback", {"reason": "queue closed"})
@@ -318,7 +296,7 @@ class FlowService:
 
     async def _overflow(self, session: Session, result: str) -> HandOver | None:
         """The queue that takes callers whom this one could not even let wait; each queue is tried once."""
-        if not result.startswith("queue:") or _handed_back(result).result not in ("full", "empty"):
+        if not result.startswith("queue:") or dialplan.handed_back(result).result not in ("full", "empty"):
             return None
         name = await session.get_variable("CTI_QUEUE") or ""
         left = (await session.get_variable("CTI_QUEUES_LEFT") or "").split("&")
@@ -570,34 +548,19 @@ class FlowService:
         await session.hand_back({})
         return None
 
-    async def _variables(self, session: Session, request: HandOver) -> dict[str, str | int] | None:
+    async def _variables(self, session: Session, request: HandOver) -> dialplan.Variables | None:
         """The channel variables for a hand-over; None where there is nobody to dial."""
-        options = request.options
         match request.do:
             case "queue":
-                timeout_s = float(options["timeout_s"])
-                return {
-                    "CTI_QUEUE": request.target,
-                    "CTI_QUEUE_TIMEOUT": round(timeout_s) if timeout_s else "",
-                    "CTI_QUEUE_BREAK": "1" if options["goes_on"] else "",
-                    "QUEUE_PRIO": int(options["priority"]),
-                }
+                return dialplan.for_queue(request)
             case "voicemail":
-                return {"CTI_VM_MAX_S": round(float(options["max_s"]))}
+                return dialplan.for_voicemail(request)
             case "dial":
                 target = await self._dial_target(session, request)
                 if target is None:
                     return None
-                accept = str(options.get("accept_key", ""))
-                if accept and request.announce is not None:
-                    files = await self._files(session, request.announce)
-                    accept += "^" + "&".join(file.path for file in files) if files else ""
-                return {
-                    **({"CTI_QUEUE": str(options["queue"])} if "queue" in options else {}),
-                    "CTI_DIAL": target,
-                    "CTI_DIAL_TIMEOUT": round(float(options["ring_s"])),
-                    "CTI_DIAL_OPTIONS": f"U(cti-accept^{accept})" if accept else "",
-                }
+                files = await self._files(session, request.announce) if request.announce is not None else []
+                return dialplan.for_dial(request, target, "&".join(file.path for file in files))
             case _:
                 assert_never(request.do)
 
@@ -667,24 +630,6 @@ def _is_sensitive(call: _Call, request: Request) -> bool:
 def _is_chosen(call: CallId, share: int) -> bool:
     """Whether a call belongs to a share in percent; the same each time it is asked."""
     return share > 0 and int.from_bytes(hashlib.sha256(call.encode()).digest()[:4], "big") % 100 < share
-
-
-def _handed_back(result: str) -> HandedBack:
-    """``CTI_RESULT`` as the engine's answer: ``queue:TIMEOUT:3``, ``voicemail:DTMF:/file`` and so on."""
-    did, _, rest = result.partition(":")
-    status, _, more = rest.partition(":")
-    tables: Mapping[str, Mapping[str, str]] = {
-        "queue": QUEUE_RESULTS,
-        "dial": DIAL_RESULTS,
-        "voicemail": VOICEMAIL_RESULTS,
-    }
-    outcome = tables.get(did, {}).get(status, "error")
-    facts: dict[str, Value] = {"reason": f"{did} {status}"}
-    if did == "queue" and more.isdecimal():
-        facts["place"] = int(more)
-    if did == "voicemail" and more:
-        facts["file"] = more
-    return HandedBack(outcome, facts)
 
 
 def _number_facts(dnis: str, number: NumberConfig) -> dict[str, Value]:
