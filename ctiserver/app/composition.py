@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
+from ctiserver import memory
 from ctiserver.agi.server import AgiServer
 from ctiserver.app.configuration import Configuration
 from ctiserver.app.features import Features, Ground, Part, build
@@ -201,6 +202,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             Part(routes=operations.routes()),
             Part(services={"hung-up-flows": hang_ups.run, "fallback-hours": hours.run}),
             Part(clockwork={"workflow": workflow.run, "loop-lag": watch_loop, "hang-ups-unheard": hang_ups.sweep}),
+            Part(clockwork={"memory": memory.give_back}),
         ]
         web = web_server(settings.web, hub, features.sessions, parts)
         await features.agents.load()
