@@ -43,7 +43,7 @@ class Session:
     extension takes the caller over. Before a command that takes time it is set to that command's longest time and
     ``margin_s``; while the server itself works (:meth:`working`) it is put off again and again. So the caller of a
     server that hangs waits until the end of the running command and ``margin_s`` at most, or one and a half of them
-    where no command runs. :meth:`hand_back` or :meth:`release` clears it before the call is handed over.
+    where no command runs. The dialplan clears what :meth:`hand_back` leaves of it; :meth:`release` clears it itself.
 
     ``dead_man_s`` is what the dialplan has set it to before it asked; None where it does not say.
 
@@ -161,12 +161,14 @@ class Session:
         self._dead_man, self._held_until = False, math.inf
 
     async def hand_back(self, variables: Mapping[str, str | int]) -> None:
-        """The last act of a session, in one command: ``variables``, no dead-man, and at the very end the mark CTI_DONE.
+        """The last act of a session, in one command: ``variables``, and at the very end the mark CTI_DONE.
 
-        Raises as :meth:`set_variables` does.
+        The dead-man stands until the dialplan goes on: a server that hangs before the connection is closed would else
+        keep the caller. Raises as :meth:`set_variables` does.
         """
+        left = f"{self._margin_s:g}" if self._dead_man else 0
         self._dead_man = False
-        await self.set_variables({**variables, "TIMEOUT(absolute)": 0, "CTI_DONE": 1})
+        await self.set_variables({**variables, "TIMEOUT(absolute)": left, "CTI_DONE": 1})
 
     async def set_variable(self, name: str, value: str | int | float) -> None:
         """Set a channel variable. Raises as :meth:`execute` does."""

@@ -32,6 +32,7 @@ from ctiserver.model.record import CALLBACK_ASKED, Record
 from ctiserver.net import HttpClient, RequestFailed
 from ctiserver.site import Site
 from ctiserver.store.database import Database
+from ctiserver.store.faults import StoreUnavailable
 from ctiserver.store.unit_of_work import UnitOfWork
 
 log = structlog.get_logger(__name__)
@@ -183,7 +184,7 @@ class StoreFlowPorts:
             return
         try:  # the order stands: that nothing waits in the queue besides is no reason to take back the promise
             await self._callbacks.keep_place(call_id, number, queue, pbx=line.pbx, priority=line.priority)
-        except (PeerLost, DeadlineExceeded, PbxRefused) as error:
+        except (PeerLost, DeadlineExceeded, PbxRefused, StoreUnavailable) as error:
             log.warning("callback_without_place", call_id=call_id, reason=str(error))
 
     async def tell(self, call_id: CallId, event: str, data: Mapping[str, Value]) -> None:

@@ -99,7 +99,7 @@ class HangUps:
     async def _ended(self, call: CallId, *, served: bool) -> None:
         """Raises StoreUnavailable, after which nothing was done."""
         async with self._database.reading() as uow:
-            if await uow.flow_states.load(call) is None and call not in self._flows.active:
+            if await uow.flow_states.load(call) is None and not self._flows.has(call):
                 return
         try:
             await self._flows.hung_up(call, served=served)

@@ -21,8 +21,10 @@ _ASTRAY = frozenset({"error", "caller_hung_up", "bye"})
 _EXHAUSTED = frozenset({*EXHAUSTION, "exhausted"})
 
 
-def queues_ahead(nodes: Mapping[str, Node]) -> Mapping[str, str]:
+def queues_ahead(nodes: Mapping[str, Node], *, served: bool = False) -> Mapping[str, str]:
     """node → the queue that a caller there is on the way to; nodes of whom that can't be said are not in it.
+
+    ``served``: of callers who may as well hang up, such as after a talk; to them the end of a call is a place to go to.
 
     It is the first queue on every normal way ahead, if that is one and the same. What is no normal way: an outcome
     ``error``; giving up on an input or a survey, which are to be answered. Silence in a menu may be an answer ("or stay
@@ -34,6 +36,8 @@ def queues_ahead(nodes: Mapping[str, Node]) -> Mapping[str, str]:
     for group in components(nodes, after):  # each before those that lead to it
         found = {end for name in group for target in after[name] for end in ends.get(target, ())}
         found.update(end for name in group for end in _own(nodes[name]))
+        if served and any(not after[name] and not _own(nodes[name]) for name in group):
+            found.add(_ELSEWHERE)
         if not found and any(isinstance(nodes[name], Dial) for name in group):
             found = {_ELSEWHERE}
         ends.update(dict.fromkeys(group, frozenset(found)))

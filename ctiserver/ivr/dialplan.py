@@ -12,6 +12,9 @@ from ctiserver.model.expression import Value
 
 Variables = dict[str, str | int]
 
+#: ``CTI_RESULT`` of a caller who was promised a call back.
+PROMISED = "callback:OK"
+
 #: How app_queue, app_dial and app_record say that they ended, and what that is to a flow; others are an error.
 _QUEUE = {
     "TIMEOUT": "timeout",
@@ -47,6 +50,18 @@ def handed_back(result: str) -> HandedBack:
     if did == "voicemail" and more:
         facts["file"] = more
     return HandedBack(_RESULTS.get(did, {}).get(status, "error"), facts)
+
+
+def has_served(result: str) -> bool:
+    """Whether a caller of whom ``CTI_RESULT`` says this needs nobody any more, unless they say so.
+
+    The same as the fallback holds (dialplan/fallback.conf).
+    """
+    did, _, rest = result.partition(":")
+    status = rest.partition(":")[0]
+    return (did, status) in (("queue", "CONTINUE"), ("dial", "ANSWER")) or (
+        did in ("voicemail", "callback") and status != "ERROR"
+    )
 
 
 def for_queue(request: HandOver) -> Variables:

@@ -30,6 +30,7 @@ class Flow:
     nodes: Mapping[str, Node]
     queues_read: Mapping[str, tuple[str, ...]]  #: node → queues whose state its expressions read
     queues_ahead: Mapping[str, str]  #: node → the queue that a caller there is on the way to, where that is one
+    queues_wanted: Mapping[str, str]  #: the same of a caller who was served before, and may as well hang up
     fixed_prompts: FixedPrompts = field(default_factory=dict)
 
     @property
@@ -72,6 +73,7 @@ def load_flow(source: Path | str, *, file: str | None = None) -> Flow:
         nodes=nodes,
         queues_read={name: queues for name, node in nodes.items() if (queues := _queues_read(node))},
         queues_ahead=queues_ahead(nodes),
+        queues_wanted=queues_ahead(nodes, served=True),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import TypeVar, assert_never
 
@@ -91,6 +91,7 @@ class _Call:
     path: list[PathStep] = field(default_factory=list)
     told: dict[str, str] = field(default_factory=dict)  #: channel variables as they were last set
     left: frozenset[str] | None = frozenset()  #: queues that the caller has left; None: the channel has not been asked
+    served: bool = False  #: by a talk, a message or a promise: the fallback thanks who has chosen no queue since
     hidden: bool = False  #: silence is written into its recordings, since what is keyed now is nobody's business
 
 
@@ -123,11 +124,16 @@ class FlowService:
         self._active: set[CallId] = set()
         self._ended: dict[CallId, bool] = {}  #: calls that ended before their session here did, and whether served
         self._unforgotten: dict[CallId, list[PathStep]] = {}  #: whose flow is over, and whose state still stands
+        self._unstored: dict[CallId, str] = {}  #: states of calls that the dialplan has, while the store is away
 
     @property
     def active(self) -> frozenset[CallId]:
         """The calls whose menu, or whose ``on_hangup``, runs in this process now."""
         return frozenset(self._active)
+
+    def has(self, call: CallId) -> bool:
+        """Whether a call's flow goes on here, whatever the store says."""
+        return call in self._active or call in self._unstored
 
     def configure(self, site: Site, world: World) -> None:
         """Take a new configuration; it holds from each call's next step on."""
@@ -185,7 +191,7 @@ class FlowService:
             await self._within(PORT_TIMEOUT_S, self._ports.delete_state(call, self._unforgotten[call]))
             del self._unforgotten[call]
             return
-        text = await self._within(PORT_TIMEOUT_S, self._ports.load_state(call))
+        text = self._unstored.pop(call, None) or await self._within(PORT_TIMEOUT_S, self._ports.load_state(call))
         if text is not None:
             state = self._restored(text)
             running = _Call(call, self._library.version(state.flow, state.digest), state, "", None, kept=True)
@@ -272,14 +278,19 @@ class FlowService:
         return _Call(call, flow, turn.state, session.request["uniqueid"], session), turn
 
     async def _resumed(self, call: CallId, session: Session, result: str) -> tuple[_Call, Turn]:
-        text = await self._while_on_line(session, PORT_TIMEOUT_S, self._ports.load_state(call))
+        text = self._unstored.pop(call, None)
+        if text is None:
+            text = await self._while_on_line(session, PORT_TIMEOUT_S, self._ports.load_state(call))
         if text is None:
             raise FlowFailed("the call came back from the dialplan, but its state is not stored")
         state = self._restored(text)
         if state.lost:
             raise FlowFailed("the call came back from the fallback, to which its menu was lost")
         flow = self._library.version(state.flow, state.digest)
-        running = _Call(call, flow, state, session.request["uniqueid"], session, kept=True, left=None)
+        running = _Call(
+            call, flow, state, session.request["uniqueid"], session,
+            kept=True, left=None, served=dialplan.has_served(result),
+        )  # fmt: skip
         overflow = await self._overflow(session, result)
         if overflow is not None:
             return running, Turn(state, overflow)
@@ -412,10 +423,16 @@ class FlowService:
                 grace_s = 0.0 if isinstance(request, Find | ReadQueues) else _GRACE_S
                 try:
                     work = ask(self._ports, call.id, request, line)
-                    return Done(await self._while_on_line(session, within_s, work, grace_s))
+                    done = Done(await self._while_on_line(session, within_s, work, grace_s))
                 except PortFailed as error:
                     log.warning("port_failed", request=type(request).__name__, reason=str(error))
                     return Failed(str(error))
+                if session is not None and isinstance(request, RequestCallback):
+                    call.served = True
+                    call.told.pop("CTI_QUEUE", None)
+                    with suppress(HungUp):  # the promise stands; the next command learns of it
+                        await session.set_variables({"CTI_RESULT": dialplan.PROMISED})
+                return done
             case _:
                 assert_never(request)
 
@@ -507,13 +524,17 @@ class FlowService:
         queue = await self._queue_ahead(call, session)
         if queue is not None:
             notes["CTI_QUEUE"] = queue
+            if call.served:
+                notes["CTI_RESULT"] = ""  # they have chosen to talk with somebody again
+                call.served = False
         new = {name: value for name, value in notes.items() if call.told.get(name) != value}
         call.told.update(new)
         return new
 
     async def _queue_ahead(self, call: _Call, session: Session) -> str | None:
         """The queue that the caller is on the way to, if the channel has to be told: never one that was left."""
-        queue = call.flow.queues_ahead.get(call.state.node)
+        ahead = call.flow.queues_wanted if call.served else call.flow.queues_ahead
+        queue = ahead.get(call.state.node)
         if queue is None or queue == call.told.get("CTI_QUEUE"):
             return None
         if call.left is None:
@@ -537,14 +558,22 @@ class FlowService:
         if self._console is not None and request.do != "voicemail":
             # inherited by each phone's channel, and by the halves of Local channels on the way to it
             variables["__CTI_POP"] = pop_header(call.state.facts, call.id, self._console())
+        if call.served and request.do != "voicemail":
+            variables["CTI_RESULT"] = ""
         if "CTI_QUEUE" in variables:
             call.told["CTI_QUEUE"] = str(variables["CTI_QUEUE"])
-        # The variables first: if the state can't be stored, the fallback finds the queue that was meant.
+        # The variables first: if we are killed before the state is stored, the fallback finds the queue that was meant.
         await session.set_variables({**await self._notes(call, session), **variables, "CTI_DO": request.do})
         call.kept = True
-        work = self._ports.save_state(call.id, call.state.to_json(), call.path)
-        await self._while_on_line(session, PORT_TIMEOUT_S, work, _GRACE_S)
-        call.path = []
+        text = call.state.to_json()
+        try:
+            work = self._ports.save_state(call.id, text, call.path)
+            await self._while_on_line(session, PORT_TIMEOUT_S, work, _GRACE_S)
+            call.path = []
+        except PortFailed as error:
+            # Nobody waits for the store. Should we be killed as well, the fallback knows where the caller was to go.
+            log.error("state_kept_in_memory", reason=str(error))
+            self._unstored[call.id] = text
         await session.hand_back({})
         return None
 

@@ -250,7 +250,10 @@ def _extensions(plan: Plan) -> str:
     phones = "".join(
         f"exten => {_safe(phone.extension, 'the extension')},hint,PJSIP/{_safe(phone.name, 'the phone')}\n"
         f"exten => {phone.extension},1,Set(DYNAMIC_FEATURES=cti-hold)\n"
-        f" same => n,Dial(PJSIP/{phone.name},30,tTb(cti-pop^s^1))\n same => n,Hangup()\n"
+        f" same => n,Dial(PJSIP/{phone.name},30,tTb(cti-pop^s^1))\n"
+        # A caller from a queue whom a colleague passed on, and who is not answered, goes back to its head.
+        ' same => n,GotoIf($["${CTI_QUEUE}" != "" & "${DIALSTATUS}" != "ANSWER"]?cti-lost,queue,1)\n'
+        " same => n,Hangup()\n"
         for phone in plan.site.phones
     )
     return (

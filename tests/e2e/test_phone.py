@@ -231,7 +231,7 @@ async def test_a_caller_whose_agent_does_not_come_back_is_the_next_in_the_queue(
             lines = (await centre.pbx.cli("queue show repair")).splitlines()
             return [line.split("prio: ")[1].rstrip(")") for line in lines if "prio: " in line]
 
-        await eventually(in_queue, lambda seen: seen == ["100", "0"], within_s=15)
+        await eventually(in_queue, lambda seen: seen == ["1000000", "0"], within_s=15)
         await other.keyboard.press("Alt+R")
         await other.get_by_role("button", name="Answer").click()
         await _hears_and_is_heard(other, caller)

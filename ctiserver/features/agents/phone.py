@@ -76,8 +76,7 @@ class AgentPhones:
                 log.warning("agent_phone_refused", agent=agent_id, wish=wish, reason=str(error))
                 said = "refused"
         await self._say(session, said)
-        await session.release()
-        await session.set_variable("CTI_DONE", 1)
+        await session.hand_back({})
 
     async def _wish(self, agent_id: AgentId, wish: str) -> None:
         match wish:

@@ -137,7 +137,10 @@ class Agents:
 
     async def log_in(self, agent_id: AgentId) -> Presence:
         """Take seats in all queues that fit. Raises UserFault if none fits; PeerLost, DeadlineExceeded, PbxRefused."""
-        await self.load()
+        try:
+            await self.load()
+        except StoreUnavailable as error:  # a shift that begins meanwhile is to take calls, as it was known last
+            log.warning("agents_not_read", reason=str(error))
         agent, pbx = self._agent_and_pbx(agent_id)
         queues = self.queues_for(agent)
         if not queues:

@@ -32,6 +32,8 @@ log = structlog.get_logger(__name__)
 #: Nobody waits longer than this for an agent; then the order is what remains.
 WAITS_S = 2 * 3600
 GOT_THROUGH = "got_through"
+#: How soon it is tried again to withdraw what waits needlessly, when the PBX could not be told.
+_AGAIN_S = 1.0
 #: How the uniqueids of channels begin that keep a place; then the call in which it was wished, and a time.
 _PREFIX = "callback-"
 
@@ -55,7 +57,7 @@ class Callbacks:
         self._region = region
         self._waiting: dict[CallId, CallId] = {}  #: the call that waits → the call in which it was wished
         self._channels: dict[CallId, tuple[PbxName, str]] = {}  #: of those that wait
-        self._needless: asyncio.Queue[tuple[PbxName, str]] = asyncio.Queue()
+        self._needless: asyncio.Queue[CallId] = asyncio.Queue()  #: calls that wait
 
     async def run(self) -> None:
         """Follow the bus until it closes."""
@@ -133,16 +135,24 @@ class Callbacks:
         for waiting, wished_in in list(self._waiting.items()):
             if wished_in not in taken or waiting not in self._channels:
                 continue
-            self._needless.put_nowait(self._channels.pop(waiting))
+            self._needless.put_nowait(waiting)
 
     async def withdraw(self) -> None:
         """Hang up what waits needlessly, until cancelled."""
         while True:
-            pbx, channel = await self._needless.get()
+            waiting = await self._needless.get()
+            if waiting not in self._channels:
+                continue  # its time came first, or it is over
+            pbx, channel = self._channels[waiting]
             try:
                 await self._pbxs[pbx].hangup(channel)
-            except (PeerLost, DeadlineExceeded, PbxRefused) as error:
-                log.warning("callback_not_withdrawn", channel=channel, reason=str(error))
+            except (PeerLost, DeadlineExceeded) as error:
+                log.warning("callback_not_withdrawn_yet", channel=channel, reason=str(error))
+                asyncio.get_running_loop().call_later(_AGAIN_S, self._needless.put_nowait, waiting)
+                continue
+            except PbxRefused as error:
+                log.info("callback_gone", channel=channel, reason=str(error))
+            self._channels.pop(waiting, None)
 
     async def got_through(self, uow: UnitOfWork, wished_in: CallId, by: CallId) -> None:
         """The order is over, since ``by`` has reached the caller: its process is told, once, to commit with ``uow``."""

@@ -17,12 +17,14 @@ from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost
 from ctiserver.features.telephony.phones import Phones
 from ctiserver.model.events import CallEnded, CallerEnteredQueue
 from ctiserver.model.ids import AgentId, CallId, new_ulid
+from ctiserver.model.tracking.standing import Standing
 from ctiserver.web.problems import Conflict
 
 log = structlog.get_logger(__name__)
 
 CONTEXT = "cti-lost"
-_PBX_FAULTS = (PeerLost, DeadlineExceeded, PbxRefused)
+#: How soon it is tried again to hold a caller when the PBX could not be told.
+_AGAIN_S = 1.0
 #: More agents than this can't lose their pages in one moment and be waited for.
 _LONGEST_LIST = 1000
 
@@ -44,12 +46,15 @@ class LostTalks:
         self._clock = clock
         self._phones = phones
         self._lost: dict[AgentId, LostTalk] = {}
-        self._gone: asyncio.Queue[AgentId] = asyncio.Queue(maxsize=_LONGEST_LIST)
+        self._gone: asyncio.Queue[tuple[AgentId, str | None]] = asyncio.Queue(maxsize=_LONGEST_LIST)
 
     def page_lost(self, agent_id: AgentId) -> None:
         """An agent's last line is gone. Never waits."""
+        self._to_be_held(agent_id)
+
+    def _to_be_held(self, agent_id: AgentId, channel: str | None = None) -> None:
         try:
-            self._gone.put_nowait(agent_id)
+            self._gone.put_nowait((agent_id, channel))
         except asyncio.QueueFull:
             log.error("lost_page_dropped", agent=agent_id)
 
@@ -62,10 +67,17 @@ class LostTalks:
 
     async def _hold_all(self) -> None:
         while True:
-            agent_id = await self._gone.get()
+            agent_id, channel = await self._gone.get()
+            standing = self._phones.standing(self._phones.agent(agent_id))
+            if standing is None or channel not in (None, standing.channel):
+                continue  # it was not in a call, or has another one by now
             try:
-                await self._hold(agent_id)
-            except _PBX_FAULTS as error:
+                await self._hold(agent_id, standing)
+            except (PeerLost, DeadlineExceeded) as error:
+                # The PBX keeps the caller with a page that is gone, in silence, until we tell it otherwise.
+                log.warning("lost_talk_not_held_yet", agent=agent_id, reason=str(error))
+                asyncio.get_running_loop().call_later(_AGAIN_S, self._to_be_held, agent_id, standing.channel)
+            except PbxRefused as error:
                 log.error("lost_talk_not_held", agent=agent_id, reason=str(error))
 
     async def _forget_those_gone(self) -> None:
@@ -98,11 +110,9 @@ class LostTalks:
             raise Conflict("the caller has hung up meanwhile") from None
         log.info("lost_talk_resumed", agent=agent_id, call_id=talk.call_id)
 
-    async def _hold(self, agent_id: AgentId) -> None:
+    async def _hold(self, agent_id: AgentId, standing: Standing) -> None:
         agent = self._phones.agent(agent_id)
-        pbx, standing = self._phones.pbx(agent), self._phones.standing(agent)
-        if standing is None:
-            return
+        pbx = self._phones.pbx(agent)
         if len(standing.others) != 1 or standing.waiting:
             # It rings, and another phone shall; or others are in the room, or one waits for the one who is asked:
             # without this agent they are with each other.

@@ -100,6 +100,8 @@ class Queue(NodeBase):
         match answer:
             case HandedBack(result="nobody") if visit.local.pop("sticky", False):
                 return self._wait(visit)
+            case HandedBack(result="timeout", facts={"reason": "queue WITHDRAW"}):
+                return Leave("timeout")  # taken out, for good: nothing is announced to who waits no more
             case HandedBack(result="timeout", facts=facts):
                 return self._timed_out(visit, facts.get("place"))
             case HandedBack(result="bye" | "agent_hung_up"):

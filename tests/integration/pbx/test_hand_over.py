@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+from ctiserver.ivr.dialplan import handed_back
 from ctiserver.privatepbx.lifecycle import PrivatePbx
 from ctiserver.privatepbx.phone import SipPhone
 from ctiserver.privatepbx.tree import Programs
 from tests.support.asterisk import journal
-from tests.support.fastagi import AgiCall, scripted
+from tests.support.eventually import eventually
+from tests.support.fastagi import AgiCall, Script, scripted
 
 
 async def test_queue_time_out_then_message_then_hang_up(pbx: PrivatePbx, programs: Programs) -> None:
@@ -103,6 +106,82 @@ async def test_empty_and_unknown_queues_say_so(pbx: PrivatePbx, programs: Progra
         await server.all_done()
         await caller.ended()
     assert results == ["queue:JOINEMPTY:", "queue:UNKNOWN:"]
+
+
+async def test_queue_that_a_caller_is_sent_to_again_is_not_left(pbx: PrivatePbx, programs: Programs) -> None:
+    left = []
+
+    def to(queue: str) -> Script:
+        async def script(call: AgiCall) -> None:
+            left.append((await call.variable("CTI_QUEUES_LEFT")).strip("&"))
+            await call.do("ANSWER")
+            await call.hand_over(CTI_DO="queue", CTI_QUEUE=queue)
+
+        return script
+
+    async def hang_up(call: AgiCall) -> None:
+        left.append((await call.variable("CTI_QUEUES_LEFT")).strip("&"))
+        await call.hand_over(CTI_DO="hangup")
+
+    async with (
+        SipPhone.caller(programs, pbx, "13800138000") as caller,
+        scripted(pbx.agi, to("repair"), to("operators"), to("repair"), hang_up) as server,
+    ):
+        await caller.dial("4008001234")
+        await server.all_done()
+        await caller.ended()
+    assert left == ["", "repair", "repair&operators", "operators&repair"]  # nobody sits there
+
+
+async def test_message_is_written_down_before_it_is_spoken(pbx: PrivatePbx, programs: Programs) -> None:
+    async def voicemail(call: AgiCall) -> None:
+        await call.do("ANSWER")
+        await call.hand_over(CTI_DO="voicemail", CTI_VM_MAX_S="3")
+
+    async def hang_up(call: AgiCall) -> None:
+        await call.hand_over(CTI_DO="hangup")
+
+    async with (
+        SipPhone.caller(programs, pbx, "13800138000") as caller,
+        scripted(pbx.agi, voicemail, hang_up) as server,
+    ):
+        await caller.dial("4008001234")
+        ((key, begun),) = (await eventually(lambda: journal(pbx), within_s=15.0)).items()
+        await server.all_done()
+        await caller.ended()
+        ((same, ended),) = (await journal(pbx)).items()
+    assert key == same
+    assert (begun[1], begun[5], ended[5]) == ("voicemail", "BEGUN", "TIMEOUT")
+    assert begun[6] == ended[6]
+    assert Path(ended[6]).exists()
+
+
+async def test_person_who_hangs_up_without_a_key_has_not_answered(pbx: PrivatePbx, programs: Programs) -> None:
+    results = []
+
+    async def dial(call: AgiCall) -> None:
+        await call.do("ANSWER")
+        await call.hand_over(
+            CTI_DO="dial", CTI_DIAL="PJSIP/agent1", CTI_DIAL_TIMEOUT="15", CTI_DIAL_OPTIONS="U(cti-accept^5)"
+        )
+
+    async def hang_up(call: AgiCall) -> None:
+        results.append(await call.variable("CTI_RESULT"))
+        await call.hand_over(CTI_DO="hangup")
+
+    async with (
+        SipPhone.agent(programs, pbx, "agent1") as agent,
+        SipPhone.caller(programs, pbx, "13800138000") as caller,
+        scripted(pbx.agi, dial, hang_up) as server,
+    ):
+        await caller.dial("4008001234")
+        await agent.ringing()
+        await agent.answer()
+        await agent.hang_up()
+        await server.all_done()
+        await caller.ended()
+    (result,) = results
+    assert handed_back(result).result == "nobody", result
 
 
 async def test_person_who_presses_no_key_has_not_answered(pbx: PrivatePbx, programs: Programs) -> None:

@@ -364,6 +364,58 @@ async def test_who_waits_while_the_server_is_gone_waits_on_when_an_announcement_
 
 
 @pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize(("result", "thanked"), [("callback:OK", True), ("voicemail:ERROR:/no/file", False)])
+async def test_a_promise_is_kept_by_thanks_and_a_message_that_failed_is_none(
+    pbx: PrivatePbx, programs: Programs, result: str, thanked: bool
+) -> None:
+    async def dies(call: AgiCall) -> None:
+        await call.set(CTI_LANGUAGE="en", CTI_QUEUE="repair", CTI_RESULT=result)
+
+    async with (
+        SipPhone.agent(programs, pbx, "agent1") as agent,
+        SipPhone.caller(programs, pbx, "13800138013") as caller,
+        scripted(pbx.agi, dies),
+    ):
+        await seated(pbx, "agent1", "repair")
+        await caller.dial("4008001234")
+        if thanked:
+            await caller.ended(timeout_s=15.0)  # after the goodbye
+            assert agent.rung == 0
+        else:
+            await agent.ringing()
+            await caller.hang_up()
+
+
+@pytest.mark.usefixtures("patient")
+async def test_server_that_hangs_after_its_last_word_is_waited_for_no_longer_than_the_dead_man(
+    pbx: PrivatePbx, programs: Programs
+) -> None:
+    rings = asyncio.Event()
+
+    async def hangs(call: AgiCall) -> None:
+        await call.do("ANSWER")
+        await call.set(CTI_DO="queue", CTI_QUEUE="repair")
+        await call.do("EXEC MSet TIMEOUT(absolute)=1,CTI_DONE=1")
+        await rings.wait()  # the connection stays open
+
+    async with (
+        SipPhone.agent(programs, pbx, "agent1") as agent,
+        SipPhone.caller(programs, pbx, "13800138014") as caller,
+        scripted(pbx.agi, hangs),
+    ):
+        await seated(pbx, "agent1", "repair")
+        await caller.dial("4008001234")
+        await agent.ringing()
+        rings.set()
+        await agent.answer()
+        await eventually(lambda: _heard(agent), lambda seconds: seconds > 1.5)  # it is cleared: the talk goes on
+        assert caller.talking
+        await caller.hang_up()
+        await agent.ended()
+        assert await journal(pbx) == {}, "it went as the server had said"
+
+
+@pytest.mark.usefixtures("patient")
 async def test_queue_already_left_is_never_joined_again(pbx: PrivatePbx, programs: Programs) -> None:
     async def dies(call: AgiCall) -> None:
         await call.set(CTI_LANGUAGE="en", CTI_QUEUE="repair", CTI_QUEUES_LEFT="&operators&repair&")

@@ -67,6 +67,21 @@ def test_a_person_who_may_be_dialled_instead_is_another_place_to_go_to() -> None
     assert "start" not in flow_of(f"  start: {start}\n{person}{QUEUES}").queues_ahead
 
 
+@pytest.mark.parametrize(
+    ("start", "queue"),
+    [
+        ("{kind: play, prompt: {en: a}, next: repair}", "repair"),
+        (menu('"1": repair, "2": good', "repair"), None),
+        (menu('"1": repair', "repair"), "repair"),
+        ("{kind: hours, on: {open: repair, closed: bad}}", None),
+    ],
+)
+def test_who_was_served_is_on_the_way_to_a_queue_only_where_they_can_t_as_well_hang_up(
+    start: str, queue: str | None
+) -> None:
+    assert flow_of(f"  start: {start}\n{QUEUES}").queues_wanted.get("start") == queue
+
+
 def test_what_leads_round_knows_the_queue_behind_it() -> None:
     asks = menu('"1": repair, "2": start', "start")
     nodes = f"  start: {{kind: play, prompt: {{en: a}}, next: asks}}\n  asks: {asks}\n"

@@ -10,7 +10,6 @@ import pytest
 
 from ctiserver.errors import FileFault
 from ctiserver.ivr.library import Library, load_world, site_names
-from ctiserver.ivr.ports import MemoryPorts
 from ctiserver.ivr.rollout import Ending, Rollouts
 from ctiserver.resources import shipped
 from ctiserver.settings import load_settings
@@ -91,16 +90,22 @@ def test_a_file_that_can_t_be_read_is_begun_anew(library: Library, tmp_path: Pat
 
 
 async def test_a_call_that_fails_takes_it_back_and_the_next_is_served_as_before(tmp_path: Path) -> None:
-    ports = MemoryPorts(fails={"save_state"})
-    async with flow_server(tmp_path, flows=with_draft(tmp_path / "site"), ports=ports) as server:
+    class Refusing(FakeAsterisk):
+        """Takes no hand-over."""
+
+        def reply(self, words: list[str]) -> str:
+            if words[:2] == ["EXEC", "MSet"] and "CTI_DO=" in words[2]:
+                return "510 Invalid or unknown command"
+            return super().reply(words)
+
+    async with flow_server(tmp_path, flows=with_draft(tmp_path / "site")) as server:
         settings = load_settings(shipped("config", "ctiserver.yaml"), {})
         site = load_site(settings.config_dir)
         once = NumberConfig(flow="front_desk", calendar="always", rollout=Rollout(**{**ROLLOUT, "after": 1}))
         server.service.configure(replace(site, numbers={"*": once}), load_world(site, settings))
-        for uniqueid, version in (("1795.1", "2"), ("1795.2", "1.0.0")):
-            await FakeAsterisk(keys="21").call(server.port, uniqueid=uniqueid)
-            ports.fails.clear()
-            path = ports.path[server.call_id(uniqueid)]
+        for asterisk, uniqueid, version in ((Refusing, "1795.1", "2"), (FakeAsterisk, "1795.2", "1.0.0")):
+            await asterisk(keys="21").call(server.port, uniqueid=uniqueid)
+            path = server.ports.path[server.call_id(uniqueid)]
             assert {step.version for step in path} == {version}
 
 

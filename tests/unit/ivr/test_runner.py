@@ -45,7 +45,7 @@ async def test_from_the_menu_to_the_queue_and_back_to_the_end(tmp_path: Path) ->
         assert left["CTI_DONE"] == "1"
         assert left["CTI_LANGUAGE"] == "en"
         assert left["CTI_STAGE"] == "front_desk.repair"
-        assert asterisk.commands[-1] == ["EXEC", "MSet", "TIMEOUT(absolute)=0,CTI_DONE=1"]  # its last act
+        assert asterisk.commands[-1] == ["EXEC", "MSet", "TIMEOUT(absolute)=1,CTI_DONE=1"]  # its last act
         assert [record["type"] for record in server.ports.records] == ["repair"]  # before Queue()
         assert server.path() == ["language 2", "opening open", "service 1", "open_repair ok", "repair_greeting ok"]
 
@@ -117,6 +117,65 @@ async def test_a_queue_is_left_by_the_last_wait_and_not_by_a_break_for_an_announ
             assert asterisk.variables["CTI_QUEUE"] == "repair"
             waits.append((asterisk.variables["CTI_QUEUE_TIMEOUT"], asterisk.variables["CTI_QUEUE_BREAK"]))
     assert waits == [("10", "1"), ("5", "")]
+
+
+async def test_who_is_taken_out_of_a_queue_hears_no_place_in_it(tmp_path: Path) -> None:
+    async with flow_server(tmp_path, flow="breaks", flows=breaks(tmp_path)) as server:
+        await FakeAsterisk().call(server.port)
+        back = FakeAsterisk(variables={"CTI_RESULT": "queue:WITHDRAW:2"})
+        await back.call(server.port)
+        assert server.path() == ["wait timeout"]
+        assert len(back.played()) == 1
+
+
+SERVED = """\
+schema: callflow/1
+flow: served
+version: "1"
+languages: [en]
+start: wait
+on_error: bye
+nodes:
+  wait: {kind: queue, queue: repair, on: {empty: wish, full: bye, agent_hung_up: more}}
+  more:
+    kind: menu
+    prompt: {en: For a supervisor press one.}
+    choices: {"1": moment, "2": bye}
+    on: {exhausted: bye}
+  moment: {kind: play, prompt: {en: One moment.}, next: again}
+  again: {kind: queue, queue: operators, on: {empty: bye, full: bye}}
+  wish: {kind: callback, queue: repair, next: promised, on: {error: bye}}
+  promised: {kind: play, prompt: {en: We will call you.}, next: bye}
+  bye: {kind: hangup, prompt: {en: Goodbye.}}
+"""
+
+
+def served(folder: Path) -> Path:
+    flows = folder / "served"
+    flows.mkdir()
+    (flows / "served.flow.yaml").write_text(SERVED, encoding="utf-8")
+    return flows
+
+
+async def test_who_has_talked_is_to_be_thanked_until_they_choose_to_talk_again(tmp_path: Path) -> None:
+    async with flow_server(tmp_path, flow="served", flows=served(tmp_path)) as server:
+        await FakeAsterisk().call(server.port)
+        back = FakeAsterisk(keys="1", variables={"CTI_RESULT": "queue:CONTINUE"})
+        await back.call(server.port)
+    ((result, nothing),) = told(back, "CTI_RESULT")
+    ((menu, _), (moment, _), _) = told(back, "CTI_STAGE")
+    assert nothing == ""
+    assert menu < moment == result, "not while they may as well hang up, and together with the queue"
+    assert (moment, "operators") in told(back, "CTI_QUEUE")
+
+
+async def test_who_was_promised_a_call_back_is_to_be_thanked(tmp_path: Path) -> None:
+    async with flow_server(tmp_path, flow="served", flows=served(tmp_path)) as server:
+        await FakeAsterisk().call(server.port)
+        back = FakeAsterisk(variables={"CTI_RESULT": "queue:JOINEMPTY"})
+        await back.call(server.port)
+    assert server.ports.callbacks
+    assert back.variables["CTI_RESULT"] == "callback:OK"
 
 
 async def test_who_comes_back_to_a_full_queue_after_an_announcement_waits_on_in_the_next_one(tmp_path: Path) -> None:
@@ -456,15 +515,26 @@ async def test_a_store_that_fails_loses_no_caller(tmp_path: Path) -> None:
         assert "open_repair error: open_record fails here on purpose" in server.path()
 
 
-async def test_a_state_that_can_t_be_stored_leaves_the_caller_to_the_fallback_with_the_right_queue(
-    tmp_path: Path,
-) -> None:
-    async with flow_server(tmp_path, ports=MemoryPorts(fails={"save_state", "add_path"})) as server:
+async def test_a_caller_is_handed_over_and_taken_back_while_no_state_can_be_stored(tmp_path: Path) -> None:
+    ports = MemoryPorts(fails={"save_state", "load_state", "add_path"})
+    async with flow_server(tmp_path, ports=ports) as server:
         asterisk = FakeAsterisk(keys="21")
         await asterisk.call(server.port)
-        assert asterisk.variables["CTI_QUEUE"] == "repair"
-        assert "CTI_DONE" not in asterisk.variables
-        assert server.server.counts.failed == 1
+        assert [asterisk.variables[name] for name in ("CTI_DO", "CTI_QUEUE", "CTI_DONE")] == ["queue", "repair", "1"]
+        assert server.service.has(server.call_id())
+        back = FakeAsterisk(variables={"CTI_RESULT": "queue:CONTINUE"})
+        await back.call(server.port)
+        assert back.variables["CTI_DO"] == "hangup"
+        assert not server.service.has(server.call_id())
+        assert server.server.counts.failed == 0
+
+
+async def test_a_caller_who_hangs_up_while_no_state_can_be_stored_is_known_to_the_flow(tmp_path: Path) -> None:
+    async with flow_server(tmp_path, ports=MemoryPorts(fails={"save_state", "load_state"})) as server:
+        await FakeAsterisk(keys="21").call(server.port)
+        await server.service.hung_up(server.call_id(), served=False)
+        assert server.path()[-2:] == ["repair hangup", "left_unserved ok"]
+        assert not server.service.has(server.call_id())
 
 
 async def test_a_state_that_can_t_be_deleted_does_not_spoil_the_goodbye(tmp_path: Path) -> None:
