@@ -457,16 +457,19 @@ class FlowService:
         Where silence can't be had the recording ends: what was to be hidden is worth more than the rest.
         """
         session, hide = call.session, not call.hidden
-        call.hidden = hide
         if session is None:
+            call.hidden = hide
             return
         try:
             work = self._ports.control_audio(call.id, "hide" if hide else "show", self._line(session))
             await self._while_on_line(session, PORT_TIMEOUT_S, work, _GRACE_S)
         except PortFailed as error:
             log.error("recording_not_masked" if hide else "recording_stays_masked", reason=str(error))
-            if hide:
-                await session.execute("GOSUB", "cti-record", "stop", 1)
+            if not hide:
+                return  # tried again with the next request
+            await session.execute("GOSUB", "cti-record", "stop", 1)
+        call.hidden = hide
+        await session.set_variables({"CTI_REC_HIDDEN": "1" if hide else ""})
 
     async def _records(self, call: _Call, session: Session, queue: str) -> bool:
         """Whether the talk that follows this queue is recorded; the caller is told so where the site says."""

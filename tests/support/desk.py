@@ -67,6 +67,7 @@ class ObedientPbx:
     seats: dict[tuple[QueueName, Interface], MemberChanged] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
     broken: Exception | None = None
+    refused: int = 0  #: orders that found it broken
     stands: dict[Interface, list[Standing]] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=lambda: {"DYNAMIC_FEATURES": "cti-hold"})  #: of every channel
 
@@ -147,6 +148,7 @@ class ObedientPbx:
 
     def _obey(self, order: str) -> None:
         if self.broken is not None:
+            self.refused += 1
             raise self.broken
         self.told.append(order)
 

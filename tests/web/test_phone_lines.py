@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError, 
 from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
+from ctiserver.errors import PeerLost
+from ctiserver.features.telephony import lost
 from ctiserver.model.events import CallEnded
 from ctiserver.model.ids import CallId, Interface, Uniqueid
 from ctiserver.model.tracking.standing import Standing
@@ -201,6 +203,46 @@ async def test_a_line_that_breaks_leaves_nobody_talking_to_nobody(
         async with _line(agent, (await _ask(agent))["line"]):
             pass  # what the first line's end was worth is known once a second one's is
     await eventually(lambda: _of(running.pbx.told), lambda told: told == orders)
+
+
+async def test_a_talk_that_is_lost_while_the_pbx_is_away_is_held_once_it_can_be_told(
+    running: Desk, agent: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lost, "_AGAIN_S", 0.01)
+    running.pbx.stands[Interface("PJSIP/agent1")] = [_standing("PJSIP/trunk-0")]
+    running.pbx.broken = PeerLost("the link broke")
+    async with _line(agent, (await _ask(agent))["line"]) as socket:
+        await socket.send_str(KEEP_ALIVE)
+
+    async def refused() -> int:
+        return running.pbx.refused
+
+    await eventually(refused, lambda times: times > 1)
+    running.pbx.broken = None
+    await eventually(lambda: _of(running.pbx.told), lambda told: len(told) == 3)
+    assert running.pbx.told[-1] == "redirect PJSIP/trunk-0 cti-lost,s"
+
+
+async def test_a_new_call_is_not_taken_for_the_talk_that_was_lost(
+    running: Desk, agent: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lost, "_AGAIN_S", 0.01)
+    phone = Interface("PJSIP/agent1")
+    running.pbx.stands[phone] = [_standing("PJSIP/trunk-0")]
+    running.pbx.broken = PeerLost("the link broke")
+    async with _line(agent, (await _ask(agent))["line"]) as socket:
+        await socket.send_str(KEEP_ALIVE)
+
+    async def refused() -> int:
+        return running.pbx.refused
+
+    await eventually(refused)
+    running.pbx.stands[phone] = [replace(_standing("PJSIP/trunk-1"), channel="PJSIP/agent1-2")]
+    running.pbx.broken = None
+    async with _line(agent, (await _ask(agent))["line"]):
+        await agent.json("GET", "/api/v1/phone")
+    await eventually(lambda: _of(running.pbx.told), lambda told: len(told) == 3)  # the second line's end
+    assert running.pbx.told[-1] == "redirect PJSIP/trunk-1 cti-lost,s"
 
 
 async def test_two_browsers_of_one_agent_the_talk_is_lost_with_the_last(running: Desk, agent: Browser) -> None:

@@ -364,6 +364,36 @@ async def test_who_waits_while_the_server_is_gone_waits_on_when_an_announcement_
 
 
 @pytest.mark.usefixtures("patient")
+async def test_talk_with_an_agent_is_not_recorded_as_the_silence_that_hid_a_number(
+    pbx: PrivatePbx, programs: Programs
+) -> None:
+    files = []
+
+    async def dies(call: AgiCall) -> None:
+        await call.do("GOSUB cti-record start 1")
+        files.append(await call.variable("CTI_REC_FILE"))
+        await call.set(CTI_LANGUAGE="en", CTI_QUEUE="repair", CTI_REC_HIDDEN="1")
+
+    async with (
+        SipPhone.agent(programs, pbx, "agent1") as agent,
+        SipPhone.caller(programs, pbx, "13800138015") as caller,
+        scripted(pbx.agi, dies),
+    ):
+        await seated(pbx, "agent1", "repair")
+        await caller.dial("4008001234")
+        await agent.ringing()
+        await agent.answer()
+        channels = (await pbx.cli("core show channels concise")).splitlines()
+        trunk = next(line.partition("!")[0] for line in channels if line.startswith("PJSIP/trunk"))
+        shown = await pbx.cli(f"core show channel {trunk}")
+        await caller.hang_up()
+        await agent.ended()
+    (hidden,) = files
+    assert hidden.endswith("-1.wav")
+    assert f"CTI_REC_FILE={hidden.removesuffix('-1.wav')}-2.wav" in shown
+
+
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize(("result", "thanked"), [("callback:OK", True), ("voicemail:ERROR:/no/file", False)])
 async def test_a_promise_is_kept_by_thanks_and_a_message_that_failed_is_none(
     pbx: PrivatePbx, programs: Programs, result: str, thanked: bool
