@@ -25,7 +25,9 @@ class AgiCall:
     async def do(self, command: str) -> str:
         """Send a command; returns Asterisk's answer."""
         self._writer.write(f"{command}\n".encode())
-        return (await self._reader.readline()).decode().strip()
+        while (line := await self._reader.readline()).startswith(b"100"):
+            pass  # Gosub says first that it is trying
+        return line.decode().strip()
 
     async def set(self, **variables: str) -> None:
         for name, value in variables.items():
