@@ -298,8 +298,8 @@ def _sqlite_engines(url: sa.URL, readers: int) -> tuple[AsyncEngine, AsyncEngine
 
         return made
 
-    # SQLite's own page caches, in KiB; what does not fit is the system's to cache. Connections that read little take hours
-    # to fill 2 MiB each, and the server would seem to leak.
+    # SQLite's own page caches, in KiB; what does not fit is the system's to cache. Connections that read little take
+    # hours to fill 2 MiB each, and the server would seem to leak.
     writing, reading = ("cache_size=-1024",), ("query_only=ON", "cache_size=-512")
     return engine(1, "BEGIN IMMEDIATE", writing), engine(readers, "BEGIN", reading)
 
