@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TypeVar, assert_never
 
@@ -92,6 +92,7 @@ class _Call:
     told: dict[str, str] = field(default_factory=dict)  #: channel variables as they were last set
     left: frozenset[str] | None = frozenset()  #: queues that the caller has left; None: the channel has not been asked
     served: bool = False  #: by a talk, a message or a promise: the fallback thanks who has chosen no queue since
+    result: str | None = None  #: what the channel is to know of that, as CTI_RESULT; None: what it knows already
     hidden: bool = False  #: silence is written into its recordings, since what is keyed now is nobody's business
 
 
@@ -428,10 +429,8 @@ class FlowService:
                     log.warning("port_failed", request=type(request).__name__, reason=str(error))
                     return Failed(str(error))
                 if session is not None and isinstance(request, RequestCallback):
-                    call.served = True
+                    call.served, call.result = True, dialplan.PROMISED
                     call.told.pop("CTI_QUEUE", None)
-                    with suppress(HungUp):  # the promise stands; the next command learns of it
-                        await session.set_variables({"CTI_RESULT": dialplan.PROMISED})
                 return done
             case _:
                 assert_never(request)
@@ -528,8 +527,9 @@ class FlowService:
         if queue is not None:
             notes["CTI_QUEUE"] = queue
             if call.served:
-                notes["CTI_RESULT"] = ""  # they have chosen to talk with somebody again
-                call.served = False
+                call.served, call.result = False, ""  # they have chosen to talk with somebody again
+        if call.result is not None:
+            notes["CTI_RESULT"] = call.result
         new = {name: value for name, value in notes.items() if call.told.get(name) != value}
         call.told.update(new)
         return new

@@ -582,7 +582,8 @@ async def test_work_without_a_connection_is_kept_through_a_reload_and_sent_once(
     order = await _order(running, record)
     running.hub.publish("inbox", str(order.assignee), "changed", {})
     card = page.locator("article")
-    await page.get_by_role("button", name="接受").tap()
+    async with page.expect_response("**/api/v1/work-orders/*/*"):  # the page shows it before it is sent
+        await page.get_by_role("button", name="接受").tap()
     await expect(card).to_contain_text("已接受")
 
     async def cut(route: Route) -> None:

@@ -64,7 +64,8 @@ class Recordings:
 
     async def run(self) -> None:
         """Follow the bus until it closes."""
-        with self._bus.subscribe(PbxEvent, limit=_WAITING_EVENTS) as events:
+        kinds = (RecordingBegan, RecordingStopped, CallsMerged, CallEnded, PbxUp)
+        with self._bus.subscribe(*kinds, limit=_WAITING_EVENTS) as events:
             while True:
                 try:
                     async for event in events:
@@ -240,7 +241,8 @@ class Recordings:
 
     async def _call_ended(self, event: CallEnded) -> None:
         self._masks.pop(event.call_id, None)
-        if event.reason == "merged":
+        # Most calls have none where little is recorded; to write waits for its turn, and reading doesn't.
+        if event.reason == "merged" or not await self.of_call(event.call_id):
             return
         async with self._database.unit_of_work() as uow:
             for recording in await uow.recordings.of_call(event.call_id):

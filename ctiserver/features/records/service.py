@@ -111,14 +111,15 @@ class Records:
         await self._answered(summary.call_id, summary.pbx, summary.answered_by)
 
     async def _answered(self, call: CallId, pbx: PbxName, interfaces: Sequence[Interface]) -> None:
-        if not interfaces:
-            return
+        place = place_of(pbx, self._first_pbx)
+        async with self._database.reading() as uow:  # most often there is nothing to write, and nothing to wait for
+            who = [agent for one in interfaces if (agent := await uow.agents.by_interface(one, place)) is not None]
+            if not who or not any(_is_nobodys(record) for record in await uow.records.of_call(call)):
+                return
         owned: list[Record] = []
         async with self._database.unit_of_work() as uow:
-            place = place_of(pbx, self._first_pbx)
-            who = [agent for one in interfaces if (agent := await uow.agents.by_interface(one, place)) is not None]
-            for found in await uow.records.of_call(call) if who else []:
-                if found.owner is None and found.status == "open":
+            for found in await uow.records.of_call(call):
+                if _is_nobodys(found):
                     record = await self._keep(uow, replace(found, owner=who[0].id))
                     await self._note(uow, record, f"call:{call}", "answered", {"agent": who[0].id})
                     owned.append(record)
@@ -437,3 +438,7 @@ def _value(record: Record, name: str) -> str:
     if name in WRITABLE:
         return str(getattr(record, name) or "")
     return str(record.fields.get(name) or "")
+
+
+def _is_nobodys(record: Record) -> bool:
+    return record.owner is None and record.status == "open"
