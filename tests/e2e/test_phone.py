@@ -78,7 +78,10 @@ async def open_desk(centre: Exchange, chromium: Browser) -> AsyncIterator[OpenDe
         context.set_default_timeout(WITHIN_MS)
         page = await context.new_page()
         page.on("pageerror", lambda error: complaints.append(f"{login}: {error}"))
-        page.on("console", lambda said: complaints.append(f"{login}: {said.text}") if said.type == "error" else None)
+        page.on(
+            "console",
+            lambda said: complaints.append(f"{login}: {said.text} {said.location}") if said.type == "error" else None,
+        )
         await page.goto(centre.url)
         await page.locator("input[name=login]").fill(login)
         await page.locator("input[name=password]").fill(PASSWORD)
@@ -103,16 +106,16 @@ async def _hears_and_is_heard(page: Page, caller: SipPhone) -> None:
 
     before, heard_s = await stats(), caller.heard_s()
 
-    async def grown() -> bool:
+    async def grown() -> dict[str, bool]:
         now = await stats()
-        return (
-            now["sent"] > before["sent"] + 20
-            and now["received"] > before["received"] + 20
-            and now["energy"] > before["energy"]
-            and caller.heard_s() > heard_s
-        )
+        return {
+            "sent": now["sent"] > before["sent"] + 20,
+            "received": now["received"] > before["received"] + 20,
+            "energy": now["energy"] > before["energy"],
+            "heard": caller.heard_s() > heard_s,
+        }
 
-    await eventually(grown, within_s=15)
+    await eventually(grown, lambda seen: all(seen.values()), within_s=20)
 
 
 async def _ask(page: Page, extension: str) -> None:
