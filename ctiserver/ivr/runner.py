@@ -91,9 +91,16 @@ class _Call:
     path: list[PathStep] = field(default_factory=list)
     told: dict[str, str] = field(default_factory=dict)  #: channel variables as they were last set
     left: frozenset[str] | None = frozenset()  #: queues that the caller has left; None: the channel has not been asked
-    served: bool = False  #: by a talk, a message or a promise: the fallback thanks who has chosen no queue since
-    result: str | None = None  #: what the channel is to know of that, as CTI_RESULT; None: what it knows already
+    result: str = ""  #: ``CTI_RESULT`` as the channel has it, or is to have it with the next step
     hidden: bool = False  #: silence is written into its recordings, since what is keyed now is nobody's business
+
+    def __post_init__(self) -> None:
+        self.told["CTI_RESULT"] = self.result
+
+    @property
+    def served(self) -> bool:
+        """By a talk, a message or a promise: the fallback thanks who has chosen no queue since."""
+        return dialplan.has_served(self.result)
 
 
 class FlowService:
@@ -290,7 +297,7 @@ class FlowService:
         flow = self._library.version(state.flow, state.digest)
         running = _Call(
             call, flow, state, session.request["uniqueid"], session,
-            kept=True, left=None, served=dialplan.has_served(result),
+            kept=True, left=None, result=result,
         )  # fmt: skip
         overflow = await self._overflow(session, result)
         if overflow is not None:
@@ -429,7 +436,7 @@ class FlowService:
                     log.warning("port_failed", request=type(request).__name__, reason=str(error))
                     return Failed(str(error))
                 if session is not None and isinstance(request, RequestCallback):
-                    call.served, call.result = True, dialplan.PROMISED
+                    call.result = dialplan.PROMISED
                     call.told.pop("CTI_QUEUE", None)
                 return done
             case _:
@@ -527,9 +534,8 @@ class FlowService:
         if queue is not None:
             notes["CTI_QUEUE"] = queue
             if call.served:
-                call.served, call.result = False, ""  # they have chosen to talk with somebody again
-        if call.result is not None:
-            notes["CTI_RESULT"] = call.result
+                call.result = ""  # they have chosen to talk with somebody again
+        notes["CTI_RESULT"] = call.result
         new = {name: value for name, value in notes.items() if call.told.get(name) != value}
         call.told.update(new)
         return new

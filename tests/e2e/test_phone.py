@@ -115,7 +115,7 @@ async def _hears_and_is_heard(page: Page, caller: SipPhone) -> None:
             "heard": caller.heard_s() > heard_s,
         }
 
-    await eventually(grown, lambda seen: all(seen.values()), within_s=20)
+    await eventually(grown, lambda seen: all(seen.values()), within_s=15)
 
 
 async def _ask(page: Page, extension: str) -> None:

@@ -27,6 +27,14 @@ from tests.support.flow_server import FlowServer, flow_server
 FRONT_DESK = (shipped("ivr_flows") / "front_desk.flow.yaml").read_text(encoding="utf-8")
 
 
+def site_with(folder: Path, name: str, text: str) -> Path:
+    """A folder with one flow."""
+    flows = folder / "site"
+    flows.mkdir()
+    (flows / f"{name}.flow.yaml").write_text(text, encoding="utf-8")
+    return flows
+
+
 async def settled(server: FlowServer) -> None:
     async def active() -> int:
         return server.server.active
@@ -101,16 +109,9 @@ nodes:
 """
 
 
-def breaks(folder: Path) -> Path:
-    flows = folder / "breaks"
-    flows.mkdir()
-    (flows / "breaks.flow.yaml").write_text(BREAKS, encoding="utf-8")
-    return flows
-
-
 async def test_a_queue_is_left_by_the_last_wait_and_not_by_a_break_for_an_announcement(tmp_path: Path) -> None:
     waits = []
-    async with flow_server(tmp_path, flow="breaks", flows=breaks(tmp_path)) as server:
+    async with flow_server(tmp_path, flow="breaks", flows=site_with(tmp_path, "breaks", BREAKS)) as server:
         for result in ("", "queue:TIMEOUT:1"):
             asterisk = FakeAsterisk(variables={"CTI_RESULT": result} if result else {})
             await asterisk.call(server.port)
@@ -120,7 +121,7 @@ async def test_a_queue_is_left_by_the_last_wait_and_not_by_a_break_for_an_announ
 
 
 async def test_who_is_taken_out_of_a_queue_hears_no_place_in_it(tmp_path: Path) -> None:
-    async with flow_server(tmp_path, flow="breaks", flows=breaks(tmp_path)) as server:
+    async with flow_server(tmp_path, flow="breaks", flows=site_with(tmp_path, "breaks", BREAKS)) as server:
         await FakeAsterisk().call(server.port)
         back = FakeAsterisk(variables={"CTI_RESULT": "queue:WITHDRAW:2"})
         await back.call(server.port)
@@ -150,15 +151,8 @@ nodes:
 """
 
 
-def served(folder: Path) -> Path:
-    flows = folder / "served"
-    flows.mkdir()
-    (flows / "served.flow.yaml").write_text(SERVED, encoding="utf-8")
-    return flows
-
-
 async def test_who_has_talked_is_to_be_thanked_until_they_choose_to_talk_again(tmp_path: Path) -> None:
-    async with flow_server(tmp_path, flow="served", flows=served(tmp_path)) as server:
+    async with flow_server(tmp_path, flow="served", flows=site_with(tmp_path, "served", SERVED)) as server:
         await FakeAsterisk().call(server.port)
         back = FakeAsterisk(keys="1", variables={"CTI_RESULT": "queue:CONTINUE"})
         await back.call(server.port)
@@ -170,7 +164,7 @@ async def test_who_has_talked_is_to_be_thanked_until_they_choose_to_talk_again(t
 
 
 async def test_who_was_promised_a_call_back_is_to_be_thanked(tmp_path: Path) -> None:
-    async with flow_server(tmp_path, flow="served", flows=served(tmp_path)) as server:
+    async with flow_server(tmp_path, flow="served", flows=site_with(tmp_path, "served", SERVED)) as server:
         await FakeAsterisk().call(server.port)
         back = FakeAsterisk(variables={"CTI_RESULT": "queue:JOINEMPTY"})
         await back.call(server.port)
@@ -180,7 +174,9 @@ async def test_who_was_promised_a_call_back_is_to_be_thanked(tmp_path: Path) -> 
 
 async def test_who_comes_back_to_a_full_queue_after_an_announcement_waits_on_in_the_next_one(tmp_path: Path) -> None:
     queues = {"repair": QueueConfig(overflow="operators")}
-    async with flow_server(tmp_path, flow="breaks", flows=breaks(tmp_path), queues=queues) as server:
+    async with flow_server(
+        tmp_path, flow="breaks", flows=site_with(tmp_path, "breaks", BREAKS), queues=queues
+    ) as server:
         await FakeAsterisk().call(server.port)
         back = FakeAsterisk(variables={"CTI_RESULT": "queue:TIMEOUT:1"})
         await back.call(server.port)
@@ -645,14 +641,6 @@ nodes:
 """
 
 
-def again(tmp_path: Path, text: str = AGAIN) -> Path:
-    """A folder with a flow that leads back from each queue to its menu."""
-    flows = tmp_path / "site"
-    flows.mkdir()
-    (flows / "again.flow.yaml").write_text(text, encoding="utf-8")
-    return flows
-
-
 def told(asterisk: FakeAsterisk, name: str) -> list[tuple[int, str]]:
     """(number of the command, value) of each time that a channel variable was set."""
     return [
@@ -687,7 +675,7 @@ async def test_the_queue_that_was_chosen_is_known_before_anything_else_is_done(t
 
 async def test_a_queue_is_told_with_the_step_that_leads_to_it_and_once(tmp_path: Path) -> None:
     asterisk = FakeAsterisk(keys="-2")
-    async with flow_server(tmp_path, flow="again", flows=again(tmp_path)) as server:
+    async with flow_server(tmp_path, flow="again", flows=site_with(tmp_path, "again", AGAIN)) as server:
         await asterisk.call(server.port)
     (other, queue), (_, handed_over) = told(asterisk, "CTI_QUEUE")
     assert (queue, handed_over) == ("operators", "operators")
@@ -697,13 +685,13 @@ async def test_a_queue_is_told_with_the_step_that_leads_to_it_and_once(tmp_path:
 
 async def test_a_choice_that_leads_to_several_queues_says_nothing_yet(tmp_path: Path) -> None:
     asterisk = FakeAsterisk(keys="12")  # greeting, then a question whose answers lead to repair, or back to the menu
-    async with flow_server(tmp_path, flow="again", flows=again(tmp_path)) as server:
+    async with flow_server(tmp_path, flow="again", flows=site_with(tmp_path, "again", AGAIN)) as server:
         await asterisk.call(server.port)
     assert told(asterisk, "CTI_QUEUE") == []
 
 
 async def test_after_one_queue_was_left_another_that_is_chosen_is_known(tmp_path: Path) -> None:
-    async with flow_server(tmp_path, flow="again", flows=again(tmp_path)) as server:
+    async with flow_server(tmp_path, flow="again", flows=site_with(tmp_path, "again", AGAIN)) as server:
         await FakeAsterisk(keys="11").call(server.port)
         came_back = {"CTI_RESULT": "queue:TIMEOUT:1", "CTI_QUEUE": "repair", "CTI_QUEUES_LEFT": "&repair&"}
         back = FakeAsterisk(keys="2", variables=came_back)
@@ -718,7 +706,7 @@ async def test_after_one_queue_was_left_another_that_is_chosen_is_known(tmp_path
 async def test_a_queue_that_was_left_is_not_told_again_until_the_flow_itself_hands_over(tmp_path: Path) -> None:
     """The fallback refuses it anyway; but then a queue that may still be joined must not be overwritten by it."""
     text = AGAIN.replace('"no": ask, exhausted: repair', '"no": repair, exhausted: repair')
-    async with flow_server(tmp_path, flow="again", flows=again(tmp_path, text)) as server:
+    async with flow_server(tmp_path, flow="again", flows=site_with(tmp_path, "again", text)) as server:
         await FakeAsterisk(keys="11").call(server.port)
         came_back = {"CTI_RESULT": "queue:TIMEOUT:1", "CTI_QUEUE": "repair", "CTI_QUEUES_LEFT": "&repair&"}
         back = FakeAsterisk(keys="1-1", variables=came_back)
