@@ -27,7 +27,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from dbos import DBOS, DBOSConfig, EnqueueOptions
@@ -261,6 +261,14 @@ class Stopping(BaseException):
     """The server ends; BaseException, so that DBOS does not keep it as the workflow's result."""
 
 
+class _SmallCache(sqlite3.Connection):
+    """A connection of DBOS to SQLite: 2 MiB of page cache, SQLite's default, for each of them would fill for hours."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.execute("PRAGMA cache_size=-256")  # KiB; the rest is the system's to cache
+
+
 class _Current:
     """Whom workflows that DBOS takes from its queue are for: DBOS is one to a process, and so is this."""
 
@@ -302,6 +310,7 @@ def _launch(url: str, threads: int, polling_s: float, executor_id: str) -> None:
     config = DBOSConfig(
         name="ctiserver",
         system_database_url=url,
+        db_engine_kwargs={"connect_args": {"factory": _SmallCache}} if url.startswith("sqlite") else {},
         sys_db_pool_size=threads + 4,
         sys_db_idle_transaction_timeout_sec=5.0,  # a server that was stopped must not hold up the others
         max_executor_threads=threads,
