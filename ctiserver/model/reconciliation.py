@@ -136,7 +136,7 @@ class _Compared:
     def near(self, what: str, ours: datetime | None, theirs: datetime) -> None:
         if ours is None and self._call.reconstructed:
             return  # it says itself that not all of it is known
-        if ours is None or not -NEAR < ours - theirs < 2 * NEAR:  # theirs is cut to the second
+        if ours is None or not -NEAR <= ours - theirs < 2 * NEAR:  # theirs is cut to the second, as ours may be
             self.add(what, "unknown" if ours is None else _clock(ours), _clock(theirs))
 
     def as_long(self, what: str, ours: timedelta, theirs: timedelta, parts: int = 1) -> None:

@@ -182,6 +182,11 @@ def test_a_queue_that_let_nobody_in_is_in_no_log() -> None:
     assert differences(replace(CALL, queue_visits=(refused, *CALL.queue_visits))) == []
 
 
+def test_an_end_by_the_pbx_s_own_second_is_as_near_as_that_second() -> None:
+    """What the PBX noted just before a second was over, and ended just after it: both are cut."""
+    assert differences(replace(CALL, reconstructed=True, ended_at=at(29))) == []
+
+
 def test_of_a_call_seen_in_part_only_what_is_known_is_compared() -> None:
     told = replace(CALL, reconstructed=True, segments=(), ended_at=None)
     assert differences(told) == []
