@@ -179,6 +179,11 @@ class Calendar:
         _, layer, why = self._hours(local.date())
         return Decision("holiday" if layer == "holiday" else "closed", layer, why, local.date())
 
+    def is_open_on(self, day: date) -> bool:
+        """Whether it is open at some time of that day; what began the day before and goes past midnight counts."""
+        before = self._hours(day - timedelta(days=1))[0]
+        return bool(self._hours(day)[0]) or any(span.end > _DAY_MINUTES for span in before)
+
     def next_change(self, moment: datetime) -> datetime | None:
         """When the state next changes (aware UTC), None if it does not within 400 days."""
         now = self.at(moment).state

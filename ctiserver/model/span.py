@@ -135,12 +135,7 @@ class WorkingTime:
         local = start.astimezone(calendar.zone)
         for offset in range(1, _LONGEST_SEARCH_DAYS):
             day = local + timedelta(days=offset)
-            midnight = day.replace(hour=0, minute=0, second=0, microsecond=0)
-            change = calendar.next_change(midnight)
-            worked = calendar.at(midnight).state == "open" or (
-                change is not None and change < midnight + timedelta(days=1)
-            )
-            days -= worked
+            days -= calendar.is_open_on(day.date())
             if days == 0:
                 return self.next_open(day, calendar.name).astimezone(start.tzinfo)
         return start + timedelta(days=_LONGEST_SEARCH_DAYS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
@@ -23,9 +25,14 @@ def config() -> Config:
     return made
 
 
+@cache
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(config())
+
+
 def head() -> str:
     """The newest schema that this ctiserver knows."""
-    revision = ScriptDirectory.from_config(config()).get_current_head()
+    revision = _scripts().get_current_head()
     assert revision is not None
     return revision
 
@@ -36,7 +43,7 @@ def current(connection: sa.Connection) -> str | None:
     Raises UserFault if it is one that this ctiserver does not know.
     """
     revision = MigrationContext.configure(connection).get_current_revision()
-    known = {script.revision for script in ScriptDirectory.from_config(config()).walk_revisions()}
+    known = {script.revision for script in _scripts().walk_revisions()}
     if revision is not None and revision not in known:
         raise UserFault(
             f"the database has schema {revision}, which is newer than this ctiserver knows (its newest is {head()})",

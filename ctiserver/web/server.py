@@ -8,6 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
@@ -108,7 +109,8 @@ class WebServer:
             unknown = set(route.parameters) - access.parameters
             if unknown:
                 raise ValueError(f"{route.method} {route.path}: no access rule for {', '.join(sorted(unknown))}")
-        self._description = openapi.document(self.routes)
+        self._description: dict[str, Any] | None = None
+        self._describing = asyncio.Lock()
 
     @property
     def url(self) -> str:
@@ -154,6 +156,10 @@ class WebServer:
         return json_answer({"ticket": ticket}, status=201)
 
     async def _describe(self, _: web.Request) -> web.Response:
+        async with self._describing:
+            if self._description is None:
+                # A third of a second's work that few ever ask for: not at each start, and not on the event loop.
+                self._description = await asyncio.to_thread(openapi.document, self.routes)
         return json_answer(self._description)
 
     def _guarded(self, route: Route) -> Handler:

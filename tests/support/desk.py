@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 from zoneinfo import ZoneInfo
 
 from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse, CookieJar, TCPConnector
@@ -339,10 +339,12 @@ async def desk(
 class Browser:
     """What a browser does, without one: cookies, Origin, JSON."""
 
+    #: What the API says of itself, to which every answer is held; all servers of one version say the same.
+    _described: ClassVar[Described | None] = None
+
     def __init__(self, url: str, *, origin: str | None = None) -> None:
         self.url = url
         self._origin = url if origin is None else origin
-        self.described: Described | None = None  #: every answer is held to what the API says of itself
         # No limit of its own: a hundred sockets at once would else wait for each other.
         self.http = ClientSession(cookie_jar=CookieJar(unsafe=True), connector=TCPConnector(limit=0))
 
@@ -370,9 +372,9 @@ class Browser:
         assert response.status == status, f"{method} {path}: {response.status} {text}"
         said = await response.json(content_type=None) if text else None
         if path.startswith("/api/v1/") and path != openapi.PATH:
-            if self.described is None:
-                self.described = Described(await (await self.ask("GET", openapi.PATH)).json())
-            self.described.hold(method, path, status, said)
+            if Browser._described is None:
+                Browser._described = Described(await (await self.ask("GET", openapi.PATH)).json())
+            Browser._described.hold(method, path, status, said)
         return said
 
     @asynccontextmanager
