@@ -18,14 +18,17 @@ from rich.table import Table
 from ctiserver.cli._progress import progress_shown
 from ctiserver.drill.faults import FAULTS
 from ctiserver.drill.finding import Finding, machine
-from ctiserver.drill.rig import rig
+from ctiserver.drill.rig import Rig, rig
 from ctiserver.drill.scene import Size
+from ctiserver.drill.sipp import LoadFailed
 from ctiserver.errors import CtiError, UserFault, first_of
 from ctiserver.model.json_value import Json
 from ctiserver.privatepbx.tree import find_programs
 
 #: Something that must hold did not.
 EXIT_BROKEN = 1
+#: The figure of a fault that did not come to its end.
+_UNFINISHED = "unfinished"
 
 
 @click.command("drill")
@@ -83,8 +86,7 @@ def command(
 async def _drill(names: tuple[str, ...], size: Size, *, agents: int, keep: Path | None, as_json: bool) -> list[Finding]:
     task = asyncio.current_task()
     assert task is not None
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    _end_once(task)
     folder = _folder(keep)
     findings: list[Finding] = []
     try:
@@ -93,9 +95,11 @@ async def _drill(names: tuple[str, ...], size: Size, *, agents: int, keep: Path 
             async with rig(programs, folder, agents=agents, progress=progress) as here:
                 for name in names:
                     progress(f"drill: {name}", 1.0)
-                    findings.append(await FAULTS[name](here, size))
+                    findings.append(await _finding(here, name, size))
                     if not as_json:
                         click.echo(_line(findings[-1]), err=True)
+                    if _UNFINISHED in findings[-1].figures:
+                        break  # what the next would find says nothing any more
     except asyncio.CancelledError:
         click.echo("The drill was ended; nothing is left running.", err=True)
         raise click.Abort from None
@@ -112,12 +116,44 @@ async def _drill(names: tuple[str, ...], size: Size, *, agents: int, keep: Path 
     return findings
 
 
+def _end_once(task: asyncio.Task[object]) -> None:
+    """Have the first signal end it, and further ones change nothing: what it started takes some seconds to end."""
+    loop, signals = asyncio.get_running_loop(), [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        signals.append(signal.SIGHUP)
+
+    def end() -> None:
+        for number in signals:
+            loop.add_signal_handler(number, lambda: None)
+        task.cancel()
+
+    for number in signals:
+        loop.add_signal_handler(number, end)
+
+
+async def _finding(here: Rig, name: str, size: Size) -> Finding:
+    """What one fault showed; where it did not come to its end, that."""
+    try:
+        return await FAULTS[name](here, size)
+    except (CtiError, BaseExceptionGroup) as error:
+        fault = first_of(error, CtiError)
+        if fault is None or isinstance(fault, UserFault | LoadFailed):
+            raise
+        finding = Finding(name, (FAULTS[name].__doc__ or name).partition("\n")[0].rstrip("."))
+        finding.figures[_UNFINISHED] = 1
+        finding.must(f"the drill came to its end: {fault}", holds=False)
+        return finding
+
+
 def _folder(keep: Path | None) -> Path:
     if keep is None:
         return Path(tempfile.mkdtemp(prefix="ctiserver-drill-"))
     if keep.exists() and any(keep.iterdir()):
         raise UserFault("is not empty", where=str(keep), fix="Name a new folder")
-    keep.mkdir(parents=True, exist_ok=True)
+    try:
+        keep.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserFault(f"can't be made ({error.strerror})", where=str(keep), fix="Name another folder") from None
     return keep.resolve()
 
 

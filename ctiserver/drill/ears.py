@@ -22,22 +22,27 @@ class Ear(asyncio.DatagramProtocol):
     """One caller's. Times are seconds since 1970."""
 
     port: int = 0
+    first_at: float = 0.0
     last_at: float = 0.0
     gaps: list[tuple[float, float]] = field(default_factory=list)
 
     def datagram_received(self, data: bytes, addr: object) -> None:
         now = time.time()
+        self.first_at = self.first_at or now
         if self.last_at and now - self.last_at > _GAP_S:
             self.gaps.append((self.last_at, now))
         self.last_at = now
 
     def longest_silence(self, story: Story) -> tuple[float, float]:
         """How long was the longest time without sound, and when it began: from the answer on, until an agent (who says
-        nothing here) talks."""
-        if story.answered_at is None or story.ended_at is None:
-            return 0.0, story.rang_at
-        heard = [*self.gaps, (self.last_at or story.answered_at, story.ended_at)]
-        return max((_outside_talk(story, begin, end), begin) for begin, end in heard)
+        nothing here) talks. Who was not answered heard nothing all the time."""
+        gone_at = story.ended_at or time.time()
+        if story.answered_at is None:
+            return gone_at - story.rang_at, story.rang_at
+        silent = [*self.gaps, (self.last_at or story.answered_at, gone_at)]
+        if self.first_at:
+            silent.append((story.answered_at, max(story.answered_at, self.first_at)))
+        return max((_outside_talk(story, begin, end), begin) for begin, end in silent)
 
 
 def _outside_talk(story: Story, begin: float, end: float) -> float:

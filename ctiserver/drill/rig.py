@@ -23,6 +23,7 @@ from ctiserver.drill.ears import Ear, ears
 from ctiserver.drill.proxy import Line, line
 from ctiserver.drill.server import Server
 from ctiserver.drill.sipp import Callers, Load, Sipp
+from ctiserver.drill.stories import Stories
 from ctiserver.drill.typist import Typist
 from ctiserver.drill.witness import Witness, witness
 from ctiserver.features.users.service import Users
@@ -99,18 +100,21 @@ class Rig:
                 yield callers, heard
 
     async def everywhere(self, callers: Callers, *, within_s: float = 60.0) -> dict[str, str]:
-        """Wait until some are in the menu, some in the queue and some talk; returns who is where, by uniqueid."""
-        numbers = set(callers.load.numbers)
+        """Wait until some are in the menu, some in the queue, and a third of the agents talk.
+
+        Returns who is where, by uniqueid.
+        """
+        numbers, talks = set(callers.load.numbers), max(1, len(self.phones) // 3)
 
         def here() -> dict[str, str]:
             alive = self.ear.stories.alive(time.time())
             return {key: where for key, where in alive.items() if self.ear.stories.by_uniqueid[key].number in numbers}
 
-        await self.ear.until(
-            lambda _: {"menu", "queue", "talk"} <= set(here().values()),
-            "callers in menu, queue and talk at once",
-            within_s,
-        )
+        def spread(_: Stories) -> bool:
+            now = list(here().values())
+            return "menu" in now and "queue" in now and now.count("talk") >= talks
+
+        await self.ear.until(spread, "callers in menu, queue and talk at once", within_s)
         return here()
 
     async def all_called(self, callers: Callers, *, within_s: float = 60.0) -> None:
@@ -133,7 +137,7 @@ class Rig:
         return time.monotonic() - began
 
     async def right(self, within_s: float = _SETTLED_WITHIN_S) -> float:
-        """Wait until the server knows what the PBX knows: as many calls, as many agents in talk. Seconds it took."""
+        """Wait until the server knows what the PBX knows: as many calls, and which agents talk. Seconds it took."""
         began = time.monotonic()
         seen: object = None
         while time.monotonic() < began + within_s:
@@ -148,14 +152,20 @@ class Rig:
         """What differs; None: nothing."""
         measures = await self.server.measures()
         team = await self.agents()
-        there = list(self.ear.stories.alive(time.time()).values())
+        alive = self.ear.stories.alive(time.time())
         ours = {
             "up": bool(measures.get('ctiserver_pbx_up{pbx="main"}', 0)),
             "calls": int(measures.get('ctiserver_calls{pbx="main"}', -1)),
-            "talking": sum(1 for one in team if one["state"] == "talking"),
+            "talking": sorted(str(one["agent_id"]) for one in team if one["state"] == "talking"),
             "logged_in": sum(1 for one in team if one["logged_in"]),
         }
-        theirs = {"up": True, "calls": len(there), "talking": there.count("talk"), "logged_in": len(self.phones)}
+        talking = [self.ear.stories.by_uniqueid[key].agents[-1][1] for key, stage in alive.items() if stage == "talk"]
+        theirs = {
+            "up": True,
+            "calls": len(alive),
+            "talking": sorted(interface.rpartition("/")[2] for interface in talking),
+            "logged_in": len(self.phones),
+        }
         return None if ours == theirs else {"server": ours, "pbx": theirs}
 
     async def log_everybody_in(self) -> None:

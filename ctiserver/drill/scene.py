@@ -88,18 +88,19 @@ async def under_load(rig: Rig, size: Size, finding: Finding) -> AsyncIterator[Sc
         fates = await callers.done(size.calls / size.per_s + size.hold_s + TO_THE_END_S)
     await rig.quiet()
     finding.figures["callers"] = len(fates)
+    finding.none("calls_that_sipp_counts_as_failed", [number for number, fate in fates.items() if fate == "failed"])
     then = [story.stage(scene.at) for story in scene.stories()]
     finding.figures |= {"in_menu_then": then.count("menu"), "in_queue_then": then.count("queue")}
     finding.figures["in_talk_then"] = then.count("talk")
 
 
 @asynccontextmanager
-async def latecomers(scene: Scene, count: int = 2) -> AsyncIterator[None]:
+async def latecomers(scene: Scene, count: int = 2, *, per_s: float = 4.0) -> AsyncIterator[None]:
     """Callers who begin to call now; the block has ended when they have hung up."""
-    async with scene.rig.calling(count, per_s=4.0, hold_s=8.0) as callers:
+    async with scene.rig.calling(count, per_s=per_s, hold_s=8.0) as callers:
         scene.late += callers.load.numbers
         yield
-        await callers.done(8.0 + TO_THE_END_S)
+        await callers.done(count / per_s + 8.0 + TO_THE_END_S)
 
 
 def fell_back(scene: Scene, limit_s: float, why: str) -> None:
@@ -135,7 +136,7 @@ def joined_once(scene: Scene) -> None:
 
 
 async def logged_once(scene: Scene, within_s: float = 20.0) -> None:
-    """Every call has one entry, ended; and a record or a reason for none, once agents had nothing to say."""
+    """Every call has one entry, ended."""
     numbers = [story.number for story in scene.stories()]
     rig, finding = scene.rig, scene.finding
     deadline = time.monotonic() + within_s

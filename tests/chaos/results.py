@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ctiserver.drill.finding import Figure, machine
 from ctiserver.model.json_value import Json
+
+
+def _version() -> str:
+    """The commit that was measured, where this is a checkout of one."""
+    asked = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return asked.stdout.strip()
+
+
+def begin(fault: str, what: str, *, long: bool) -> None:
+    """Say that a fault is being tried: should the test not come to its end, an older result does not stand for it."""
+    keep(fault, what, long=long, figures={}, broken=["the test did not come to its end"])
 
 
 def keep(
@@ -36,6 +54,7 @@ def keep(
             "broken": list(broken),
             "at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             "machine": machine(),
+            "version": _version(),
         }
         Path(folder).mkdir(parents=True, exist_ok=True)
         path = Path(folder) / f"{fault}.{made['form']}.json"

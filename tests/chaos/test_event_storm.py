@@ -47,7 +47,9 @@ class Lag:
 
     @staticmethod
     def p99(seen: list[float]) -> float:
-        return sorted(seen)[int(len(seen) * 0.99)]
+        """Of all instants, not of our looks: whoever came while the loop stood still waited for what was left of it."""
+        waited = [late - missed * _TICK_S for late in seen for missed in range(1 + int(late / _TICK_S))]
+        return sorted(waited)[int(len(waited) * 0.99)]
 
 
 def expected(stream: bytes, times: int) -> list[CallEvent]:
@@ -64,6 +66,7 @@ def expected(stream: bytes, times: int) -> list[CallEvent]:
 
 @pytest.mark.parametrize("times", [pytest.param(1, id="short"), pytest.param(2, id="long", marks=pytest.mark.chaos)])
 async def test_a_storm_is_heard_whole_and_in_order(tmp_path: Path, times: int) -> None:
+    results.begin("event-storm", f"events at {PER_S:,}/s", long=times > 1)
     stream = lzma.decompress(STREAM.read_bytes())
     (tmp_path / "stream.ami").write_bytes(stream)
     wanted = expected(stream, times)
@@ -102,8 +105,8 @@ async def test_a_storm_is_heard_whole_and_in_order(tmp_path: Path, times: int) -
     ended = [event.summary for event in heard if isinstance(event, CallEnded)]
     assert ended == [event.summary for event in wanted if isinstance(event, CallEnded)]
     assert link.counters() == {"unparsable": 0, "broken": 0, "ignored": 0}
-    # A speaker that could not keep its own pace shares a machine that is busy with others.
-    limit_s = 0.05 if said["took_s"] < 1.2 * said["events"] / PER_S else 0.5
+    # A speaker that could not keep its own pace, though nobody kept it waiting, shares a machine that is busy with others.
+    limit_s = 0.05 if said["took_s"] - said["waited_s"] < 1.2 * said["events"] / PER_S else 0.5
     why = "" if limit_s < 0.1 else " (50 ms are not measured: the machine was too busy to speak at that pace)"
     quick = f"own loop lag p99 ≤ {1000 * limit_s:.0f} ms{why}"
     must = {

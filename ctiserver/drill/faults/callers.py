@@ -20,11 +20,7 @@ _WARM_UP_S = 900
 async def rush(rig: Rig, size: Size) -> Finding:
     """Far more callers than agents, and nothing broken."""
     finding = Finding("rush", f"{size.calls} callers in {size.calls / size.per_s:.0f} s on {len(rig.phones)} agents")
-    scene = await _counted(rig, size, finding, size.calls)
-    stories = scene.stories()
-    answers = [None if s.answered_at is None else s.answered_at - s.rang_at for s in stories]
-    worst = None if None in answers else max(one for one in answers if one is not None)
-    finding.at_most("ring_to_answer_worst_s", worst, 6.0)
+    await _counted(rig, size, finding, size.calls)
     return finding
 
 
@@ -50,6 +46,8 @@ async def load(rig: Rig, size: Size) -> Finding:
     if len(warm) > _WARM_UP_S:  # a slope of less says nothing
         finding.figures["memory_mb_after_warm_up"] = round(warm[0][1], 1)
         finding.at_most("memory_mb_a_week_by_slope", _slope(warm) * 7 * 86_400, 100.0, unit="MB")
+    else:
+        finding.held.append(f"memory: not measured in less than {2 * _WARM_UP_S / 60:.0f} minutes")
     return finding
 
 
@@ -77,13 +75,18 @@ async def _counted(rig: Rig, size: Size, finding: Finding, calls: int) -> Scene:
     finding.none("calls_that_the_pbx_did_not_see", sorted(set(fates) - {story.number for story in stories}))
     finding.none("calls_without_a_cdr", sorted(set(fates) - _cdr_callers(rig.pbx.cdr_path)))
     everybody_served(scene)
+    answers = [None if s.answered_at is None else s.answered_at - s.rang_at for s in stories]
+    worst = None if None in answers else max((one for one in answers if one is not None), default=None)
+    finding.at_most("ring_to_answer_worst_s", worst, 6.0)
+    finding.none("talks_cut_off", [story.number for story in stories if story.agents and story.ended_by != "caller"])
     silences = [(*heard[story.number].longest_silence(story), story) for story in scene.latecomers()]
-    worst_s, at, story = max(silences, key=lambda one: one[0])
     finding.figures["callers_who_listened"] = len(silences)
+    worst_s, at, story = max(silences, key=lambda one: one[0], default=(None, 0.0, None))
     finding.at_most("silence_worst_s", worst_s, 6.0)
-    finding.figures["silence_worst_of"] = (
-        f"{story.number} in {story.stage(at)}, {at - story.rang_at:.1f} s from the ring"
-    )
+    if story is not None:
+        finding.figures["silence_worst_of"] = (
+            f"{story.number} in {story.stage(at)}, {at - story.rang_at:.1f} s from the ring"
+        )
     await logged_once(scene)
     await _what_became_of_them(scene)
     return scene

@@ -6,11 +6,20 @@ import asyncio
 import contextlib
 import resource
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 
 from ctiserver.drill.finding import Finding
 from ctiserver.drill.rig import Rig
-from ctiserver.drill.scene import Size, everybody_served, logged_once, nobody_dropped, right, under_load
+from ctiserver.drill.scene import (
+    Size,
+    everybody_served,
+    latecomers,
+    logged_once,
+    nobody_dropped,
+    right,
+    under_load,
+)
 from ctiserver.privatepbx.process import Process
 
 
@@ -50,12 +59,18 @@ async def _without_database(
     process: Process = rig.server.running
     typist = await rig.typist()
     async with under_load(rig, size, finding) as scene:
-        async with typist.writing():
+        async with contextlib.AsyncExitStack() as until_they_hang_up, typist.writing():
             with trouble():
+                await until_they_hang_up.enter_async_context(latecomers(scene))
                 await asyncio.sleep(size.fault_s)
+                mended_at = time.time()
             finding.must("the server lives on", process.alive)
             await right(scene, 5.0)
         await typist.kept(finding, 30.0)
+    meanwhile = [story for story in scene.stories() if scene.at <= story.rang_at < mended_at]
+    finding.figures["callers_who_called_meanwhile"] = len(meanwhile)
+    finding.must("somebody called meanwhile", bool(meanwhile))
+    finding.none("callers_whom_the_server_could_not_serve", [story.number for story in meanwhile if story.fallbacks])
     finding.must("the server is the same process", process.alive and rig.server.process == process)
     nobody_dropped(scene)
     everybody_served(scene)

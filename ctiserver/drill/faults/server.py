@@ -25,6 +25,11 @@ from ctiserver.drill.scene import (
     under_load,
 )
 
+#: The longest that is ever played in one piece, and three seconds more (docs/how-to/drill.md).
+_MENU_TO_FALLBACK_S = 12.0
+#: How often a server that is being started is killed too.
+_WHILE_IT_STARTS = 0.3
+
 
 async def server_killed(rig: Rig, size: Size) -> Finding:
     """kill -9 while callers are in menu, queue and talk; started anew after a while."""
@@ -37,22 +42,24 @@ async def server_killed(rig: Rig, size: Size) -> Finding:
             async with rig.calling(1, per_s=1.0, hold_s=3.0) as first:  # while it still catches up
                 await right(scene, 5.0)
                 await first.done(3.0 + TO_THE_END_S)
-    [story] = rig.ear.stories.of(first.load.numbers)
-    finding.must("the first caller after the start is in the menu", not story.fallbacks)
+    fallbacks = [story.fallbacks for story in rig.ear.stories.of(first.load.numbers)]
+    finding.must("the first caller after the start is in the menu", fallbacks == [[]])
     nobody_dropped(scene)
     everybody_served(scene)
     queued_within(scene, 1.0)
     fell_back(scene, 1.0, "FAILURE")
     await logged_once(scene)
+    await accounted_for(scene)
     return finding
 
 
 async def server_killed_often(rig: Rig, size: Size) -> Finding:
-    """kill -9 at random instants, again and again, while callers come and go."""
+    """kill -9 at random instants, again and again, while callers come and go; some of them while it starts."""
     finding = Finding("server-killed-often", f"The server is killed {size.kills} times at random instants")
     numbers: list[str] = []
     killed: list[float] = []
     took: list[float] = []
+    starting = 0
     while len(killed) < size.kills:
         async with rig.calling(size.calls, per_s=size.per_s, hold_s=size.hold_s) as callers:
             numbers += callers.load.numbers
@@ -60,6 +67,12 @@ async def server_killed_often(rig: Rig, size: Size) -> Finding:
                 await asyncio.sleep(random.uniform(0.1, 3.0))  # noqa: S311 - an instant, not a secret
                 killed.append(time.time())
                 await rig.server.kill()
+                if len(killed) < size.kills and random.random() < _WHILE_IT_STARTS:  # noqa: S311
+                    rig.server.spawn()
+                    await asyncio.sleep(random.uniform(0.0, 4.0))  # noqa: S311
+                    killed.append(time.time())
+                    starting += 1
+                    await rig.server.kill()
                 await rig.start_server()
                 took.append(await rig.right())
             await callers.done(size.calls / size.per_s + size.hold_s + TO_THE_END_S)
@@ -67,7 +80,7 @@ async def server_killed_often(rig: Rig, size: Size) -> Finding:
     scene = Scene(rig, callers, finding, killed[0], numbers)
     stories = scene.stories()
     then = [(story, at, story.stage(at)) for story in stories for at in killed]
-    finding.figures |= {"kills": len(killed), "callers": len(stories)}
+    finding.figures |= {"kills": len(killed), "kills_while_it_started": starting, "callers": len(stories)}
     finding.figures["kills_that_callers_lived_through"] = sum(1 for *_, stage in then if stage != "gone")
     hurt = [story.number for story, _, stage in then if stage in ("queue", "talk") and story.ended_by != "caller"]
     finding.none("dropped_in_queue_or_talk", hurt)
@@ -99,11 +112,25 @@ async def server_frozen(rig: Rig, size: Size) -> Finding:
     everybody_served(scene)
     joined_once(scene)
     fell_back(scene, 2.0, "hung")
-    hung = [s.fallbacks[0][0] - scene.at for s in scene.in_menu() if s.fallbacks]
-    # The longest that is ever played in one piece, and three seconds more (docs/how-to/drill.md).
-    finding.at_most("menu_to_fallback_worst_s", max(hung, default=0.0), 12.0)
+    _fell_back_from_the_menu(scene, size)
     await logged_once(scene)
     return finding
+
+
+def _fell_back_from_the_menu(scene: Scene, size: Size) -> None:
+    """Those whom the server was talking with when it hung. Who hung up or was queued by then had no need to."""
+    fell = [story.fallbacks[0][0] - scene.at for story in scene.in_menu() if story.fallbacks]
+    scene.finding.figures["fell_back_from_the_menu"] = len(fell)
+    if size.fault_s <= _MENU_TO_FALLBACK_S:
+        scene.finding.held.append(f"menu to fallback: not measured in less than {_MENU_TO_FALLBACK_S:g} s")
+        return
+    stuck = [
+        story.number
+        for story in scene.in_menu()
+        if not story.fallbacks and story.stage(scene.at + _MENU_TO_FALLBACK_S) == "menu"
+    ]
+    scene.finding.none("callers_stuck_in_the_menu", stuck)
+    scene.finding.at_most("menu_to_fallback_worst_s", max(fell, default=None), _MENU_TO_FALLBACK_S)
 
 
 async def host_gone(rig: Rig, size: Size) -> Finding:

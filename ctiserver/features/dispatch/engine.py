@@ -266,7 +266,14 @@ class _SmallCache(sqlite3.Connection):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.execute("PRAGMA cache_size=-256")  # KiB; the rest is the system's to cache
+        self.execute("PRAGMA cache_size=-128")  # KiB; the rest is the system's to cache
+
+
+#: As our own connections to SQLite (ctiserver/store/database.py).
+_SMALL: dict[str, Any] = {
+    "connect_args": {"factory": _SmallCache, "cached_statements": 32},
+    "pool_use_lifo": True,
+}
 
 
 class _Current:
@@ -310,7 +317,7 @@ def _launch(url: str, threads: int, polling_s: float, executor_id: str) -> None:
     config = DBOSConfig(
         name="ctiserver",
         system_database_url=url,
-        db_engine_kwargs={"connect_args": {"factory": _SmallCache}} if url.startswith("sqlite") else {},
+        db_engine_kwargs=_SMALL if url.startswith("sqlite") else {},
         sys_db_pool_size=threads + 4,
         sys_db_idle_transaction_timeout_sec=5.0,  # a server that was stopped must not hold up the others
         max_executor_threads=threads,
