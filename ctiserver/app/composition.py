@@ -27,6 +27,7 @@ from ctiserver.features.operations.health import Health
 from ctiserver.features.operations.http import OperationsHttp
 from ctiserver.features.operations.measures import Measures
 from ctiserver.features.queues.hours import FallbackHours
+from ctiserver.ivr.ports import PortFailed
 from ctiserver.ivr.prompts import Shelf, texts_of_flow, texts_of_site
 from ctiserver.ivr.rollout import Rollouts
 from ctiserver.ivr.runner import FlowService
@@ -240,7 +241,10 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
                     reload=reload,
                 )
                 # A clean end: who is in a menu may finish, with everything there that the flow needs.
+                features.followups.rest()
                 await agi.drain(settings.agi.drain_s)
+                with suppress(PortFailed):
+                    await flows.store_kept()
                 await supervisor.stop("agi")
             finally:
                 await _wind_down(supervisor, bus, links, [name for part in parts for name in part.services])

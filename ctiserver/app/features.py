@@ -225,7 +225,8 @@ def build(ground: Ground) -> Features:
 
     async def told(summary: CallSummary) -> None:
         await records.told(summary)
-        await missed.ended(summary)  # which is built further down
+        await missed.ended(summary)  # which is built further down, as is the board
+        board.read_anew()
 
     queue_logs = {PbxName(name): pbx.queue_log for name, pbx in settings.pbxs.items() if pbx.queue_log is not None}
     callbacks = Callbacks(database, bus, clock, site, pbxs=ground.pbxs, region=settings.region)

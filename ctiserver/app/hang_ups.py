@@ -74,8 +74,12 @@ class HangUps:
         """Run ``on_hangup`` for calls that two looks have found to be over, and whose flow was not told.
 
         Two, since who hears of an end is about to tell it, and so is queue_log what became of a call that was lost.
-        Raises StoreUnavailable.
+        What flows kept in memory is written down first. Raises StoreUnavailable.
         """
+        try:
+            await self._flows.store_kept()
+        except PortFailed as error:
+            log.warning("flows_kept_in_memory", reason=str(error))
         async with self._database.reading() as uow:
             found = await uow.flow_states.of_ended_calls(self._pbxs)
             ends = [(call, await self._end(uow, call)) for call in found if call in self._found]

@@ -132,7 +132,9 @@ class FlowService:
         self._active: set[CallId] = set()
         self._ended: dict[CallId, bool] = {}  #: calls that ended before their session here did, and whether served
         self._unforgotten: dict[CallId, list[PathStep]] = {}  #: whose flow is over, and whose state still stands
-        self._unstored: dict[CallId, str] = {}  #: states of calls that the dialplan has, while the store is away
+        #: Of calls that the dialplan has: their states, and the path to store with them, while the store is away.
+        self._unstored: dict[CallId, tuple[str, list[PathStep]]] = {}
+        self._storing = asyncio.Lock()
 
     @property
     def active(self) -> frozenset[CallId]:
@@ -199,12 +201,42 @@ class FlowService:
             await self._within(PORT_TIMEOUT_S, self._ports.delete_state(call, self._unforgotten[call]))
             del self._unforgotten[call]
             return
-        text = self._unstored.pop(call, None) or await self._within(PORT_TIMEOUT_S, self._ports.load_state(call))
+        unstored, path = await self._unstored_state(call)
+        text = unstored or await self._within(PORT_TIMEOUT_S, self._ports.load_state(call))
         if text is not None:
             state = self._restored(text)
-            running = _Call(call, self._library.version(state.flow, state.digest), state, "", None, kept=True)
+            flow = self._library.version(state.flow, state.digest)
+            running = _Call(call, flow, state, "", None, kept=True, path=[*path])
             turn = step(running.flow, state, CallerGone(served), spent_s=0.0, world=self._world, now=self._clock.now())
-            await self._run(running, turn)
+            try:
+                await self._run(running, turn)
+            except PortFailed:
+                if unstored is not None:
+                    self._unstored[call] = (unstored, path)
+                raise
+
+    async def _unstored_state(self, call: CallId) -> tuple[str | None, list[PathStep]]:
+        """What was kept in memory of a call, to go on with; nobody stores it any more."""
+        if call not in self._unstored:
+            return None, []
+        async with self._storing:
+            return self._unstored.pop(call, (None, []))
+
+    async def store_kept(self) -> None:
+        """Write down what was kept in memory while the store was away. Raises PortFailed while it still is."""
+        for call in [*self._unstored, *self._unforgotten]:
+            async with self._storing:
+                if call in self._active:
+                    continue
+                if call in self._unstored:
+                    text, path = self._unstored[call]
+                    await self._within(PORT_TIMEOUT_S, self._ports.save_state(call, text, path))
+                    del self._unstored[call]
+                elif call in self._unforgotten:
+                    path = self._unforgotten[call]
+                    await self._within(PORT_TIMEOUT_S, self._ports.delete_state(call, path))
+                    if self._unforgotten.get(call) is path:
+                        del self._unforgotten[call]
 
     async def _session(self, call: CallId, session: Session) -> None:
         result = session.request.query.get("result")
@@ -286,7 +318,7 @@ class FlowService:
         return _Call(call, flow, turn.state, session.request["uniqueid"], session), turn
 
     async def _resumed(self, call: CallId, session: Session, result: str) -> tuple[_Call, Turn]:
-        text = self._unstored.pop(call, None)
+        text, path = await self._unstored_state(call)
         if text is None:
             text = await self._while_on_line(session, PORT_TIMEOUT_S, self._ports.load_state(call))
         if text is None:
@@ -297,7 +329,7 @@ class FlowService:
         flow = self._library.version(state.flow, state.digest)
         running = _Call(
             call, flow, state, session.request["uniqueid"], session,
-            kept=True, left=None, result=result,
+            kept=True, left=None, result=result, path=path,
         )  # fmt: skip
         overflow = await self._overflow(session, result)
         if overflow is not None:
@@ -582,7 +614,7 @@ class FlowService:
         except PortFailed as error:
             # Nobody waits for the store. Should we be killed as well, the fallback knows where the caller was to go.
             log.error("state_kept_in_memory", reason=str(error))
-            self._unstored[call.id] = text
+            self._unstored[call.id] = (text, call.path)
         await session.hand_back({})
         return None
 

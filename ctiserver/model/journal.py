@@ -14,6 +14,8 @@ FAMILY = "cti_journal"
 _KEY = re.compile(r"(?P<uniqueid>[\w.:@-]+?)(?:-vm\d+|-cb)?")
 _VOICEMAIL = "voicemail"
 _CALLBACK = "callback"
+#: As much of a number as is stored; longer ones are no numbers.
+_NUMBER = 64
 _SECONDS = re.compile(r"\d{9,10}")
 
 
@@ -63,8 +65,8 @@ def read_entry(key: str, value: str) -> JournalEntry | None:
         at=datetime.fromtimestamp(int(seconds), UTC),
         kind="voicemail" if message else "callback" if callback else "fallback",
         why=why if fallback else "",
-        caller=caller,
-        dialled=dialled,
+        caller=caller[:_NUMBER],
+        dialled=dialled[:_NUMBER],
         stage=stage,
         queue=sixth if fallback else "",
         language=seventh if fallback else "",

@@ -42,11 +42,13 @@ def told(call: CallId, pbx: PbxName, logged: Sequence[LoggedVisit], who: Who, *,
 
 def mended(entry: CallEntry, logged: Sequence[LoggedVisit], who: Who) -> CallEntry:
     """An entry of a call that is over, with what queue_log adds to it. Mending it twice changes nothing more."""
-    visits = _merged(call_detail.summary(entry).queue_visits, logged, who)
+    seen_visits = call_detail.summary(entry).queue_visits
+    visits = _merged(seen_visits, logged, who)
     answered = [visit for visit in visits if visit.outcome == "answered"]
-    ends = [visit.talked_until or visit.left_at for visit in logged if visit.left_at is not None]
     seen_end = entry.detail.get("ended") in ("hangup", "merged")
     outcome = entry.outcome
+    if outcome == "failed" and seen_visits and seen_visits[-1].outcome == "unknown":
+        outcome = None  # said for want of knowing how the caller left the queue
     if outcome != "voicemail" and visits:
         outcome = "answered" if answered else (outcome or VISIT_OUTCOMES[visits[-1].outcome])
     agent = next((found for visit in reversed(logged) if visit.agent and (found := who(visit.agent))), None)
@@ -55,7 +57,7 @@ def mended(entry: CallEntry, logged: Sequence[LoggedVisit], who: Who) -> CallEnt
         entry,
         queue=str(visits[-1].queue) if visits else entry.queue,
         answered_at=entry.answered_at or _answered_at(entry, answered),
-        ended_at=entry.ended_at if seen_end or not ends else max(*ends, entry.started_at),
+        ended_at=entry.ended_at if seen_end else _ended_at(entry, logged),
         outcome=outcome,
         hangup_by=entry.hangup_by or (_ended_by(logged[-1]) if logged else None),
         agent_id=entry.agent_id or (None if agent is None else agent.id),
@@ -68,6 +70,17 @@ def mended(entry: CallEntry, logged: Sequence[LoggedVisit], who: Who) -> CallEnt
             "answered_by": _answered_by(entry, answered),
         },
     )
+
+
+def _ended_at(entry: CallEntry, logged: Sequence[LoggedVisit]) -> datetime | None:
+    # Of a talk whose end nobody wrote down, the answer is the end only where nothing better is known.
+    ends = [
+        visit.talked_until or visit.left_at
+        for visit in logged
+        if visit.talked_until or visit.outcome != "answered" or entry.ended_at is None
+    ]
+    known = [end for end in ends if end is not None]
+    return max(*known, entry.started_at) if known else entry.ended_at
 
 
 def _answered_at(entry: CallEntry, answered: Sequence[QueueVisit]) -> datetime | None:

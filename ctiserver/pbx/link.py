@@ -146,6 +146,7 @@ class PbxLink(Actions):
         self._booted = asyncio.Event()
         self._ready = asyncio.Event()
         self._started: str | None = None
+        self._tried = False
         self._consumed: Counter[str] = Counter()
         self.version = ""
         self.since = clock.now()  #: since when the link is what it is now: up, or down and what is known gets old
@@ -200,9 +201,10 @@ class PbxLink(Actions):
     async def run(self) -> None:
         """Keep the link, until cancelled.
 
-        Raises UserFault for what trying again does not mend: a refused log-in, a missing right, an Asterisk too old.
-        Once it was up it tries on all the same: a secret that was changed over there, or an upgrade, must not end a
-        server that leads the calls of other PBXs, and tells its agents what is the matter.
+        Raises UserFault for what trying again does not mend: a refused log-in, a missing right, an Asterisk too old;
+        but only of the first try, when the server starts. Later it tries on all the same: a secret that was changed
+        over there, or an upgrade, must not end a server that leads the calls of other PBXs, and tells its agents what
+        is the matter.
         """
         delay_s = self._settings.reconnect_first_s
         while True:
@@ -213,13 +215,14 @@ class PbxLink(Actions):
                 reason = str(error) or type(error).__name__
             except (UserFault, PbxRefused) as error:
                 fault = error if isinstance(error, UserFault) else self._lacks_rights(error)
-                if self._started is None:
+                if not self._tried:
                     raise fault from error
                 refused, reason = True, str(fault)
                 log.error("pbx_refuses_us", pbx=self._name, why=reason)
             finally:
                 was_up = self.up
                 self._down()
+            self._tried = True
             if was_up:
                 delay_s = self._settings.reconnect_first_s
                 self._bus.publish(PbxDown(pbx=self._name, at=self._clock.now(), reason=reason))

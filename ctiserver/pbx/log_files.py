@@ -1,19 +1,30 @@
 """The files in which an Asterisk keeps its own account of calls, where this machine can read them: queue_log and CDRs.
 
-A file that was rotated is read on from its newest older half (``NAME.1`` by logrotate, ``NAME.0`` by Asterisk itself).
+A file that was rotated is read on from its older parts, as far back as is asked for: ``NAME.1`` or ``NAME-20261122`` by
+logrotate, ``NAME.0`` and on by Asterisk itself, packed (``.gz``) or not.
 """
 
 from __future__ import annotations
 
 import csv
+import glob
+import gzip
+import re
+import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
+from typing import IO, cast
 
 from ctiserver.errors import UserFault
 from ctiserver.model.queue_log import Line, read_line
 from ctiserver.model.reconciliation import CdrRow
 
+_PACKED = ".gz"
+#: One that is being packed just now, or was cut off, is no whole .gz.
+_BROKEN = (OSError, EOFError, zlib.error)
+#: What rotating appends to a name: a number, or the day and perhaps the time.
+_ROTATED = re.compile(r"(\.\d{1,6}|-\d{6,14})(\.gz)?")
 #: cdr_custom as docs/reference/reconcile.md has it: times in seconds since 1970.
 _OURS = 9
 #: cdr_csv: 16 columns, then uniqueid, userfield, and with newcdrcolumns peeraccount, linkedid, sequence.
@@ -22,21 +33,25 @@ _PLAIN, _WITH_NEW = 16, 19
 
 def read_queue_log(path: Path, since: datetime) -> list[Line]:
     """The lines from ``since`` on, oldest first. Raises UserFault if the file can't be read."""
-    older, found = _older(path), []
-    if older is not None and _first_at(path) >= since:
-        found = list(_queue_lines(older, since))
-    return [*found, *_queue_lines(path, since)]
+    found, first = list(_queue_lines(path, since)), _first_at(path)
+    for older in _older(path):
+        if first < since:
+            break
+        found = [*_queue_lines(older, since), *found]
+        first = _first_at(older)
+    return found
 
 
 def _queue_lines(path: Path, since: datetime) -> Iterator[Line]:
     try:
-        with path.open("rb") as file:
-            file.seek(_offset(path, since))
+        with _opened(path) as file:
+            if path.suffix != _PACKED:
+                file.seek(_offset(path, since))
             for raw in file:
                 line = read_line(raw.decode("utf-8", "replace")) if raw.endswith(b"\n") else None
                 if line is not None and line.at >= since:
                     yield line
-    except OSError as error:
+    except _BROKEN as error:
         raise _unreadable(path, error) from None
 
 
@@ -61,19 +76,28 @@ def _offset(path: Path, since: datetime) -> int:
 
 def _first_at(path: Path) -> datetime:
     try:
-        with path.open("rb") as file:
+        with _opened(path) as file:
             for raw in file:
                 line = read_line(raw.decode("utf-8", "replace"))
                 if line is not None:
                     return line.at
-    except OSError as error:
+    except _BROKEN as error:
         raise _unreadable(path, error) from None
     return datetime.max.replace(tzinfo=UTC)
 
 
-def _older(path: Path) -> Path | None:
-    there = [older for older in (Path(f"{path}.1"), Path(f"{path}.0")) if older.is_file()]
-    return max(there, key=lambda older: older.stat().st_mtime, default=None)
+def _older(path: Path) -> list[Path]:
+    """Its parts that were rotated away, the newest first; their numbers count up or down, as they were set to."""
+    there = [
+        older
+        for older in path.parent.glob(f"{glob.escape(path.name)}[.-]*")
+        if _ROTATED.fullmatch(older.name.removeprefix(path.name)) and older.is_file()
+    ]
+    return sorted(there, key=lambda older: older.stat().st_mtime, reverse=True)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return cast(IO[bytes], gzip.open(path)) if path.suffix == _PACKED else path.open("rb")
 
 
 def read_cdrs(path: Path, since: datetime, zone: tzinfo) -> list[CdrRow]:
@@ -81,9 +105,10 @@ def read_cdrs(path: Path, since: datetime, zone: tzinfo) -> list[CdrRow]:
 
     Raises UserFault if the file can't be read, or is none that cdr_csv or the cdr_custom.conf of our docs writes.
     """
-    older = _older(path)
     rows = list(_cdr_rows(path, zone))
-    if older is not None and (not rows or min(row.start for row in rows) >= since):
+    for older in _older(path):
+        if rows and min(row.start for row in rows) < since:
+            break
         rows = [*_cdr_rows(older, zone), *rows]
     return [row for row in rows if row.start >= since]
 
@@ -95,12 +120,12 @@ def try_cdrs(path: Path) -> None:
 
 def _cdr_rows(path: Path, zone: tzinfo) -> Iterator[CdrRow]:
     try:
-        with path.open(encoding="utf-8", errors="replace", newline="") as file:
-            reader = csv.reader(line.replace("\0", "") for line in file)
+        with _opened(path) as file:
+            reader = csv.reader(raw.decode("utf-8", "replace").replace("\0", "") for raw in file)
             for columns in reader:
                 if columns:
                     yield _cdr_row(columns, zone, f"{path}:{reader.line_num}")
-    except OSError as error:
+    except _BROKEN as error:
         raise _unreadable(path, error) from None
 
 
@@ -149,9 +174,9 @@ def _time(text: str, zone: tzinfo) -> datetime | None:
     return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=zone).astimezone(UTC)
 
 
-def _unreadable(path: Path, error: OSError) -> UserFault:
+def _unreadable(path: Path, error: Exception) -> UserFault:
     return UserFault(
-        f"can't be read: {error.strerror or error}",
+        f"can't be read: {getattr(error, 'strerror', None) or error}",
         where=str(path),
         fix="Let ctiserver's user read it, mount it here, or take the setting out of ctiserver.yaml",
     )

@@ -20,12 +20,14 @@ from ctiserver.features.records.service import Records
 from ctiserver.model.call_entry import CallEntry
 from ctiserver.model.events import CallSummary
 from ctiserver.model.ids import AgentId, CallId, Interface, PbxName, Uniqueid, call_id, new_ulid
+from ctiserver.model.journal import JournalEntry
 from ctiserver.model.person import Agent
 from ctiserver.model.record import Record, TimelineEntry
 from ctiserver.pbx.port import Pbx
 from ctiserver.resources import shipped
 from ctiserver.site import load_site
 from ctiserver.store.database import Database
+from ctiserver.store.faults import StoreUnavailable, Unfit
 from ctiserver.store.unit_of_work import UnitOfWork
 
 MAIN = PbxName("main")
@@ -72,6 +74,8 @@ class Missed:
     calls_told: list[tuple[str, str | None]] = field(default_factory=list)
     got_through: list[tuple[CallId, CallId]] = field(default_factory=list)
 
+    away: int = 0  #: how often the store is away when a call is to be told
+
     def __post_init__(self) -> None:
         clock = ManualClock(T0 + timedelta(minutes=10))
         self.owners = records = Records(
@@ -117,6 +121,9 @@ class Missed:
         self.got_through.append((wished_in, by))
 
     async def hear(self, summary: CallSummary) -> None:
+        if self.away:
+            self.away -= 1
+            raise StoreUnavailable("the disk is full")
         self.calls_told.append((summary.ani, summary.outcome))
         await self.owners.told(summary)
 
@@ -349,6 +356,36 @@ async def test_a_call_that_ended_unseen_is_told_by_queue_log(missed: Missed) -> 
     assert await missed.rows() == before
 
 
+async def test_a_call_is_told_when_the_store_was_away_just_after_its_entry_was_written(missed: Missed) -> None:
+    """Else nobody would owe the caller anything: by its entry alone nothing is still to be told."""
+    missed.wrote(*ABANDONED)
+    missed.away = 2
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            await missed.catch_up()
+    await missed.catch_up()
+    await missed.catch_up()
+    assert missed.calls_told == [("13800138000", "abandoned")]
+
+
+async def test_an_entry_that_nobody_can_take_over_holds_up_no_other(
+    missed: Missed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = UNIQUEID.replace(".7", ".8")
+    missed.pbx.tree |= {UNIQUEID: FALLBACK, other: FALLBACK.replace(UNIQUEID, other)}
+    taken_over = missed.catching_up._taking_over.take_over
+
+    async def take_over(uow: UnitOfWork, pbx: PbxName, call: CallId, entry: JournalEntry) -> list[Record]:
+        if entry.key == UNIQUEID:
+            raise Unfit("too long")
+        return await taken_over(uow, pbx, call, entry)
+
+    monkeypatch.setattr(missed.catching_up._taking_over, "take_over", take_over)
+    await missed.catch_up()
+    assert list(missed.pbx.tree) == [UNIQUEID]
+    assert len(await missed.records()) == 1
+
+
 async def test_a_record_of_the_menu_is_whoevers_who_answered_while_we_were_away(missed: Missed) -> None:
     """The flow opened it, and handed the caller to the queue; then we were killed."""
     async with missed.database.unit_of_work() as uow:
@@ -412,6 +449,37 @@ async def test_the_part_that_was_seen_stays_and_the_rest_is_added(missed: Missed
     assert (first["outcome"], second["outcome"], second["agent"]) == ("timeout", "answered", "PJSIP/agent1")
     assert datetime.fromisoformat(first["entered_at"]) == exact
     assert (entry.outcome, entry.ended_at, entry.hangup_by) == ("answered", T0 + timedelta(seconds=80), "agent")
+
+
+@pytest.mark.parametrize(("line", "outcome"), [("ABANDON|1|1|20", "abandoned"), ("EXITWITHKEY|5|1|1|20", "ivr")])
+async def test_who_left_the_queue_while_the_link_was_broken_did_not_fail(
+    missed: Missed, line: str, outcome: str
+) -> None:
+    entered = (T0 + timedelta(seconds=2)).isoformat()
+    visit = {"queue": "repair", "entered_at": entered, "left_at": None, "outcome": "unknown", "agent": None}
+    seen = CallEntry(
+        id=CALL, pbx=MAIN, direction="inbound", started_at=T0, ended_at=T0 + timedelta(seconds=80), complete=True,
+        outcome="failed", detail={"ended": "lost", "reconstructed": True, "queue_visits": [visit]},
+    )  # fmt: skip
+    async with missed.database.unit_of_work() as uow:
+        await uow.calls.save(seen)
+    missed.wrote(ABANDONED[0], f"22|{UNIQUEID}|repair|NONE|{line}")
+    await missed.catch_up()
+    assert (await missed.entry()).outcome == outcome
+
+
+async def test_a_talk_whose_end_nobody_wrote_down_did_not_end_with_the_answer(missed: Missed) -> None:
+    """The server and its PBX were killed in the middle of it."""
+    seen = CallEntry(
+        id=CALL, pbx=MAIN, direction="inbound", started_at=T0, ended_at=T0 + timedelta(seconds=80), complete=True,
+        detail={"ended": "pbx_restarted", "reconstructed": True, "queue_visits": []},
+    )  # fmt: skip
+    async with missed.database.unit_of_work() as uow:
+        await uow.calls.save(seen)
+    missed.wrote(*ANSWERED[:2])
+    await missed.catch_up()
+    entry = await missed.entry()
+    assert (entry.outcome, entry.ended_at) == ("answered", T0 + timedelta(seconds=80))
 
 
 async def test_no_time_runs_backwards_because_one_log_has_whole_seconds(missed: Missed) -> None:

@@ -228,6 +228,18 @@ async def test_a_call_that_goes_on_is_not_settled(table: Table) -> None:
     assert (await table.calls(record))[0].state == "asked", "nobody can know while the link is down"
 
 
+async def test_a_server_that_is_about_to_end_calls_nobody(table: Table) -> None:
+    """It would hang up on whoever answered, and the attempt would be gone."""
+    record = await table.begin()
+    service = table.follow_ups()
+    service.rest()
+    assert await service.place() == 0
+    assert table.pbx.asked == []
+    (call,) = await table.calls(record)
+    assert call.state != "asked"
+    assert await table.follow_ups().place() == 1
+
+
 async def test_a_refusal_is_an_attempt(table: Table) -> None:
     record = await table.begin()
     table.pbx.broken = PbxRefused("Extension does not exist.")

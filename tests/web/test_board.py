@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ import pytest
 
 from ctiserver.bus import Bus
 from ctiserver.clock import ManualClock, SystemClock
+from ctiserver.features.wallboard import board
 from ctiserver.features.wallboard.board import Board
 from ctiserver.model.events import (
     PbxDown,
     PbxUp,
 )
-from ctiserver.model.ids import CallId, QueueName, Uniqueid
+from ctiserver.model.ids import CallId, QueueName, Uniqueid, call_id
 from ctiserver.model.tracking.standing import Standing
 from tests.support.desk import PBX, REPAIR, Browser, Desk, desk
 from tests.support.eventually import eventually
@@ -136,6 +138,45 @@ async def test_a_restarted_server_shows_the_same_day(running: Desk) -> None:
         await eventually(offered, lambda count: count == 3)
         bus.close()
     assert fresh.everything() == running.features.board.everything()
+
+
+async def test_calls_that_the_pbx_told_of_later_are_counted_once(
+    running: Desk, lead: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One gave up while the link was broken, as queue_log says; of another nobody knew."""
+    monkeypatch.setattr(board, "_LET_GO_EVERY_S", 0.01)
+    at = _now()
+    seen = Caller(running, at, "13800000001")
+    seen.enter()
+    seen.leave("unknown", 5)
+    seen.end()
+
+    async def logged() -> bool:
+        async with running.database.reading() as uow:
+            return any(entry.complete for entry in await uow.calls.page())
+
+    await eventually(logged)
+    figures = await eventually(lambda: _figures(lead), lambda it: it["offered"] == 1)
+    assert (figures["left_otherwise"], figures["abandoned"]) == (1, 0)
+    async with running.database.unit_of_work() as uow:
+        [known] = await uow.calls.page()
+        visit = {
+            "queue": REPAIR,
+            "entered_at": at.isoformat(),
+            "left_at": (at + timedelta(seconds=5)).isoformat(),
+            "outcome": "abandoned",
+            "agent": None,
+        }
+        told = replace(known, detail={**known.detail, "queue_visits": [visit]})
+        await uow.calls.save(told)
+        other = call_id(PBX, Uniqueid("1.99"))
+        await uow.calls.save(replace(told, id=other, ani="13800000002", detail={**told.detail, "linkedids": ["1.99"]}))
+    running.features.board.read_anew()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(running.features.board.let_go())
+        figures = await eventually(lambda: _figures(lead), lambda it: it["offered"] == 2)
+        assert (figures["left_otherwise"], figures["abandoned"]) == (0, 2)
+        task.cancel()
 
 
 async def test_at_midnight_of_the_site_the_counts_begin_anew(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from ctiserver.model.events import (
     AgentRingEnded,
     AgentRinging,
     CallEnded,
+    CallsMerged,
     MemberChanged,
     PbxDown,
     PbxEvent,
@@ -113,6 +114,8 @@ class Presences:
                 self._of(event, event.interface, presence_of.Connected(event.call_id))
             case AgentDisconnected():
                 self._disconnected(event)
+            case CallsMerged():
+                self._merged(event)
             case CallEnded():
                 for agent_id, presence in list(self._now.items()):
                     if event.call_id in presence.talking | presence.ringing:
@@ -248,6 +251,14 @@ class Presences:
                 steps.append(presence_of.Paused(NO_ANSWER))
                 self._orders.give(Pause(agent_id, True, NO_ANSWER))
         self.step(agent_id, *steps)
+
+    def _merged(self, event: CallsMerged) -> None:
+        """Whoever was in the call that is no more is in the other; nothing says again that it ended."""
+        for agent_id, presence in list(self._now.items()):
+            if event.absorbed in presence.talking:
+                self.step(agent_id, presence_of.Connected(event.call_id), presence_of.Disconnected(event.absorbed))
+            if event.absorbed in presence.ringing:
+                self.step(agent_id, presence_of.Ringing(event.call_id), presence_of.RingEnded(event.absorbed))
 
     def _disconnected(self, event: AgentDisconnected) -> None:
         agent_id = self._seating.whose(event.pbx, event.interface)

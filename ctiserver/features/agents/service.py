@@ -32,6 +32,9 @@ from ctiserver.store.faults import StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
+#: A link that comes up tells of every seat at once, and of all that happened meanwhile.
+_WAITING_EVENTS = 100_000
+
 
 class Agents:
     """Everybody who takes calls, on every PBX."""
@@ -60,7 +63,7 @@ class Agents:
     async def run(self) -> None:
         """Keep presences from the bus' events, and end wrap-ups in time, until the bus closes."""
         # Subscribed first: a link that is up before the database has answered tells of every seat, and only once.
-        with self._bus.subscribe(PbxEvent) as events:
+        with self._bus.subscribe(PbxEvent, limit=_WAITING_EVENTS) as events:
             for name, pbx in self._pbxs.items():
                 if not pbx.up:
                     self._presences.unheard(name)

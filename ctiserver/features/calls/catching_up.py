@@ -16,21 +16,21 @@ from pathlib import Path
 import structlog
 
 from ctiserver.clock import Clock
-from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UserFault
+from ctiserver.errors import CtiError, DeadlineExceeded, PbxRefused, PeerLost, UserFault
 from ctiserver.features.calls.fallback import GotThrough, OpenRecord, TakingOver
 from ctiserver.features.calls.reasons import reason_for_none, stated
 from ctiserver.model import call_detail, mending
 from ctiserver.model.call_entry import CallEntry
 from ctiserver.model.events import CallSummary
 from ctiserver.model.ids import CallId, PbxName, Uniqueid, began_at, call_id
-from ctiserver.model.journal import FAMILY, read_entry
+from ctiserver.model.journal import FAMILY, JournalEntry, read_entry
 from ctiserver.model.person import Agent, place_of
 from ctiserver.model.queue_log import LoggedVisit, visits
 from ctiserver.model.record import Record
 from ctiserver.pbx.log_files import read_queue_log
 from ctiserver.pbx.port import Pbx
 from ctiserver.store.database import Database
-from ctiserver.store.faults import StoreUnavailable
+from ctiserver.store.faults import Conflict, Duplicate, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +40,9 @@ _OVERLAP = timedelta(seconds=60)
 _WRITTEN_AFTER_S = 1.0
 EVERY_S = 30.0
 _NEVER = datetime.min.replace(tzinfo=UTC)
-_PUT_OFF = (PeerLost, DeadlineExceeded, PbxRefused, StoreUnavailable, UserFault)
+_AWAY = (PeerLost, DeadlineExceeded, PbxRefused, StoreUnavailable)
+#: Two wrote at once; the next time it may go.
+_AT_ONCE = (Conflict, Duplicate)
 
 
 async def _nobody(_: CallSummary) -> None:
@@ -83,6 +85,7 @@ class CatchingUp:
         self._missed_since: dict[PbxName, datetime] = {}
         self._settled_at: dict[PbxName, datetime] = {}
         self._ended_unseen: dict[PbxName, list[CallId]] = defaultdict(list)  #: of PBXs without queue_log
+        self._untold: dict[CallId, CallSummary] = {}  #: committed, and not yet told
         self._behind = set(pbxs)
         self._woken = asyncio.Event()
 
@@ -127,9 +130,10 @@ class CatchingUp:
                 self._missed_since[name] = min(missed_since, self._missed_since.get(name, missed_since))
             if isinstance(error, UserFault):
                 self._behind.discard(name)  # it may stay so: what waits for queue_log must not wait for ever
-            if not isinstance(error, _PUT_OFF):
-                raise
-            log.warning("catching_up_put_off", pbx=name, reason=str(error))
+            if isinstance(error, (*_AWAY, *_AT_ONCE, UserFault)):
+                log.warning("catching_up_put_off", pbx=name, reason=str(error))
+            else:  # the edge of one PBX: nothing of it may reach another
+                log.exception("catching_up_failed", pbx=name)
         else:
             if missed_since is not None and name not in self._missed_since:
                 self._behind.discard(name)
@@ -137,22 +141,27 @@ class CatchingUp:
     async def catch_up(self, pbx: Pbx, missed_since: datetime | None) -> None:
         """Take over what the PBX wrote down itself; ``missed_since`` is None if nothing of the calls was missed.
 
-        Raises PeerLost, DeadlineExceeded, PbxRefused, StoreUnavailable, and UserFault where queue_log can't be read: to
-        be done again.
+        Raises PeerLost, DeadlineExceeded, PbxRefused, StoreUnavailable, Conflict, Duplicate, and UserFault where
+        queue_log can't be read: to be done again.
         """
         now = self._clock.now()
+        again: CtiError | None = None
+        for summary in [summary for summary in self._untold.values() if summary.pbx == pbx.name]:
+            try:
+                await self._tell(summary)
+            except _AT_ONCE as error:
+                again = error
         # Until the call log has looked at what ended unseen, nobody knows yet since when something was missed.
         settled = self._settled_at.get(pbx.name, _NEVER) >= pbx.since
-        unreadable: UserFault | None = None
         if missed_since is not None:
             try:
                 await self._queue_log(pbx.name, missed_since)
-            except UserFault as fault:
-                unreadable = fault
+            except (UserFault, *_AT_ONCE) as error:
+                again = error
         await self._journal(pbx)
         await self._waited_in_vain(pbx.name)
-        if unreadable is not None:
-            raise unreadable
+        if again is not None:
+            raise again
         if settled:
             async with self._database.unit_of_work() as uow:
                 await uow.catching_up.watched(pbx.name, now)
@@ -174,10 +183,20 @@ class CatchingUp:
         for visit in logged:
             by_caller[visit.uniqueid].append(visit)
         told = 0
+        again: CtiError | None = None
         for uniqueid, its_visits in by_caller.items():
-            told += await self._mend(pbx, uniqueid, its_visits, who)
+            try:
+                told += await self._mend(pbx, uniqueid, its_visits, who)
+            except _AWAY:
+                raise
+            except _AT_ONCE as error:
+                again = error
+            except Exception:  # the edge of one call: nothing of it may reach another
+                log.exception("call_not_told_by_queue_log", pbx=pbx, uniqueid=uniqueid)
         if told:
             log.info("calls_told_by_queue_log", pbx=pbx, calls=told)
+        if again is not None:
+            raise again
 
     async def _mend(self, pbx: PbxName, uniqueid: Uniqueid, logged: Sequence[LoggedVisit], who: mending.Who) -> bool:
         """Whether queue_log told anything of this caller's call that was not known."""
@@ -197,8 +216,19 @@ class CatchingUp:
             linked = bool(await uow.records.of_call(call))
             reason = None if linked else reason_for_none(call_detail.summary(entry), str(entry.detail.get("ended")))
             await uow.calls.save(replace(entry, no_record_reason=stated(known) or reason))
-        await self._told(call_detail.summary(entry))
+        await self._tell(call_detail.summary(entry))
         return True
+
+    async def _tell(self, summary: CallSummary) -> None:
+        """Tell of a call, or again with the next pass: once committed, nothing else says that it is still to do."""
+        self._untold[summary.call_id] = summary
+        try:
+            await self._told(summary)
+        except (*_AWAY, *_AT_ONCE):
+            raise
+        except Exception:
+            log.exception("call_not_told", pbx=summary.pbx, call_id=summary.call_id)
+        del self._untold[summary.call_id]
 
     async def _waited_in_vain(self, pbx: PbxName) -> None:
         """Where no queue_log tells what became of callers who waited when we last saw them, they are taken as having
@@ -217,7 +247,7 @@ class CatchingUp:
                 return
             entry = replace(known, outcome="abandoned")
             await uow.calls.save(entry)
-        await self._told(call_detail.summary(entry))
+        await self._tell(call_detail.summary(entry))
 
     # -- the journal ----------------------------------------------------------------------------------------------
 
@@ -227,23 +257,30 @@ class CatchingUp:
             if entry is None:
                 log.warning("journal_entry_unreadable", pbx=pbx.name, key=key)
                 continue
-            call = call_id(pbx.name, Uniqueid(entry.linkedid))
-            records: list[Record] = []
-            async with self._database.unit_of_work() as uow:
-                # read inside: a call that ended a moment ago has its entry in the log
-                if call in self._going_on(pbx.name):
-                    continue
-                now = self._clock.now()
-                if await uow.catching_up.take(pbx.name, entry.epoch, key, call, now):
-                    records = await self._taking_over.take_over(uow, pbx.name, call, entry)
-                known = await uow.calls.find(call)
-            for record in records:
-                self._changed(record)
-            if known is not None:  # of a callback there may be no more than this
-                await self._told(call_detail.summary(known))
-            # Committed: only now may the PBX forget it. Killed in between, it is read again, and was taken already.
-            await pbx.delete_key(FAMILY, key)
-            log.info("journal_entry_taken_over", pbx=pbx.name, call_id=call, kind=entry.kind, why=entry.why)
+            try:
+                await self._take_over(pbx, entry)
+            except _AWAY:
+                raise
+            except Exception:  # the edge of one entry: it stays where it is, and those behind it are taken over
+                log.exception("journal_entry_not_taken_over", pbx=pbx.name, key=key)
+
+    async def _take_over(self, pbx: Pbx, entry: JournalEntry) -> None:
+        call = call_id(pbx.name, Uniqueid(entry.linkedid))
+        records: list[Record] = []
+        async with self._database.unit_of_work() as uow:
+            # read inside: a call that ended a moment ago has its entry in the log
+            if call in self._going_on(pbx.name):
+                return
+            if await uow.catching_up.take(pbx.name, entry.epoch, entry.key, call, self._clock.now()):
+                records = await self._taking_over.take_over(uow, pbx.name, call, entry)
+            known = await uow.calls.find(call)
+        for record in records:
+            self._changed(record)
+        if known is not None:  # of a callback there may be no more than this
+            await self._told(call_detail.summary(known))
+        # Committed: only now may the PBX forget it. Killed in between, it is read again, and was taken already.
+        await pbx.delete_key(FAMILY, entry.key)
+        log.info("journal_entry_taken_over", pbx=pbx.name, call_id=call, kind=entry.kind, why=entry.why)
 
 
 def _who(agents: Sequence[Agent]) -> mending.Who:

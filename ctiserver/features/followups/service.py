@@ -122,6 +122,7 @@ class FollowUps:
         self._going_on = going_on
         self._changed = changed
         self._held_up: str | None = None
+        self._resting = False
 
     @property
     def _automatic(self) -> Automatic:
@@ -150,10 +151,14 @@ class FollowUps:
 
     # Making calls
 
+    def rest(self) -> None:
+        """Make no more calls: the server is about to end, and whoever answered would be hung up on."""
+        self._resting = True
+
     async def place(self) -> int:
         """Ask the PBX for every call that may be made now; how many that were."""
         made = 0
-        while self._pbx.up:
+        while self._pbx.up and not self._resting:
             taken = await self._take()
             if taken == "nothing":
                 break

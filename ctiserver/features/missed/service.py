@@ -139,7 +139,7 @@ class Missed:
             queue = summary.queue_visits[-1].queue if summary.queue_visits else ""
             began_at = self._period_began(entry.dnis, queue, at)
             known = await uow.missed_calls.of_period(number, began_at)
-            if known is not None and known.call_id == summary.call_id:
+            if known is not None and await _is_counted(uow, known, summary.call_id, at):
                 return known
             if known is not None and known.state == "open":
                 missed = replace(
@@ -267,6 +267,14 @@ class Missed:
         }
         await uow.records.write_line(missed.record_id, now, f"call:{missed.call_id}", CALLBACK_ASKED, wish)
         await uow.outbox.start_process(missed.record_id, CALLBACK, now, cause=missed.call_id)
+
+
+async def _is_counted(uow: UnitOfWork, known: MissedCall, call_id: CallId, at: datetime) -> bool:
+    """Whether this call is one of those that were missed: what was taken over is told again, in any order."""
+    if known.call_id == call_id:
+        return True
+    # One that came later may be on the record by another way, as that of a caller who is known again.
+    return at <= known.last_at and call_id in await uow.records.calls(known.record_id)
 
 
 async def _callback(uow: UnitOfWork, missed: MissedCall) -> Callback | None:

@@ -28,6 +28,9 @@ from ctiserver.site import Site
 
 log = structlog.get_logger(__name__)
 
+#: A link that comes up tells of every seat at once, and of all that happened meanwhile.
+_WAITING_EVENTS = 100_000
+
 #: Answered waits that the expected wait is the mean of.
 _RECENT_WAITS = 20
 _DRAIN_EVERY_S = 5.0
@@ -78,7 +81,7 @@ class Queues:
 
     async def run(self) -> None:
         """Follow the bus until it closes."""
-        with self._bus.subscribe(PbxEvent) as events:
+        with self._bus.subscribe(PbxEvent, limit=_WAITING_EVENTS) as events:
             while True:
                 try:
                     async for event in events:

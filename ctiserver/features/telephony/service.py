@@ -312,7 +312,8 @@ class Telephony:
                     self._held_before[agent.id] = standing.uniqueid
             except (PeerLost, DeadlineExceeded, PbxRefused) as error:
                 log.warning("phone_not_recalled", agent=agent.id, reason=str(error))
-            self._look(agent)
+            if agent in self._phones.everybody():  # or deactivated meanwhile
+                self._look(agent)
 
     def _heard(self, event: CallEvent) -> None:
         if isinstance(event, CallHeld):  # it is known by events from now on

@@ -88,6 +88,8 @@ class Board:
         self._changed: dict[QueueName, None] = {}
         self._down_since: dict[PbxName, datetime] = {}
         self._age_changed = False
+        self._stale = False
+        self._reading = asyncio.Lock()
 
     async def run(self) -> None:
         """Follow the bus until it closes."""
@@ -113,10 +115,17 @@ class Board:
                 self._age_changed = False
                 self._aged()
 
+    def read_anew(self) -> None:
+        """The call log knows of calls that nobody told us of, or knows better; it is read before long."""
+        self._stale = True
+
     async def let_go(self) -> None:
         """Hold no call longer than the call log needs to have it, until cancelled."""
         while True:
             await asyncio.sleep(_LET_GO_EVERY_S)
+            if self._stale:
+                self._stale = False
+                await until_stored(self._read, "board")
             await until_stored(self.let_go_of_the_logged, "board")
 
     async def let_go_of_the_logged(self, held: timedelta = _HELD) -> None:
@@ -213,15 +222,16 @@ class Board:
                 pass
 
     async def _read(self) -> None:
-        """Today's ended calls, from the call log."""
-        self._turn_day()
-        until = self._clock.now() - _HELD
-        self._count_anew()
-        skipped = set(self._visits)
-        async for entries in self._logged_today():
-            for entry in entries:
-                if entry.complete and entry.id not in skipped:
-                    self._read_entry(entry, until)
+        """Today's ended calls, from the call log. Events may be taken in meanwhile."""
+        async with self._reading:
+            self._turn_day()
+            until = self._clock.now() - _HELD
+            self._count_anew()
+            going_on = self._visits.keys() - self._ended.keys()
+            async for entries in self._logged_today():
+                for entry in entries:
+                    if entry.complete and entry.id not in going_on:
+                        self._read_entry(entry, until)
 
     async def _logged_today(self) -> AsyncIterator[list[CallEntry]]:
         """Today's entries of the call log, the newest first, some at a time. Raises StoreUnavailable."""

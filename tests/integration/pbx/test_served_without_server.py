@@ -222,6 +222,7 @@ async def test_server_that_dies_under_way_leaves_the_caller_to_the_queue_chosen_
     async def dies(call: AgiCall) -> None:
         await call.do("ANSWER")
         await call.set(CTI_STAGE="menu", CTI_LANGUAGE="en", CTI_QUEUE="operators")
+        await call.set(CTI_DO="hangup")  # what is to be done next, and killed before the mark that this is all
 
     async with (
         SipPhone.agent(programs, pbx, "agent2") as agent,

@@ -21,6 +21,8 @@ from ctiserver.model.events import (
     AgentConnected,
     AgentDisconnected,
     AgentRingEnded,
+    AgentRinging,
+    CallsMerged,
     MemberChanged,
     PbxDown,
     PbxUp,
@@ -277,6 +279,25 @@ async def test_a_link_that_is_lost_and_does_not_know_it_yet_keeps_nobody_busy(fl
         floor.back(restarted=False)
         await floor.told(f"pause True {WRAP_UP}")
     assert main.tried == 2
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_who_is_in_a_call_that_became_part_of_another_is_free_when_that_ends(floor: Floor, *, answered: bool) -> None:
+    """Asked on a second line, then handed the caller: nothing says that the second line's own call ended."""
+    floor.seat()
+    kept, here = CallId("K" * 26), {"pbx": MAIN, "at": NOW, "linkedid": Linkedid("1.0")}
+    floor.presences.heard(AgentRinging(pbx=MAIN, at=NOW, **CALL, interface=PHONE, queue=None))
+    if answered:
+        floor.presences.heard(AgentConnected(pbx=MAIN, at=NOW, **CALL, interface=PHONE, queue=None))
+    floor.presences.heard(CallsMerged(**here, call_id=kept, absorbed=CALL["call_id"]))
+    assert floor.state() == ("talking" if answered else "ringing")
+    if answered:
+        floor.presences.heard(AgentDisconnected(**here, call_id=kept, interface=PHONE, queue=None, talk_ms=1))
+    else:
+        floor.presences.heard(
+            AgentRingEnded(**here, call_id=kept, interface=PHONE, queue=None, outcome="cancelled", ring_ms=1)
+        )
+    assert floor.state() == "available"
 
 
 def test_a_seat_by_a_local_channel_is_that_of_whose_extension_it_leads_to(floor: Floor) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from ctiserver.clock import ManualClock
 from ctiserver.ivr.library import load_world
-from ctiserver.ivr.ports import CallerFacts, MemoryPorts
+from ctiserver.ivr.ports import CallerFacts, MemoryPorts, PortFailed
 from ctiserver.ivr.runner import PORT_TIMEOUT_S
 from ctiserver.ivr.simulate import DEFAULT_CLOCK
 from ctiserver.model.blocklist import Blocked, Blocklist
@@ -531,6 +531,26 @@ async def test_a_caller_who_hangs_up_while_no_state_can_be_stored_is_known_to_th
         await server.service.hung_up(server.call_id(), served=False)
         assert server.path()[-2:] == ["repair hangup", "left_unserved ok"]
         assert not server.service.has(server.call_id())
+
+
+async def test_what_was_kept_in_memory_is_stored_with_its_path_as_soon_as_it_can_be(tmp_path: Path) -> None:
+    ports = MemoryPorts(fails={"save_state", "add_path"})
+    async with flow_server(tmp_path, ports=ports) as server:
+        await FakeAsterisk(keys="21").call(server.port)
+        with pytest.raises(PortFailed):
+            await server.service.store_kept()
+        assert server.service.has(server.call_id())
+        ports.fails = set()
+        await server.service.store_kept()
+        assert not server.service.has(server.call_id())
+        assert list(ports.states) == [server.call_id()]
+        before = server.path()
+        assert before
+        back = FakeAsterisk(variables={"CTI_RESULT": "queue:CONTINUE"})
+        await back.call(server.port)
+        assert back.variables["CTI_DO"] == "hangup"
+        assert server.path()[: len(before)] == before
+        assert ports.states == {}
 
 
 async def test_a_state_that_can_t_be_deleted_does_not_spoil_the_goodbye(tmp_path: Path) -> None:

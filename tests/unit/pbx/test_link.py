@@ -205,6 +205,27 @@ async def test_a_secret_that_is_changed_later_ends_no_server() -> None:
         assert link.up
 
 
+async def test_a_pbx_that_comes_late_and_refuses_us_ends_no_server() -> None:
+    """Others may be served by then; it is tried again until somebody has mended it."""
+    async with fake_ami(booted=False) as pbx:
+        link = PbxLink(
+            PbxName("main"),
+            settings(pbx, connect_timeout_s=0.05, reconnect_longest_s=0.05),
+            Bus(),
+            SystemClock(),
+        )
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(link.run())
+            await pbx.arrived("Login", 2)
+            pbx.booted, pbx.secret = True, "another"
+            await pbx.arrived("Login", 5)
+            assert not task.done()
+            pbx.secret = "right"
+            async with asyncio.timeout(20):
+                await link.ready()
+            task.cancel()
+
+
 @pytest.mark.parametrize("version", ["18.26.4", "20.18.1", "21.12.1", "22.8.1", "22.8.1~dfsg+~cs6.13.40431414"])
 async def test_an_old_asterisk_is_refused(version: str) -> None:
     async with fake_ami(version=version) as pbx:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -46,6 +47,22 @@ def test_a_rotated_log_is_read_on_from_its_older_half(tmp_path: Path) -> None:
     assert len(read_queue_log(path, T0 + timedelta(seconds=12))) == 3
     path.write_text("", encoding="utf-8")
     assert len(read_queue_log(path, T0 + timedelta(seconds=3))) == 7
+
+
+@pytest.mark.parametrize("names", [("2", "1", "0"), ("0", "1", "2"), ("2.gz", "1.gz", "0")])
+def test_it_is_read_on_as_far_back_as_is_asked_for(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """A weekend with daily rotation; Asterisk's own counts up, logrotate's down, and may pack."""
+    path = tmp_path / "queue_log"
+    for age, name in enumerate(names, 1):
+        part = tmp_path / f"queue_log.{name}"
+        text = lines(40 - 10 * age, 10).encode()
+        part.write_bytes(gzip.compress(text) if name.endswith("gz") else text)
+        os.utime(part, (SECONDS - age, SECONDS - age))
+    (tmp_path / "queue_log.bak").write_text(lines(0, 40), encoding="utf-8")
+    path.write_text(lines(40, 5), encoding="utf-8")
+    for wanted in (42, 40, 35, 22, 10):
+        found = read_queue_log(path, T0 + timedelta(seconds=wanted))
+        assert [line.uniqueid for line in found] == [f"{second}.1" for second in range(wanted, 45)]
 
 
 OURS = f'"{SECONDS}.1","{SECONDS}.1","138","PJSIP/trunk-1","PJSIP/a-2",{SECONDS}.25,{SECONDS + 9}.5,{SECONDS + 30}.75,ANSWERED\n'
