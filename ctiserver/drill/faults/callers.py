@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from ctiserver.drill.ears import Ear
 from ctiserver.drill.finding import Finding
 from ctiserver.drill.rig import Rig
 from ctiserver.drill.scene import LOOK_EVERY_S, TO_THE_END_S, Scene, Size, everybody_served, logged_once
@@ -20,7 +22,7 @@ _WARM_UP_S = 900
 async def rush(rig: Rig, size: Size) -> Finding:
     """Far more callers than agents, and nothing broken."""
     finding = Finding("rush", f"{size.calls} callers in {size.calls / size.per_s:.0f} s on {len(rig.phones)} agents")
-    await _counted(rig, size, finding, size.calls)
+    await _counted(await _called(rig, size, finding, size.calls))
     return finding
 
 
@@ -38,8 +40,9 @@ async def load(rig: Rig, size: Size) -> Finding:
     cpu_s = rig.server.cpu_s()
     async with asyncio.TaskGroup() as group:
         scales = group.create_task(weigh())
-        await _counted(rig, size, finding, calls)
-        scales.cancel()
+        called = await _called(rig, size, finding, calls)
+        scales.cancel()  # what is left to be done afterwards is no part of the load
+    await _counted(called)
     finding.figures["cpu_ms_a_call"] = round(1000 * (rig.server.cpu_s() - cpu_s) / calls, 1)
     finding.figures["memory_mb_at_the_end"] = round(sizes[-1][1], 1)
     warm = [one for one in sizes if one[0] > sizes[0][0] + _WARM_UP_S]
@@ -58,8 +61,17 @@ def _slope(points: Sequence[tuple[float, float]]) -> float:
     return sum((x - mean_x) * (y - mean_y) for x, y in points) / sum((x - mean_x) ** 2 for x, _ in points)
 
 
-async def _counted(rig: Rig, size: Size, finding: Finding, calls: int) -> Scene:
-    """Calls that SIPp, the PBX, our log and the CDRs must count alike; some of the callers listen."""
+@dataclass(frozen=True, slots=True)
+class _Called:
+    """Callers whose calls are over, as SIPp tells, and what some of them heard."""
+
+    scene: Scene
+    fates: Mapping[str, str]
+    heard: Mapping[str, Ear]
+
+
+async def _called(rig: Rig, size: Size, finding: Finding, calls: int) -> _Called:
+    """So many callers, of whom some listen, until the last has hung up."""
     began, listeners = time.time(), max(1, min(_LISTENERS, calls // 5))
     within_s = calls / size.per_s + size.hold_s + TO_THE_END_S
     async with (
@@ -67,8 +79,14 @@ async def _counted(rig: Rig, size: Size, finding: Finding, calls: int) -> Scene:
         rig.listening(listeners, per_s=size.per_s * listeners / calls, hold_s=size.hold_s) as (listening, heard),
     ):
         fates = await callers.done(within_s) | await listening.done(within_s)
+    return _Called(Scene(rig, callers, finding, began, list(heard)), fates, heard)
+
+
+async def _counted(called: _Called) -> None:
+    """What SIPp, the PBX, our log and the CDRs must count alike, and what became of everybody."""
+    scene, fates, heard = called.scene, called.fates, called.heard
+    rig, finding = scene.rig, scene.finding
     await rig.quiet()
-    scene = Scene(rig, callers, finding, began, list(heard))
     stories = scene.stories()
     finding.figures["callers"] = len(fates)
     finding.none("calls_that_sipp_counts_as_failed", [n for n, fate in fates.items() if fate == "failed"])
@@ -89,7 +107,6 @@ async def _counted(rig: Rig, size: Size, finding: Finding, calls: int) -> Scene:
         )
     await logged_once(scene)
     await _what_became_of_them(scene)
-    return scene
 
 
 async def _what_became_of_them(scene: Scene, within_s: float = 30.0) -> None:
