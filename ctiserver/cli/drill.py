@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ctiserver.cli._progress import progress_shown
-from ctiserver.drill.faults import FAULTS
+from ctiserver.drill.faults import FAULTS, sentence
 from ctiserver.drill.finding import Finding, machine
 from ctiserver.drill.rig import Rig, rig
 from ctiserver.drill.scene import Size
@@ -139,7 +139,7 @@ async def _finding(here: Rig, name: str, size: Size) -> Finding:
         fault = first_of(error, CtiError)
         if fault is None or isinstance(fault, UserFault | LoadFailed):
             raise
-        finding = Finding(name, (FAULTS[name].__doc__ or name).partition("\n")[0].rstrip("."))
+        finding = Finding(name, sentence(name))
         finding.figures[_UNFINISHED] = 1
         finding.must(f"the drill came to its end: {fault}", holds=False)
         return finding

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -88,7 +88,7 @@ async def under_load(rig: Rig, size: Size, finding: Finding) -> AsyncIterator[Sc
         fates = await callers.done(size.calls / size.per_s + size.hold_s + TO_THE_END_S)
     await rig.quiet()
     finding.figures["callers"] = len(fates)
-    finding.none("calls_that_sipp_counts_as_failed", [number for number, fate in fates.items() if fate == "failed"])
+    none_failed(finding, fates)
     then = [story.stage(scene.at) for story in scene.stories()]
     finding.figures |= {"in_menu_then": then.count("menu"), "in_queue_then": then.count("queue")}
     finding.figures["in_talk_then"] = then.count("talk")
@@ -111,6 +111,19 @@ def fell_back(scene: Scene, limit_s: float, why: str) -> None:
     scene.finding.at_most("new_caller_to_fallback_worst_s", worst, limit_s)
     other = [reason for story in stories for _, reason in story.fallbacks if reason != why]
     scene.finding.none(f"new_callers_who_fell_back_for_another_reason_than_{why}", other)
+
+
+def none_failed(finding: Finding, fates: Mapping[str, str]) -> None:
+    """``fates``: as SIPp tells."""
+    finding.none("calls_that_sipp_counts_as_failed", [number for number, fate in fates.items() if fate == "failed"])
+
+
+def served_meanwhile(finding: Finding, stories: Sequence[Story], begin: float, end: float) -> None:
+    """Somebody called in this time, and whoever did was served by the server, not by the dialplan's fallback."""
+    meanwhile = [story for story in stories if begin <= story.rang_at < end]
+    finding.figures["callers_who_called_meanwhile"] = len(meanwhile)
+    finding.must("somebody called meanwhile", bool(meanwhile))
+    finding.none("callers_whom_the_server_could_not_serve", [story.number for story in meanwhile if story.fallbacks])
 
 
 def nobody_dropped(scene: Scene) -> None:

@@ -26,6 +26,9 @@ _SETTING = "database.url"
 _BUSY_S = sqlite_dialect.BUSY_S
 #: So many prepared statements each connection to SQLite keeps; it is about what the calls of a minute need.
 _STATEMENTS = 64
+#: From so many bytes on, all connections of this process together (DBOS's too), SQLite takes pages from its caches
+#: instead of from the system. It limits caches alone: what must be had is had.
+_SQLITE_HEAP = 4 * 2**20
 #: Larger files (64 MiB at SQLite's page size) are not read through at start; SQLite tells of damage when it meets it.
 _CHECKED_PAGES = 16_384
 
@@ -306,8 +309,10 @@ def _sqlite_engines(url: sa.URL, readers: int) -> tuple[AsyncEngine, AsyncEngine
         return made
 
     # SQLite's own page caches, in KiB; what does not fit is the system's to cache. At SQLite's 2 MiB, and with Python's
-    # 128 prepared statements, each connection would go on growing for hours, and the server would seem to leak.
-    writing, reading = ("cache_size=-512",), ("query_only=ON", "cache_size=-256")
+    # 128 prepared statements, each connection would go on growing for hours, and the server would seem to leak; and so
+    # it would by the caches of connections that are seldom wanted, were there no limit for all of them together.
+    together = f"soft_heap_limit={_SQLITE_HEAP}"
+    writing, reading = (together, "cache_size=-512"), (together, "query_only=ON", "cache_size=-256")
     return engine(1, "BEGIN IMMEDIATE", writing), engine(readers, "BEGIN", reading)
 
 

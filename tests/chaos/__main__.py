@@ -40,6 +40,15 @@ class Row:
     shown: tuple[str, ...]
 
 
+_WITHOUT_DATABASE = (
+    "callers_who_called_meanwhile",
+    "callers_whom_the_server_could_not_serve",
+    "callers_never_served",
+    "words_an_agent_typed_meanwhile",
+    "saves_put_off",
+    "calls_not_logged_once",
+)
+
 #: By fault, in the order of the page.
 ROWS = {
     "server-killed": Row(
@@ -107,38 +116,17 @@ ROWS = {
     "database-locked": Row(
         "Another program holds the database's lock",
         "calls go on; writes wait or fail typed; nothing that an agent types is lost; the database is whole",
-        (
-            "callers_who_called_meanwhile",
-            "callers_whom_the_server_could_not_serve",
-            "callers_never_served",
-            "words_an_agent_typed_meanwhile",
-            "saves_put_off",
-            "calls_not_logged_once",
-        ),
+        _WITHOUT_DATABASE,
     ),
     "disk-full": Row(
         "The disk is full",
         "the same",
-        (
-            "callers_who_called_meanwhile",
-            "callers_whom_the_server_could_not_serve",
-            "callers_never_served",
-            "words_an_agent_typed_meanwhile",
-            "saves_put_off",
-            "calls_not_logged_once",
-        ),
+        _WITHOUT_DATABASE,
     ),
     "postgres-stopped": Row(
         "PostgreSQL is stopped",
         "the same",
-        (
-            "callers_who_called_meanwhile",
-            "callers_whom_the_server_could_not_serve",
-            "callers_never_served",
-            "words_an_agent_typed_meanwhile",
-            "saves_put_off",
-            "calls_not_logged_once",
-        ),
+        _WITHOUT_DATABASE,
     ),
     "two-pbxs": Row(
         "One of two PBXs is cut off, with calls on both, and heals",

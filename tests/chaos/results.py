@@ -7,12 +7,14 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from ctiserver.drill.finding import Figure, machine
 from ctiserver.model.json_value import Json
 
 
+@cache
 def _version() -> str:
     """The commit that was measured, where this is a checkout of one."""
     asked = subprocess.run(

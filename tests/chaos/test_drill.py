@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ctiserver.drill.faults import FAULTS
+from ctiserver.drill.faults import FAULTS, sentence
 from ctiserver.drill.finding import Finding
 from ctiserver.privatepbx.tree import Programs
 from tests.chaos import results
@@ -70,7 +70,7 @@ def test_what_must_hold_of_every_fault_does(programs: Programs) -> None:
     """One after the other on one rig, as the command does by itself."""
     before = children()
     for fault in SHORT_FAULTS:
-        results.begin(fault, _what(fault), long=False)
+        results.begin(fault, sentence(fault), long=False)
     findings = drilled(*SHORT, *(word for fault in SHORT_FAULTS for word in ("--fault", fault)))
     assert children() <= before
     for finding in findings.values():
@@ -83,7 +83,7 @@ def test_what_must_hold_of_every_fault_does(programs: Programs) -> None:
 @pytest.mark.timeout(600)
 def test_a_minute_of_three_hundred_callers_on_twenty_agents(programs: Programs) -> None:
     """As SIPp counts them, so do the PBX, our log and the CDRs. Others that are tested meanwhile come first (nice)."""
-    results.begin("load", _what("load"), long=False)
+    results.begin("load", sentence("load"), long=False)
     [finding] = drilled(*MINUTE, "--fault", "load", before=("nice", "-n", "5")).values()
     keep(finding, long=False)
     assert finding.broken == [], finding.figures
@@ -93,14 +93,10 @@ def test_a_minute_of_three_hundred_callers_on_twenty_agents(programs: Programs) 
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_and_so_it_does_with_fifty_callers(programs: Programs, fault: str) -> None:
-    results.begin(fault, _what(fault), long=True)
+    results.begin(fault, sentence(fault), long=True)
     [finding] = drilled(*LONG, *LONGER.get(fault, ()), "--fault", fault, within_s=7000).values()
     keep(finding, long=True)
     assert finding.broken == [], finding.figures
-
-
-def _what(fault: str) -> str:
-    return (FAULTS[fault].__doc__ or "").partition("\n")[0]
 
 
 async def test_control_c_leaves_nothing_behind(programs: Programs, tmp_path: Path) -> None:

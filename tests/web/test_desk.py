@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ctiserver.errors import PeerLost
+from ctiserver.features.calls.service import Mark
 from ctiserver.features.records.service import Change
 from ctiserver.model.call_entry import Pop
 from ctiserver.model.contact import Device, Site
@@ -420,6 +421,33 @@ async def test_pops_of_a_call_are_explained(running: Desk, phone: str, line: Pho
         await lead.log_in("supervisor")
         answer = await lead.json("GET", f"/api/v1/calls/{line.id}/pops")
     assert [(pop["agent_id"], pop["reason"]) for pop in answer["pops"]] == [("agent1", "no_browser")]
+
+
+async def test_who_asks_a_moment_after_a_call_is_not_refused_it(
+    running: Desk, agent: Browser, phone: str, line: PhoneLine
+) -> None:
+    """The log is written a moment later than it is seen on the screen."""
+    with running.bus.subscribe(Mark) as waits:
+        async with running.database.unit_of_work():  # nobody else writes meanwhile
+            line.ring(phone)
+            line.answer(phone)
+            line.hang_up(phone)
+            line.end()
+            looked = asyncio.create_task(agent.json("GET", f"/api/v1/calls/{line.id}"))
+            await anext(waits)
+        assert (await looked)["outcome"] == "abandoned"
+    second = running.line()
+    with running.bus.subscribe(Mark) as waits:
+        async with running.database.unit_of_work():
+            second.start()
+            second.ring(phone)
+            second.answer(phone)
+            path = f"/api/v1/calls/{second.id}/reason"
+            stated = asyncio.create_task(agent.json("POST", path, {"reason": "wrong_number"}, status=204))
+            await anext(waits)
+        await stated
+    async with running.database.reading() as uow:
+        assert (await uow.calls.get(second.id)).no_record_reason == "wrong_number"
 
 
 # Records

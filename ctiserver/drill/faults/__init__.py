@@ -29,3 +29,8 @@ FAULTS: Mapping[str, Callable[[Rig, Size], Awaitable[Finding]]] = {
     "rush": rush,
     "load": load,
 }
+
+
+def sentence(fault: str) -> str:
+    """What one fault is, for who has no finding of it."""
+    return (FAULTS[fault].__doc__ or fault).partition("\n")[0].rstrip(".")

@@ -11,7 +11,7 @@ from pathlib import Path
 from ctiserver.drill.ears import Ear
 from ctiserver.drill.finding import Finding
 from ctiserver.drill.rig import Rig
-from ctiserver.drill.scene import LOOK_EVERY_S, TO_THE_END_S, Scene, Size, everybody_served, logged_once
+from ctiserver.drill.scene import LOOK_EVERY_S, TO_THE_END_S, Scene, Size, everybody_served, logged_once, none_failed
 
 #: How many of many callers listen: what they hear goes through our own loop, fifty packets a second each.
 _LISTENERS = 12
@@ -89,7 +89,7 @@ async def _counted(called: _Called) -> None:
     await rig.quiet()
     stories = scene.stories()
     finding.figures["callers"] = len(fates)
-    finding.none("calls_that_sipp_counts_as_failed", [n for n, fate in fates.items() if fate == "failed"])
+    none_failed(finding, fates)
     finding.none("calls_that_the_pbx_did_not_see", sorted(set(fates) - {story.number for story in stories}))
     finding.none("calls_without_a_cdr", sorted(set(fates) - _cdr_callers(rig.pbx.cdr_path)))
     everybody_served(scene)

@@ -18,6 +18,7 @@ from ctiserver.drill.scene import (
     logged_once,
     nobody_dropped,
     right,
+    served_meanwhile,
     under_load,
 )
 from ctiserver.privatepbx.process import Process
@@ -67,10 +68,7 @@ async def _without_database(
             finding.must("the server lives on", process.alive)
             await right(scene, 5.0)
         await typist.kept(finding, 30.0)
-    meanwhile = [story for story in scene.stories() if scene.at <= story.rang_at < mended_at]
-    finding.figures["callers_who_called_meanwhile"] = len(meanwhile)
-    finding.must("somebody called meanwhile", bool(meanwhile))
-    finding.none("callers_whom_the_server_could_not_serve", [story.number for story in meanwhile if story.fallbacks])
+    served_meanwhile(finding, scene.stories(), scene.at, mended_at)
     finding.must("the server is the same process", process.alive and rig.server.process == process)
     nobody_dropped(scene)
     everybody_served(scene)

@@ -89,11 +89,15 @@ class CallsHttp:
         """Agents reach the calls they talk or talked in; supervisors all."""
         if person.agent_id is not None and self._at_phone(person.agent_id) == call:
             return True
+        if await self._logged_for(person, CallId(call)):
+            return True
+        await self._calls.caught_up()  # they may ask a moment after the phone was put down
+        return await self._logged_for(person, CallId(call))
+
+    async def _logged_for(self, person: Person, call: CallId) -> bool:
         async with self._database.reading() as uow:
-            entry = await uow.calls.find(CallId(call))
-        if entry is None:
-            return False
-        return person.role in SUPERVISORS or entry.agent_id == person.agent_id
+            entry = await uow.calls.find(call)
+        return entry is not None and (person.role in SUPERVISORS or entry.agent_id == person.agent_id)
 
     async def _page(self, request: web.Request) -> web.Response:
         before = request.query.get("before")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -22,7 +24,6 @@ from ctiserver.model.events import (
     CallsMerged,
     CallStarted,
     CallSummary,
-    PbxEvent,
     PbxUp,
 )
 from ctiserver.model.ids import AgentId, CallId, Interface, PbxName
@@ -39,8 +40,18 @@ _WAITING_EVENTS = 100_000
 #: So many of those that wait are written in one transaction. With one for each, this service would fall behind where
 #: many others write: writers take turns, and flows have as many turns as there are callers.
 _TOGETHER = 200
+#: So long whoever asks for a call waits for the log to be where the bus is. Where it is not by then, the database is
+#: away, which their own question will tell them.
+_BEHIND_S = 2.0
 #: What changes an entry: ringing, holding and the rest are part of the summary that CallEnded brings.
 _Written = CallStarted | CallerEnteredQueue | AgentConnected | CallsMerged | CallEnded
+
+
+class Mark:
+    """On the bus behind what was published before: the log is to say when it gets here."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
 
 
 class CallLogService:
@@ -75,7 +86,7 @@ class CallLogService:
 
     async def run(self) -> None:
         """Keep the log from the bus' events, until the bus closes."""
-        with self._bus.subscribe(CallEvent, PbxUp, limit=_WAITING_EVENTS) as events:
+        with self._bus.subscribe(CallEvent, PbxUp, Mark, limit=_WAITING_EVENTS) as events:
             while True:
                 try:
                     async for event in events:
@@ -87,7 +98,18 @@ class CallLogService:
                     for pbx in self._up():
                         await until_stored(partial(self.settle, pbx, since=self._heard_until), "call log")
 
-    async def _heard(self, part: PbxUp | list[_Written]) -> None:
+    async def caught_up(self) -> None:
+        """Wait until what was published so far is in the log, but not for ever."""
+        mark = Mark()
+        self._bus.publish(mark)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_BEHIND_S):
+                await mark.reached.wait()
+
+    async def _heard(self, part: PbxUp | Mark | list[_Written]) -> None:
+        if isinstance(part, Mark):
+            part.reached.set()
+            return
         if isinstance(part, PbxUp):
             await self.settle(part.pbx, epoch=part.epoch)
             return
@@ -196,6 +218,7 @@ class CallLogService:
 
     async def state_reason(self, call: CallId, reason: str) -> None:
         """Say why a call has no record. Raises NotFound."""
+        await self.caught_up()
         async with self._database.unit_of_work() as uow:
             entry = await uow.calls.lock(call)
             await uow.calls.save(replace(entry, no_record_reason=reason))
@@ -239,11 +262,11 @@ class CallLogService:
         return None
 
 
-def _parts(events: Iterable[PbxEvent]) -> Iterator[PbxUp | list[_Written]]:
-    """What is written together: each PbxUp by itself, and all that changes entries between two of them."""
+def _parts(events: Iterable[object]) -> Iterator[PbxUp | Mark | list[_Written]]:
+    """What is written together: all that changes entries up to the next PbxUp or mark, which stands by itself."""
     together: list[_Written] = []
     for event in events:
-        if isinstance(event, PbxUp):
+        if isinstance(event, PbxUp | Mark):
             yield together
             yield event
             together = []
