@@ -381,7 +381,7 @@ def build(ground: Ground) -> Features:
             ready=agents.ready,
         ),
     )
-    wallboard_http = WallboardHttp(database, board, steering)
+    wallboard_http = WallboardHttp(database, board, steering, logged=calls.caught_up)
     messages = Messages(
         database,
         clock,

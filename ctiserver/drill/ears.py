@@ -35,14 +35,16 @@ class Ear(asyncio.DatagramProtocol):
 
     def longest_silence(self, story: Story) -> tuple[float, float]:
         """How long was the longest time without sound, and when it began: from the answer on, until an agent (who says
-        nothing here) talks. Who was not answered heard nothing all the time."""
+        nothing here) talks or the caller is to speak after a beep. Who was not answered heard nothing all the time."""
         gone_at = story.ended_at or time.time()
         if story.answered_at is None:
             return gone_at - story.rang_at, story.rang_at
-        silent = [*self.gaps, (self.last_at or story.answered_at, gone_at)]
+        silent = list(self.gaps)
+        if story.stage(self.last_at) != "message":  # else the beep was the last, and the caller is to speak
+            silent.append((self.last_at or story.answered_at, gone_at))
         if self.first_at:
             silent.append((story.answered_at, max(story.answered_at, self.first_at)))
-        return max((_outside_talk(story, begin, end), begin) for begin, end in silent)
+        return max(((_outside_talk(story, begin, end), begin) for begin, end in silent), default=(0.0, gone_at))
 
 
 def _outside_talk(story: Story, begin: float, end: float) -> float:

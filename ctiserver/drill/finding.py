@@ -32,6 +32,13 @@ class Finding:
         self.figures[name] = "never" if figure is None else round(figure, 2)
         self.must(f"{name.replace('_', ' ')} ≤ {limit:g} {unit}", figure is not None and figure <= limit)
 
+    def worst_at_most(
+        self, name: str, figures: Sequence[float | None], limit: float, *, of_none: float | None = None
+    ) -> None:
+        """The same of the worst of several: one that was never reached is. ``of_none`` stands for none at all."""
+        reached = [figure for figure in figures if figure is not None]
+        self.at_most(name, max(reached, default=of_none) if len(reached) == len(figures) else None, limit)
+
     def none(self, name: str, found: Sequence[object]) -> None:
         """Note how many there are of what must not be."""
         self.figures[name] = len(found)

@@ -5,6 +5,9 @@ Injected fields of a caller: 0 the number, 1 where it listens. Of a telephone: 0
 
 from __future__ import annotations
 
+#: For so long a telephone is registered; a load may last longer.
+REGISTERED_S = 3600
+
 _HEAD = '<?xml version="1.0" encoding="ISO-8859-1" ?>\n<scenario name="{name}">\n'
 _TAIL = "</scenario>\n"
 
@@ -89,7 +92,7 @@ def caller(capture: str | None, hold_ms: int, *, listens: bool = False) -> str:
 
 def registering(contact_port: int) -> str:
     """A telephone says where it is to be found: at the port where :func:`answering` listens."""
-    more = "Expires: 3600\n"
+    more = f"Expires: {REGISTERED_S}\n"
 
     def register(cseq: int, authentication: str) -> str:
         return (

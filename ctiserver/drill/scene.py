@@ -107,8 +107,7 @@ def fell_back(scene: Scene, limit_s: float, why: str) -> None:
     """Latecomers were given to the dialplan's fallback, in time and for this reason."""
     stories = scene.latecomers()
     waits = [story.fallbacks[0][0] - story.rang_at if story.fallbacks else None for story in stories]
-    worst = None if None in waits or not waits else max(wait for wait in waits if wait is not None)
-    scene.finding.at_most("new_caller_to_fallback_worst_s", worst, limit_s)
+    scene.finding.worst_at_most("new_caller_to_fallback_worst_s", waits, limit_s)
     other = [reason for story in stories for _, reason in story.fallbacks if reason != why]
     scene.finding.none(f"new_callers_who_fell_back_for_another_reason_than_{why}", other)
 
@@ -139,8 +138,7 @@ def everybody_served(scene: Scene) -> None:
 def queued_within(scene: Scene, limit_s: float) -> None:
     """How long those in the menu took to a queue (or an agent) from the fault on."""
     waits = [story.queued_after(scene.at) for story in scene.in_menu()]
-    worst = None if None in waits else max((wait for wait in waits if wait is not None), default=0.0)
-    scene.finding.at_most("menu_to_queue_worst_s", worst, limit_s)
+    scene.finding.worst_at_most("menu_to_queue_worst_s", waits, limit_s, of_none=0.0)
 
 
 def joined_once(scene: Scene) -> None:

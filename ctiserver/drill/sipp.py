@@ -112,13 +112,29 @@ class Sipp:
             (),
             *("-p", str(port), "-mp", str(media)),
         )
-        try:
-            fields = [f"{name};{secret}" for name, secret in secrets.items()]
+        fields = [f"{name};{secret}" for name, secret in secrets.items()]
+
+        async def register() -> None:
             registering, _ = self._spawn(
                 "registering", scenarios.registering(port), fields, *self._once(len(fields), per_s=20)
             )
             await self._finished(registering, "registering")
-            yield
+
+        async def stay_registered() -> None:
+            while True:
+                await asyncio.sleep(scenarios.REGISTERED_S / 2)
+                await register()
+
+        try:
+            await register()
+            staying = asyncio.create_task(stay_registered())
+            try:
+                yield
+                if staying.done():
+                    staying.result()  # raises why they are registered no more
+            finally:
+                staying.cancel()
+                await asyncio.wait([staying])
         finally:
             await process.stop(_STOP_PATIENCE_S)
 

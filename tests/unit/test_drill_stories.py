@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ctiserver.drill.ears import Ear
 from ctiserver.drill.finding import Finding
 from ctiserver.drill.stories import Stories
 
@@ -99,3 +100,28 @@ def test_a_finding_keeps_what_did_not_hold() -> None:
     assert finding.broken == ["state right s ≤ 5 s", "queue s ≤ 1 s", "no unlogged (139, 138)"]
     assert finding.figures == {"start_s": 2.0, "state_right_s": "never", "queue_s": 7.5, "dropped": 0, "unlogged": 2}
     assert Finding.of_json(finding.json()) == finding
+
+
+def test_the_worst_of_several_is_the_one_that_was_never_reached() -> None:
+    finding = Finding("server-killed", "killed")
+    finding.worst_at_most("waits", [0.2, 0.7], 1.0)
+    finding.worst_at_most("waits_of_some", [0.2, None], 1.0)
+    finding.worst_at_most("waits_of_nobody", [], 1.0)
+    finding.worst_at_most("waits_of_who_was_there", [], 1.0, of_none=0.0)
+    assert finding.figures == {
+        "waits": 0.7,
+        "waits_of_some": "never",
+        "waits_of_nobody": "never",
+        "waits_of_who_was_there": 0.0,
+    }
+    assert finding.broken == ["waits of some ≤ 1 s", "waits of nobody ≤ 1 s"]
+
+
+def test_who_is_to_speak_after_a_beep_is_not_in_silence_but_who_hears_no_announcement_is() -> None:
+    stories = Stories()
+    announced = {"Event": "UserEvent", "UserEvent": "CtiVoicemailBegan"}
+    events(stories, "1.1", (10.2, {"Event": "Newstate", "ChannelState": "6"}), (14.0, announced), (40.0, OVER))
+    [story] = stories.of(["139"])
+    assert story.stage(15.0) == "message"
+    assert Ear(first_at=10.5, last_at=20.0, gaps=[(12.0, 13.0)]).longest_silence(story) == (1.0, 12.0)
+    assert Ear(first_at=10.5, last_at=13.5).longest_silence(story) == (26.5, 13.5)

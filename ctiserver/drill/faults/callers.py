@@ -94,8 +94,7 @@ async def _counted(called: _Called) -> None:
     finding.none("calls_without_a_cdr", sorted(set(fates) - _cdr_callers(rig.pbx.cdr_path)))
     everybody_served(scene)
     answers = [None if s.answered_at is None else s.answered_at - s.rang_at for s in stories]
-    worst = None if None in answers else max((one for one in answers if one is not None), default=None)
-    finding.at_most("ring_to_answer_worst_s", worst, 6.0)
+    finding.worst_at_most("ring_to_answer_worst_s", answers, 6.0)
     finding.none("talks_cut_off", [story.number for story in stories if story.agents and story.ended_by != "caller"])
     silences = [(*heard[story.number].longest_silence(story), story) for story in scene.latecomers()]
     finding.figures["callers_who_listened"] = len(silences)

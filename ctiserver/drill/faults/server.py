@@ -90,8 +90,7 @@ async def server_killed_often(rig: Rig, size: Size) -> Finding:
         for story, at, stage in then
         if stage == "menu" and (story.ended_at is None or story.ended_at > at + 1.0)
     ]
-    worst = None if None in waits else max((wait for wait in waits if wait is not None), default=0.0)
-    finding.at_most("menu_to_queue_worst_s", worst, 1.0)
+    finding.worst_at_most("menu_to_queue_worst_s", waits, 1.0, of_none=0.0)
     finding.at_most("state_right_worst_s", max(took), 5.0)
     everybody_served(scene)
     await logged_once(scene)
@@ -144,8 +143,7 @@ async def host_gone(rig: Rig, size: Size) -> Finding:
         await rig.quiet()
     stories = rig.ear.stories.of(callers.load.numbers)
     waits = [story.fallbacks[0][0] - story.rang_at if story.fallbacks else None for story in stories]
-    worst = None if None in waits else max((wait for wait in waits if wait is not None), default=None)
-    finding.at_most("ring_to_fallback_worst_s", worst, 2.5)
+    finding.worst_at_most("ring_to_fallback_worst_s", waits, 2.5)
     await rig.start_server()
     scene = Scene(rig, callers, finding, began)
     await right(scene, 5.0)

@@ -42,7 +42,7 @@ _WAITING_EVENTS = 100_000
 _TOGETHER = 200
 #: So long whoever asks for a call waits for the log to be where the bus is. Where it is not by then, the database is
 #: away, which their own question will tell them.
-_BEHIND_S = 2.0
+_BEHIND_S = 5.0
 #: What changes an entry: ringing, holding and the rest are part of the summary that CallEnded brings.
 _Written = CallStarted | CallerEnteredQueue | AgentConnected | CallsMerged | CallEnded
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from aiohttp import web
@@ -47,7 +48,11 @@ class SeatBody(Body):
 class WallboardHttp:
     """Routes of the live board."""
 
-    def __init__(self, database: Database, board: Board, steering: Steering) -> None:
+    def __init__(
+        self, database: Database, board: Board, steering: Steering, *, logged: Callable[[], Awaitable[None]]
+    ) -> None:
+        """``logged`` waits until the call log has what was seen so far."""
+        self._logged = logged
         self._database = database
         self._board = board
         self._steering = steering
@@ -103,6 +108,7 @@ class WallboardHttp:
             raise Invalid("there is no such figure", {"figure": f"one of {', '.join(COUNTED)}"})
         count = getattr(self._board.figures(queue).figures, what)
         visits = await self._board.counted(queue, what, _LISTED)
+        await self._logged()  # whose numbers are shown with them
         async with self._database.reading() as uow:
             callers = {
                 entry.id: (entry.ani, entry.caller_name)
