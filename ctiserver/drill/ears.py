@@ -39,12 +39,15 @@ class Ear(asyncio.DatagramProtocol):
         gone_at = story.ended_at or time.time()
         if story.answered_at is None:
             return gone_at - story.rang_at, story.rang_at
-        silent = list(self.gaps)
+        # What came before the answer came from somebody else on this machine.
+        silent = [(max(begin, story.answered_at), min(end, gone_at)) for begin, end in self.gaps]
         if story.stage(self.last_at) != "message":  # else the beep was the last, and the caller is to speak
-            silent.append((self.last_at or story.answered_at, gone_at))
+            silent.append((max(self.last_at, story.answered_at), gone_at))
         if self.first_at:
             silent.append((story.answered_at, max(story.answered_at, self.first_at)))
-        return max(((_outside_talk(story, begin, end), begin) for begin, end in silent), default=(0.0, gone_at))
+        return max(
+            ((_outside_talk(story, begin, end), begin) for begin, end in silent if begin <= end), default=(0.0, gone_at)
+        )
 
 
 def _outside_talk(story: Story, begin: float, end: float) -> float:

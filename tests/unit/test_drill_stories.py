@@ -125,3 +125,13 @@ def test_who_is_to_speak_after_a_beep_is_not_in_silence_but_who_hears_no_announc
     assert story.stage(15.0) == "message"
     assert Ear(first_at=10.5, last_at=20.0, gaps=[(12.0, 13.0)]).longest_silence(story) == (1.0, 12.0)
     assert Ear(first_at=10.5, last_at=13.5).longest_silence(story) == (26.5, 13.5)
+
+
+def test_packets_from_before_the_answer_are_somebody_elses() -> None:
+    stories = Stories()
+    events(stories, "1.1", (10.2, {"Event": "Newstate", "ChannelState": "6"}), (14.0, QUEUED), (40.0, OVER))
+    [story] = stories.of(["139"])
+    stray = [(-2000.0, -1500.0), (-1500.0, 11.0)]
+    assert Ear(first_at=-2000.0, last_at=39.5, gaps=[*stray, (20.0, 23.0)]).longest_silence(story) == (3.0, 20.0)
+    assert Ear(first_at=-2000.0, last_at=39.5, gaps=[(-2000.0, 19.0)]).longest_silence(story)[0] == 19.0 - 10.2
+    assert Ear(first_at=-2000.0, last_at=-2000.0).longest_silence(story)[0] == 40.0 - 10.2
