@@ -95,8 +95,9 @@ class Sipp:
             async with asyncio.timeout(_REGISTER_S):
                 await process.ended()
         except TimeoutError:
-            await process.kill()
             raise LoadFailed(f"{what} did not end in time; see {self._folder}") from None
+        finally:  # also where the block that wanted it is over
+            await process.kill()
 
     @contextlib.asynccontextmanager
     async def phones(self, secrets: Mapping[str, str], ring_s: float) -> AsyncIterator[None]:

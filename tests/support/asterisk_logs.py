@@ -155,15 +155,13 @@ def _rings(logged: Sequence[LoggedVisit], rings: Iterable[AgentRingEnded]) -> It
 
 def _transfers(call: CallSummary, logged: Sequence[LoggedVisit]) -> Iterable[str]:
     theirs = [visit.passed_on for visit in logged if visit.passed_on]
-    ours = [
-        f"blind {one.to}" if one.kind == "blind" else "attended"
-        for one in call.transfers
-        if any(visit.agent == one.by for visit in call.queue_visits)
-    ]
+    answered = {visit.agent for visit in call.queue_visits}
+    passed = [(one.by, f"blind {one.to}" if one.kind == "blind" else "attended") for one in call.transfers]
+    ours = [how for by, how in passed if by in answered]
     # app_queue looks at the channel that hung up to see whether that was a transfer. Where it comes too late to find it
     # (a busy machine), it writes COMPLETEAGENT, and nothing of the transfer.
-    overlooked = any(visit.ended_by == "agent" for visit in logged)
-    seen = [one for one in ours if one != "attended"] if overlooked else ours
+    overlooked = {f"PJSIP/{visit.member}" for visit in logged if visit.ended_by == "agent"}
+    seen = [how for by, how in passed if by in answered and not (how == "attended" and by in overlooked)]
     if theirs not in (ours, seen):
         yield f"transfers of who answered a queue: ours {ours}, queue_log {theirs}"
 
