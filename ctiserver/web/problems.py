@@ -11,6 +11,10 @@ from pydantic import ValidationError
 from ctiserver.errors import CtiError, DeadlineExceeded, PeerLost, UnsafeValue, UserFault
 
 
+#: A form has fewer fields.
+_FAULTS_LISTED = 100
+
+
 class Refusal(CtiError):
     """A request that is not served. ``code`` is stable: the console has a text for each in every language."""
 
@@ -80,8 +84,24 @@ class Invalid(Refusal):
     @classmethod
     def of(cls, error: ValidationError) -> Invalid:
         """What pydantic found, without the values that were sent: they may be secrets."""
+        if error.error_count() > _FAULTS_LISTED:  # a body of 256 KiB has room for 30,000, which took 0.2 s to list
+            return cls(f"{error.error_count()} faults, too many to list", {"body": "too_many_faults"})
         fields = {".".join(map(str, item["loc"])) or "body": item["msg"] for item in error.errors(include_url=False)}
         return cls("; ".join(f"{name}: {what}" for name, what in fields.items()), fields)
+
+
+class UnknownEncoding(Refusal):
+    """The request's body is compressed; send it as it is."""
+
+    status = 415
+    code = "unknown_encoding"
+
+
+class TooLarge(Refusal):
+    """The request's body is too large."""
+
+    status = 413
+    code = "too_large"
 
 
 class Away(Refusal):

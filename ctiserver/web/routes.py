@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ctiserver.model.person import Role
 from ctiserver.web.access import Intent
-from ctiserver.web.problems import Invalid
+from ctiserver.web.problems import Invalid, TooLarge
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _PARAMETER = re.compile(r"{(\w+)}")
@@ -49,6 +49,7 @@ class Route:
     body: type[Body] | None = None
     """What the request's body must be; a handler can read no other (see :func:`read_body`)."""
     takes: tuple[str, ...] = ()  #: media types of a body that is no JSON
+    body_max_bytes: int | None = None  #: of its body; None: as much as JSON may have
     gives: tuple[str, ...] = ()  #: media types of an answer that is no JSON
     answer: type[BaseModel] | None = None  #: what it answers; None: nothing, or no JSON
     status: tuple[int, ...] = ()  #: of answers that went well; empty: 200, or 204 for nothing
@@ -71,6 +72,8 @@ B = TypeVar("B", bound=Body)
 T = TypeVar("T")
 #: Set by the server for each request: what its route declares.
 DECLARED_BODY = web.RequestKey("declared_body", type)
+#: Likewise: how many bytes its route takes.
+BODY_MAX = web.RequestKey("body_max", int)
 
 
 async def read_body(request: web.Request, model: type[B]) -> B:
@@ -84,9 +87,19 @@ async def read_body(request: web.Request, model: type[B]) -> B:
     if request.content_type != "application/json":
         raise Invalid("send the body as application/json")
     try:
-        return model.model_validate_json(await request.read())
+        return model.model_validate_json(await read_bytes(request))
     except ValidationError as error:
         raise Invalid.of(error) from None
+
+
+async def read_bytes(request: web.Request) -> bytes:
+    """The whole body. Raises TooLarge as soon as more has come than the route takes."""
+    content = bytearray()
+    async for chunk in request.content.iter_any():
+        content += chunk
+        if len(content) > request[BODY_MAX]:
+            raise TooLarge(f"the request's body is too large: at most {request[BODY_MAX]:,} bytes")
+    return bytes(content)
 
 
 #: How many items a page holds at the most, and unless asked for fewer.

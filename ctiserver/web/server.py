@@ -17,18 +17,18 @@ from aiohttp import web
 from ctiserver.errors import CtiError, UserFault
 from ctiserver.model.person import Session
 from ctiserver.settings import WebSettings
-from ctiserver.web import openapi, problems
+from ctiserver.web import bodies, openapi, problems
 from ctiserver.web.access import EVERYBODY, PERSON, PUBLIC, Access, person_of
 from ctiserver.web.hub import Hub
 from ctiserver.web.pages import Pages
 from ctiserver.web.problems import ForeignOrigin, Refusal
-from ctiserver.web.routes import DECLARED_BODY, Answer, Handler, Route, json_answer
+from ctiserver.web.routes import BODY_MAX, DECLARED_BODY, Answer, Handler, Route, json_answer
 from ctiserver.web.sessions import Sessions, bearer
 
 log = structlog.get_logger(__name__)
 
-#: A request's body: notes are long, files don't come this way.
-BODY_MAX_BYTES = 256 * 1024
+#: After these a body still comes that nobody reads.
+_ENDS_CONNECTION = frozenset({413, 415})
 SESSION = web.RequestKey("session", Session)
 REQUEST_ID = web.RequestKey("request_id", str)
 
@@ -119,9 +119,9 @@ class WebServer:
 
     def application(self) -> web.Application:
         """The aiohttp application; a fresh one each time."""
-        application = web.Application(middlewares=[self._contain], client_max_size=BODY_MAX_BYTES)
+        application = web.Application(middlewares=[self._contain], client_max_size=bodies.BODY_MAX_BYTES)
         for route in self.routes:
-            application.router.add_route(route.method, route.path, self._guarded(route))
+            application.router.add_route(route.method, route.path, self._guarded(route), expect_handler=bodies.go_on)
         return application
 
     @asynccontextmanager
@@ -136,6 +136,8 @@ class WebServer:
             handler_cancellation=False,
             shutdown_timeout=2.0,
             keepalive_timeout=75.0,
+            lingering_time=bodies.LINGER_S,
+            auto_decompress=False,
         )
         await runner.setup()
         try:
@@ -163,7 +165,13 @@ class WebServer:
         return json_answer(self._description)
 
     def _guarded(self, route: Route) -> Handler:
+        body_max_bytes = route.body_max_bytes or (
+            bodies.PUBLIC_BODY_MAX_BYTES if route.roles == PUBLIC else bodies.BODY_MAX_BYTES
+        )
+
         async def guarded(request: web.Request) -> web.StreamResponse:
+            bodies.check_size(request, body_max_bytes)
+            request[BODY_MAX] = body_max_bytes
             said = bearer(request)  # no browser adds that for another site's page, so its origin does not matter
             if (route.intent != "read" and not said) or route.path.endswith("/ws"):
                 self._check_origin(request)
@@ -202,9 +210,12 @@ class WebServer:
         # login: a connection serves one request after another, and the next may be somebody else's
         with structlog.contextvars.bound_contextvars(request_id=request_id, login=None):
             try:
+                bodies.check_kind(request)
                 response = await handler(request)
             except (CtiError, web.HTTPException) as error:
                 response = problems.answer(self._refusal(error), request_id)
+                if response.status in _ENDS_CONNECTION:
+                    response.force_close()
                 log.info("request_refused", method=request.method, path=request.path, status=response.status)
             except asyncio.CancelledError:
                 raise

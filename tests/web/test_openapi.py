@@ -103,6 +103,7 @@ async def test_a_handler_can_read_no_other_body_than_its_route_declares(running:
     class Request(dict[Any, Any]):
         method, path, cookies = "POST", "/api/v1/session", {}
         headers = {"Origin": running.url}
+        content_length = None
 
     with pytest.raises(TypeError, match="reads Other, which its route does not declare"):
         await guarded(Request())  # type: ignore[arg-type]

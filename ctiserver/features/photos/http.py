@@ -12,7 +12,7 @@ from ctiserver.model.ids import PhotoId, RecordId, WorkOrderId
 from ctiserver.model.photo import SUFFIXES, Photo
 from ctiserver.web.access import EVERYBODY, Intent, Person, person_of
 from ctiserver.web.problems import Away, Conflict, Invalid, NotFound
-from ctiserver.web.routes import Route, json_answer
+from ctiserver.web.routes import Route, json_answer, read_bytes
 
 #: Of one photo, in bytes. The console sends them scaled down, at a tenth of it.
 MAX_BYTES = 4 * 1024 * 1024
@@ -38,6 +38,7 @@ class PhotosHttp:
                 handler=self._add,
                 roles=EVERYBODY,
                 takes=tuple(SUFFIXES),
+                body_max_bytes=MAX_BYTES,
                 answer=PhotoAnswer,
                 status=(200, 201),
                 query={
@@ -69,7 +70,7 @@ class PhotosHttp:
         key = request.query.get("key", "")
         if not 8 <= len(key) <= _KEY_MAX:
             raise Invalid(f"send a key of 8 to {_KEY_MAX} characters, a new one for each photo", {"key": "missing"})
-        content = await _read(request)
+        content = await read_bytes(request)
         try:
             photo, new = await self._photos.add(
                 WorkOrderId(request.match_info["order_id"]),
@@ -102,18 +103,6 @@ class PhotosHttp:
             "Content-Disposition": "inline",
         }
         return web.FileResponse(path, headers=headers)
-
-
-async def _read(request: web.Request) -> bytes:
-    """The body, if it is not too large. The server's general limit is for JSON."""
-    if (request.content_length or 0) > MAX_BYTES:
-        raise web.HTTPRequestEntityTooLarge(MAX_BYTES, request.content_length or 0)
-    content = bytearray()
-    async for chunk in request.content.iter_chunked(64 * 1024):
-        content += chunk
-        if len(content) > MAX_BYTES:
-            raise web.HTTPRequestEntityTooLarge(MAX_BYTES, len(content))
-    return bytes(content)
 
 
 def _photo(photo: Photo) -> PhotoAnswer:

@@ -276,6 +276,8 @@ export default {
   "fault.handed_on": "Somebody else has this order now. What you report of it changes nothing; the record keeps it.",
   "fault.internal": "Something went wrong at the server; its log says what.",
   "fault.foreign_origin": "Open the console at the address that the server is set to (web.public_url).",
+  "fault.unknown_encoding": "Send the body uncompressed, and say what kind it is in a few words.",
+  "fault.too_large": "The request is too large.",
   "fault.no_agent": "This account has no phone. An admin can make it an agent.",
 
   "masking.on": "Recording",

@@ -276,6 +276,8 @@ export default {
   "fault.handed_on": "此工单已改派他人。您填报的结果不生效，已记在服务单上。",
   "fault.internal": "服务器出错，详情见服务器日志。",
   "fault.foreign_origin": "请用服务器设定的地址（web.public_url）打开本页面。",
+  "fault.unknown_encoding": "请求体不能压缩，Content-Type 也要简短。",
+  "fault.too_large": "请求内容太大。",
   "fault.no_agent": "此账号没有话机，可请管理员把它设为坐席。",
 
   "masking.on": "录音中",

@@ -1,0 +1,177 @@
+"""What callers notice of strangers' requests: FastAGI's first word beside one connection that sends the same again
+and again, and the longest that one such request keeps the loop.
+
+The server has this process to itself; strangers and callers have one each. ``one_request_ms`` is the time that the
+loop's own timers were late at the most while one request was served, with nothing else under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import logging
+import multiprocessing
+import tempfile
+import time
+import zlib
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import structlog
+
+from ctiserver.agi.server import AgiServer
+from ctiserver.clock import SystemClock
+from ctiserver.settings import AgiSettings
+from tests.protocol.test_agi_server import polite
+from tests.support.desk import desk
+from tests.support.fake_asterisk import header
+
+_CALLS = 40
+_TICK_S = 0.002
+_DEADMAN_S = 1.0
+_ZEROS = 200_000_000
+
+
+def run() -> dict[str, object]:
+    """About a minute; several where the server unpacks."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    return asyncio.run(_run())
+
+
+def requests() -> dict[str, bytes]:
+    """What strangers send, whole requests by name."""
+    deflated, gzipped = zlib.compress(bytes(_ZEROS), 9), gzip.compress(bytes(_ZEROS), 9)
+    chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(deflated), deflated)
+    deep = b"[" * 100_000 + b"]" * 100_000
+    wide = b"{" + b",".join(b'"%x":1' % number for number in range(25_000)) + b"}"
+    json = b"Content-Type: application/json\r\nOrigin: ORIGIN\r\n"
+    cookie = b"Cookie: " + b"; ".join(b"a%d=b" % number for number in range(900)) + b"\r\n"
+    kind = b"Content-Type: " + b";a=b" * 1900 + b"\r\nOrigin: ORIGIN\r\n"
+    return {
+        "plain GET": _request(b"GET /healthz"),
+        "deflate": _request(b"GET /healthz", deflated, b"Content-Encoding: deflate\r\n"),
+        "gzip": _request(b"GET /healthz", gzipped, b"Content-Encoding: gzip\r\n"),
+        "deflate to 404": _request(b"POST /nothing", deflated, b"Content-Encoding: deflate\r\n"),
+        "deflate in chunks": b"POST /api/v1/session HTTP/1.1\r\nHost: x\r\nContent-Encoding: deflate\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n" + chunked,
+        "deep JSON": _request(b"POST /api/v1/session", deep, json),
+        "wide JSON": _request(b"POST /api/v1/session", wide, json),
+        "many cookies": _request(b"GET /api/v1/session", b"", cookie),
+        "long content type": _request(b"POST /api/v1/session", b"{}", kind),
+        "many headers": _request(
+            b"GET /healthz", b"", b"".join(b"X-%d: %s\r\n" % (n, b"y" * 8000) for n in range(100))
+        ),
+    }
+
+
+def _request(line: bytes, body: bytes = b"", headers: bytes = b"") -> bytes:
+    return b"%s HTTP/1.1\r\nHost: x\r\n%sContent-Length: %d\r\n\r\n%s" % (line, headers, len(body), body)
+
+
+async def _run() -> dict[str, object]:
+    found: dict[str, object] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        agi = AgiServer(AgiSettings(port=0), {"flow": polite}, SystemClock())
+        async with desk(Path(folder)) as it, asyncio.TaskGroup() as group:
+            serving = group.create_task(agi.run())
+            port = await agi.listening()
+            found["alone"] = {"first_word_ms": _percentiles(await _elsewhere(_callers, port, it.url, b""))}
+            for name, request in requests().items():
+                request = request.replace(b"ORIGIN", it.url.encode())
+                lags: list[float] = []
+                watching = group.create_task(_watch(lags))
+                await _elsewhere(_stranger, port, it.url, request)
+                watching.cancel()
+                beside = await _elsewhere(_callers, port, it.url, request)
+                found[name] = {
+                    "request_kb": round(len(request) / 1000, 1),
+                    "one_request_ms": {"worst": round(1000 * max(lags), 1), "aim": 5},
+                    "first_word_ms": _percentiles(beside),
+                    "to_the_fallback": sum(one >= 1000 * _DEADMAN_S for one in beside),
+                    "calls": len(beside),
+                }
+            serving.cancel()
+    return found
+
+
+async def _watch(lags: list[float]) -> None:
+    while True:
+        due = time.perf_counter() + _TICK_S
+        await asyncio.sleep(_TICK_S)
+        lags.append(max(0.0, time.perf_counter() - due))
+
+
+Work = Callable[[int, str, bytes, Connection], None]
+
+
+async def _elsewhere(work: Work, port: int, url: str, request: bytes) -> list[float]:
+    """What ``work`` sends back from a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=work, args=(port, url, request, theirs))
+    process.start()
+    result: list[float] = await asyncio.to_thread(ours.recv)
+    await asyncio.to_thread(process.join)
+    return result
+
+
+async def _send(url: str, request: bytes) -> None:
+    """One request, and the beginning of its answer."""
+    parts = urlsplit(url)
+    with contextlib.suppress(ConnectionError):
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        try:
+            writer.write(request)
+            await writer.drain()
+            await reader.readline()
+        finally:
+            writer.close()
+
+
+def _stranger(port: int, url: str, request: bytes, results: Connection) -> None:
+    """One request, after the process' own start is over."""
+
+    async def once() -> None:
+        await asyncio.sleep(0.2)
+        await _send(url, request)
+
+    asyncio.run(once())
+    results.send([])
+
+
+def _callers(port: int, url: str, request: bytes, results: Connection) -> None:
+    """Callers one after another, beside one connection that sends the request again and again; how long each waited
+    for FastAGI's first word."""
+    took_ms: list[float] = []
+
+    async def attack() -> None:
+        while True:
+            await _send(url, request)
+            await asyncio.sleep(0)
+
+    async def calls() -> None:
+        attacking = asyncio.create_task(attack()) if request else None
+        await asyncio.sleep(0.3)
+        for number in range(_CALLS):
+            began = time.perf_counter()
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(
+                header(network_script="flow?dnis=4008001234&deadman=1", uniqueid=f"17951{number:05d}.{number}")
+            )
+            await reader.readline()
+            took_ms.append(1000 * (time.perf_counter() - began))
+            writer.close()
+            await asyncio.sleep(0.02)
+        if attacking is not None:
+            attacking.cancel()
+
+    asyncio.run(calls())
+    results.send(took_ms)
+
+
+def _percentiles(values_ms: list[float]) -> dict[str, float]:
+    ordered = sorted(values_ms)
+    return {"p50": round(ordered[len(ordered) // 2], 1), "worst": round(ordered[-1], 1)}
