@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from ctiserver.errors import CtiError, DeadlineExceeded, PeerLost, UnsafeValue, UserFault
 
-
 #: A form has fewer fields.
 _FAULTS_LISTED = 100
 
