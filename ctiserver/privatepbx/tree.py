@@ -27,8 +27,8 @@ _STAND_INS = (
     *("libsnmp45", "libical3t64", "libgmime-3.0-0t64", "libunbound8", "libcodec2-1.2", "libradcli4", "libiksemel3"),
     *("libsybdb5", "libpq5", "libcurl4t64", "libneon27t64", "libldap2", "liblua5.1-0", "libodbc2", "libjwt2"),
     *("libspandsp2t64", "libportaudio2", "libjack-jackd2-0"),
-    # Only baresip modules that our phones do not load, and espeak-ng's sound output, want these.
-    *("libpulse0", "libmosquitto1", "libvpx12", "libpcaudio0", "libsndio7.0", "libtwolame0", "libopenaptx0"),
+    # Only baresip modules that our phones do not load want these.
+    *("libmosquitto1", "libvpx12", "libsndio7.0", "libtwolame0", "libopenaptx0"),
 )
 
 ASTERISK = Recipe(
@@ -81,8 +81,10 @@ class Programs:
         """Those of an unpacked tree."""
         libraries = root / "usr/lib" / architecture().triplet
         loader = libraries / architecture().loader
+        # espeak-ng's sound output is linked into it, and lies partly in a sub-folder of its own.
+        folders = f"{libraries}:{libraries / 'pulseaudio'}"
         commands: dict[str, tuple[str, ...]] = {
-            name: (str(loader), "--library-path", str(libraries), "--argv0", name, str(root / path))
+            name: (str(loader), "--library-path", folders, "--argv0", name, str(root / path))
             for name, path in _PROGRAMS.items()
         }
         commands["espeak-ng"] += (f"--path={libraries}",)

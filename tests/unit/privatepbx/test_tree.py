@@ -40,7 +40,8 @@ def test_programs_of_a_tree_start_by_the_trees_own_loader(tmp_path: Path) -> Non
     command = Programs.of_tree(tmp_path).command("baresip")
     assert command[0].startswith(str(tmp_path / "usr/lib"))
     assert "/ld-linux" in command[0]
-    assert command[1:3] == ["--library-path", str(Path(command[0]).parent)]
+    libraries = Path(command[0]).parent
+    assert command[1:3] == ["--library-path", f"{libraries}:{libraries / 'pulseaudio'}"]
     assert command[-1] == str(tmp_path / "usr/bin/baresip")
 
 
