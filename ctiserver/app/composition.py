@@ -45,7 +45,7 @@ from ctiserver.settings import Settings, WebSettings
 from ctiserver.site import Site
 from ctiserver.store import faults
 from ctiserver.store.database import Database
-from ctiserver.supervise import Supervisor
+from ctiserver.supervise import Failing, Supervisor
 from ctiserver.web import problems
 from ctiserver.web.access import Access
 from ctiserver.web.connection import HubLimits
@@ -65,7 +65,20 @@ REFUSALS: Mapping[type[CtiError], type[problems.Refusal]] = {
     NotDead: problems.Conflict,
     NotEnough: problems.Conflict,
 }
+#: Without these the server is of no use, so that a setting which makes them impossible ends it, at its start alone;
+#: FastAGI and the links of the PBXs are such as well.
+_ESSENTIAL = frozenset({"workflow"})
 _BUS_DRAIN_S = 5.0
+
+
+class _Supervised:
+    """What the supervisor knows, for those who are built before it."""
+
+    by: Supervisor | None = None
+
+    @property
+    def failing(self) -> tuple[Failing, ...]:
+        return () if self.by is None else self.by.failing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +94,7 @@ class App:
     agi_port: int
     features: Features
     links: Mapping[PbxName, PbxLink]
+    supervisor: Supervisor
     reload: Callable[[], tuple[str, ...]]
     """Take flows, numbers, calendars, rosters, fees and processes anew; raises FileFault and changes nothing if any
     of them does not check."""
@@ -193,8 +207,9 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             going_on=lambda pbx: {call.call_id for call in links[pbx].calls()},
             behind=features.catching_up.behind,
         )
+        supervised = _Supervised()
         operations = OperationsHttp(
-            Health(database, agi, links, workflow_runs=workflow.ready.is_set),
+            Health(database, agi, links, workflow_runs=workflow.ready.is_set, failing=lambda: supervised.failing),
             Measures(database, agi, hub, links, clock),
             settings.web.metrics_allow,
         )
@@ -210,16 +225,17 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         await stack.enter_async_context(web.running())
         async with asyncio.TaskGroup() as group:
             supervisor = Supervisor(group, away=(faults.StoreUnavailable,))
-            supervisor.start("agi", agi.run)
+            supervised.by = supervisor
+            supervisor.start("agi", agi.run, essential=True)
             agi_port = await agi.listening()
             for part in parts:
                 for name, service in {**part.services, **part.clockwork}.items():
-                    supervisor.start(name, service)
+                    supervisor.start(name, service, essential=name in _ESSENTIAL)
             texts_changed = asyncio.Event()
             supervisor.start("prompts", lambda: _keep_spoken(shelf, configuration, settings, texts_changed))
             await asyncio.sleep(0)  # let the services subscribe before the first PBX speaks
             for name, link in links.items():
-                supervisor.start(f"pbx-{name}", link.run)
+                supervisor.start(f"pbx-{name}", link.run, essential=True)
 
             def reload() -> tuple[str, ...]:
                 changed = configuration.reload()
@@ -238,6 +254,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
                     agi_port=agi_port,
                     features=features,
                     links=links,
+                    supervisor=supervisor,
                     reload=reload,
                 )
                 # A clean end: who is in a menu may finish, with everything there that the flow needs.

@@ -9,6 +9,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import structlog
 
 from ctiserver.bus import Bus, Lagged
 from ctiserver.clock import ManualClock
@@ -66,7 +67,7 @@ async def test_a_slow_subscriber_is_told_what_it_missed_and_goes_on() -> None:
         assert await anext(numbers) == 9
 
 
-QUICK = RestartPolicy(restarts=2, first_delay_s=0.001, longest_delay_s=0.001)
+QUICK = RestartPolicy(first_delay_s=0.001, longest_delay_s=0.001)
 
 
 async def test_a_service_that_fails_is_restarted() -> None:
@@ -91,14 +92,73 @@ async def test_a_service_that_fails_is_restarted() -> None:
         assert supervisor.running == frozenset()
 
 
-async def test_too_many_failures_end_the_server() -> None:
-    async def service() -> None:
-        raise RuntimeError("boom")
+async def test_a_service_that_fails_again_and_again_ends_nobody_else_and_is_named() -> None:
+    runs = 0
+    enough = asyncio.Event()
 
-    with pytest.raises(ExceptionGroup) as failure:
+    async def broken() -> None:
+        nonlocal runs
+        runs += 1
+        if runs > 40:
+            enough.set()
+        raise RuntimeError("the secret number is 13800000001")
+
+    async with asyncio.TaskGroup() as group:
+        supervisor = Supervisor(group, QUICK)
+        supervisor.start("broken", broken)
+        supervisor.start("good", asyncio.Event().wait)  # type: ignore[arg-type]
+        async with asyncio.timeout(20):
+            await enough.wait()
+        assert supervisor.running == {"broken", "good"}
+        (failing,) = supervisor.failing
+        assert failing.service == "broken"
+        assert failing.failures >= 40
+        assert "RuntimeError" in str(failing)
+        assert "138" not in str(failing)
+        supervisor.stop_all()
+
+
+async def test_a_service_that_has_run_well_for_long_is_named_no_more() -> None:
+    runs = 0
+    again = asyncio.Event()
+
+    async def once_broken() -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 1:
+            raise RuntimeError("boom")
+        again.set()
+        await asyncio.Event().wait()
+
+    async with asyncio.TaskGroup() as group:
+        supervisor = Supervisor(group, RestartPolicy(first_delay_s=0.001, well_after_s=0.0))
+        supervisor.start("s", once_broken)
+        async with asyncio.timeout(20):
+            await again.wait()
+        assert supervisor.failing == ()
+        supervisor.stop_all()
+
+
+async def test_one_failure_again_and_again_is_one_line() -> None:
+    runs = 0
+    enough = asyncio.Event()
+
+    async def broken() -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 30:
+            enough.set()
+        raise ValueError("a") if runs < 20 else TypeError("b")
+
+    with structlog.testing.capture_logs() as lines:
         async with asyncio.TaskGroup() as group:
-            Supervisor(group, QUICK).start("s", service)
-    assert failure.group_contains(RuntimeError, match="boom")
+            supervisor = Supervisor(group, QUICK)
+            supervisor.start("s", broken)
+            async with asyncio.timeout(20):
+                await enough.wait()
+            supervisor.stop_all()
+    assert [line["event"] for line in lines] == ["service_failed"] * 2  # one a kind
+    assert lines[1]["not_told"] == 18
 
 
 async def test_what_is_away_is_waited_for_however_long_it_takes() -> None:
@@ -107,27 +167,50 @@ async def test_what_is_away_is_waited_for_however_long_it_takes() -> None:
     async def service() -> None:
         nonlocal runs
         runs += 1
-        if runs <= 3 * QUICK.restarts:
+        if runs <= 6:
             raise ConnectionError("the database is away")
 
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         Supervisor(group, QUICK, away=(ConnectionError,)).start("s", service)
-    assert runs == 3 * QUICK.restarts + 1
+    assert runs == 7
 
 
-async def test_a_users_fault_is_never_retried() -> None:
-    runs = 0
+async def test_a_users_fault_ends_the_server_at_the_start_of_what_it_needs_and_nothing_else() -> None:
+    runs = {"other": 0, "later": 0}
+    enough = asyncio.Event()
 
-    async def service() -> None:
-        nonlocal runs
-        runs += 1
+    async def other() -> None:
+        runs["other"] += 1
+        raise UserFault("no such calendar", where="queues.yaml", fix="Add it")
+
+    async def later() -> None:
+        runs["later"] += 1
+        if runs["later"] > 3:
+            enough.set()
+        if runs["later"] == 1:
+            raise RuntimeError("boom")
+        raise UserFault("the port is taken by now", where="agi.port", fix="Free it")
+
+    async def at_once() -> None:
         raise UserFault("wrong password", where="pbxs.main.secret", fix="Set it")
 
-    with pytest.raises(ExceptionGroup) as failure:
+    async def server() -> None:
         async with asyncio.TaskGroup() as group:
-            Supervisor(group, QUICK).start("s", service)
-    assert failure.group_contains(UserFault)
-    assert runs == 1
+            supervisor = Supervisor(group, QUICK)
+            supervisor.start("other", other)
+            supervisor.start("later", later, essential=True)
+            async with asyncio.timeout(20):
+                await enough.wait()
+            assert supervisor.running == {"other", "later"}
+            supervisor.start("at-once", at_once, essential=True)
+            await asyncio.Event().wait()
+
+    with pytest.raises(ExceptionGroup) as failure:
+        await server()
+    fault = failure.value.exceptions[0]
+    assert isinstance(fault, UserFault)
+    assert fault.what == "wrong password"
+    assert runs["other"] > 1
 
 
 def test_numbers_are_masked() -> None:

@@ -2,7 +2,8 @@
 
 Ready: the database answers, the workflow engine runs, and FastAGI listens. A PBX whose link is down makes it
 degraded, not unready: the other PBXs' calls, the desk's notes and the work orders go on, and taking the server out of
-service would end those too without mending the link.
+service would end those too without mending the link. The same is true of a service that fails: it is named, and all
+others go on.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ctiserver.model.ids import PbxName
 from ctiserver.pbx.link import PbxLink
 from ctiserver.store.database import Database
 from ctiserver.store.faults import StoreUnavailable
+from ctiserver.supervise import Failing
 
 #: Longer than a healthy database ever takes, shorter than those who ask wait.
 _DATABASE_WITHIN_S = 2.0
@@ -41,12 +43,13 @@ class Readiness:
     reasons: tuple[str, ...]  #: why it is not ready; empty if it is
     pbxs: tuple[PbxHealth, ...]
     agi_port: int | None
+    failing: tuple[Failing, ...] = ()  #: services that don't do their work now; all others do
 
     @property
     def status(self) -> Literal["ready", "degraded", "not_ready"]:
         if self.reasons:
             return "not_ready"
-        return "ready" if all(pbx.up for pbx in self.pbxs) else "degraded"
+        return "ready" if all(pbx.up for pbx in self.pbxs) and not self.failing else "degraded"
 
 
 class Health:
@@ -59,11 +62,13 @@ class Health:
         links: Mapping[PbxName, PbxLink],
         *,
         workflow_runs: Callable[[], bool],
+        failing: Callable[[], tuple[Failing, ...]] = tuple,
     ) -> None:
         self._database = database
         self._agi = agi
         self._links = links
         self._workflow_runs = workflow_runs
+        self._failing = failing
 
     async def readiness(self) -> Readiness:
         """Look at everything now."""
@@ -86,4 +91,5 @@ class Health:
                 for name, link in self._links.items()
             ),
             agi_port=self._agi.port,
+            failing=self._failing(),
         )

@@ -41,7 +41,7 @@ class OperationsHttp:
         found = await self._health.readiness()
         said: dict[str, object] = {"status": found.status}
         if self._is_allowed(request):
-            said["reasons"] = list(found.reasons)
+            said["reasons"] = [*found.reasons, *(str(failing) for failing in found.failing)]
             said["agi_port"] = found.agi_port
             said["pbxs"] = {
                 pbx.name: {"up": pbx.up, "since": pbx.since.isoformat(), "version": pbx.version} for pbx in found.pbxs
