@@ -194,14 +194,17 @@ def load_settings(path: Path, environment: dict[str, str] | None = None) -> Sett
     if overrides:
         settings = _overridden(document, overrides)
     base = path.resolve().parent
+
+    def whole(name: str, pbx: PbxSettings) -> PbxSettings:
+        with_secret = _with_secret(document, name, _resolved(pbx, base), base)
+        return _with_phone_secrets(document, name, with_secret, base)
+
     return settings.model_copy(
         update={
             "data_dir": base / settings.data_dir,
             "config_dir": base / settings.config_dir,
             "flows_dir": None if settings.flows_dir is None else base / settings.flows_dir,
-            "pbxs": {
-                name: _with_secret(document, name, _resolved(pbx, base), base) for name, pbx in settings.pbxs.items()
-            },
+            "pbxs": {name: whole(name, pbx) for name, pbx in settings.pbxs.items()},
         }
     )
 

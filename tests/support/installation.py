@@ -24,10 +24,12 @@ class Installation:
         }
         self.run("init", str(folder))
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, typed: str | None = None) -> subprocess.CompletedProcess[str]:
+        """One command, with ``typed`` as its standard input."""
         return subprocess.run(
             [sys.executable, "-m", "ctiserver", *arguments],
             env=self.environment,
+            input=typed,
             capture_output=True,
             text=True,
             timeout=60,

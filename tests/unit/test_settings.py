@@ -39,6 +39,24 @@ def test_secret_file(tmp_path: Path) -> None:
     assert "abc" not in repr(settings)
 
 
+def test_the_phones_passwords_come_from_their_file(tmp_path: Path) -> None:
+    (tmp_path / "phones.json").write_text('{"web1": "abc"}')
+    phones = "{url: 'ws://127.0.0.1:8088/ws', secrets_file: phones.json}"
+    settings = load_settings(write(tmp_path, f"pbxs: {{main: {{browser_phones: {phones}}}}}\n"), {})
+    assert settings.pbxs["main"].browser_phones.secrets["web1"].get_secret_value() == "abc"
+    assert "abc" not in repr(settings)
+
+
+@pytest.mark.parametrize("text", [None, "web1: abc", '["web1"]'])
+def test_a_bad_file_of_phone_passwords_is_located(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "phones.json").write_text(text)
+    path = write(tmp_path, "pbxs: {main: {browser_phones: {secrets_file: phones.json}}}\n")
+    with pytest.raises(UserFault, match=r"the secrets file phones\.json can't be read") as caught:
+        load_settings(path, {})
+    assert "ctiserver.yaml:1:" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("text", "environment", "message"),
     [
