@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ctiserver.errors import UserFault
-from ctiserver.privatepbx.process import Process
+from ctiserver.pid import Process
 
 _LOOK_EVERY_S = 0.05
 

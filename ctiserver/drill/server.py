@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ctiserver.drill.console import Console, ServerSilent
-from ctiserver.privatepbx.process import Process
+from ctiserver.pid import Process
 
 _STARTS_WITHIN_S = 90.0
 _LOOK_EVERY_S = 0.05

@@ -11,8 +11,8 @@ from pathlib import Path
 from ctiserver.drill import scenarios
 from ctiserver.drill.keys import write_keys
 from ctiserver.errors import CtiError
+from ctiserver.pid import Process
 from ctiserver.privatepbx.ports import free_port
-from ctiserver.privatepbx.process import Process
 from ctiserver.privatepbx.tree import Programs
 
 _REGISTER_S = 60.0

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ctiserver.errors import CtiError, PeerLost
+from ctiserver.pid import Process
 from ctiserver.privatepbx.ports import free_port
-from ctiserver.privatepbx.process import Process
 from ctiserver.privatepbx.tree import Programs
 
 COMMAND_TIMEOUT_S = 5.0

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from ctiserver.errors import PeerLost, UserFault
 from ctiserver.model.asterisk import OLDEST_SUPPORTED
+from ctiserver.pid import Process
 from ctiserver.privatepbx import ami
 from ctiserver.privatepbx.announcements import announcements
 from ctiserver.privatepbx.configuration import AMI_USER, Layout, Plan, Ports, write
 from ctiserver.privatepbx.container import name_for
 from ctiserver.privatepbx.debian import Progress
 from ctiserver.privatepbx.ports import free_port, wanted_port
-from ctiserver.privatepbx.process import Process
 from ctiserver.privatepbx.state import State, absolute, make_accounts, read_accounts, run_dir, running, write_privately
 from ctiserver.privatepbx.tree import Programs, find_programs
 from ctiserver.resources import shipped

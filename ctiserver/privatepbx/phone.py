@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from ctiserver.errors import PeerLost, UserFault
+from ctiserver.pid import Process
 from ctiserver.privatepbx.baresip import (
     HEARD_RATE_HZ,
     SOURCE_RATE_HZ,
@@ -33,7 +34,6 @@ from ctiserver.privatepbx.baresip import (
     write,
 )
 from ctiserver.privatepbx.lifecycle import PrivatePbx
-from ctiserver.privatepbx.process import Process
 from ctiserver.privatepbx.tree import Programs
 
 START_TIMEOUT_S = 20.0

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ctiserver.errors import UserFault
+from ctiserver.pid import Process
 from ctiserver.privatepbx.configuration import Layout, Ports
-from ctiserver.privatepbx.process import Process
 from ctiserver.site import Site
 
 _SOCKET_PATH_ROOM = 107

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ctiserver.privatepbx.process import Process
+from ctiserver.pid import Process
 from tests.support.eventually import eventually
 
 _WAITS = [sys.executable, "-c", "import signal; print('ready', flush=True); signal.pause()"]
@@ -83,7 +83,7 @@ async def test_one_that_dies_with_us_ends_when_we_are_killed(tmp_path: Path) -> 
     parent = tmp_path / "parent.py"
     parent.write_text(
         "import pathlib, signal, sys\n"
-        "from ctiserver.privatepbx.process import Process\n"
+        "from ctiserver.pid import Process\n"
         f"child = Process.spawn({_WAITS!r}, pathlib.Path({str(tmp_path / 'output')!r}), dies_with_us=True)\n"
         "print('ready', child.pid, child.started, flush=True)\n"
         "signal.pause()\n",

@@ -21,7 +21,7 @@ from ctiserver.drill.scene import (
     served_meanwhile,
     under_load,
 )
-from ctiserver.privatepbx.process import Process
+from ctiserver.pid import Process
 
 
 async def database_locked(rig: Rig, size: Size) -> Finding:

@@ -18,9 +18,9 @@ import pytest
 import pytest_asyncio
 
 from ctiserver.errors import UserFault
+from ctiserver.pid import Process
 from ctiserver.privatepbx.lifecycle import PrivatePbx
 from ctiserver.privatepbx.ports import free_port
-from ctiserver.privatepbx.process import Process
 from ctiserver.privatepbx.tree import Programs
 from tests.support.eventually import eventually
 

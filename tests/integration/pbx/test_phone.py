@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from ctiserver.errors import PeerLost, UserFault
+from ctiserver.pid import Process
 from ctiserver.privatepbx.baresip import CallFailed
 from ctiserver.privatepbx.lifecycle import PrivatePbx
 from ctiserver.privatepbx.phone import SipPhone
-from ctiserver.privatepbx.process import Process
 from ctiserver.privatepbx.tree import Programs
 from tests.support.eventually import eventually
 
