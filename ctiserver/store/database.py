@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from ctiserver.errors import UserFault
-from ctiserver.store import schema, sqlite_dialect
+from ctiserver.store import schema, sqlite_abilities, sqlite_dialect
 from ctiserver.store.faults import StoreUnavailable, translated
 from ctiserver.store.unit_of_work import UnitOfWork
 
@@ -83,8 +83,8 @@ class Database:
         those who only look at the schema or upgrade it themselves. ``readers`` is how many may read at once; on
         SQLite one writes at a time, on PostgreSQL as many as read.
 
-        Raises UserFault: the file is broken or can't be opened, the server can't be reached, the schema is newer
-        than this ctiserver, or (with neither) older.
+        Raises UserFault: the file is broken or can't be opened, the SQLite here lacks what is needed, the server can't
+        be reached, the schema is newer than this ctiserver, or (with neither) older.
         """
         parsed = parse_url(url)
         engines = (
@@ -261,6 +261,7 @@ def _unusable(url: sa.URL, cause: BaseException | None) -> UserFault:
 
 
 def _sqlite_engines(url: sa.URL, readers: int) -> tuple[AsyncEngine, AsyncEngine]:
+    sqlite_abilities.refuse_unable(_SETTING)
     path = Path(url.database or "")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -37,6 +37,7 @@ from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
 from ctiserver.metrics import REGISTRY
 from ctiserver.model.json_value import JsonObject
+from ctiserver.store import sqlite_abilities
 from ctiserver.store.faults import Conflict, StoreUnavailable, translated
 
 log = structlog.get_logger(__name__)
@@ -261,17 +262,21 @@ class Stopping(BaseException):
     """The server ends; BaseException, so that DBOS does not keep it as the workflow's result."""
 
 
-class _SmallCache(sqlite3.Connection):
-    """A connection of DBOS to SQLite: 2 MiB of page cache, SQLite's default, for each of them would fill for hours."""
+class _Connection(sqlite3.Connection):
+    """A connection of DBOS to SQLite: knows the words that DBOS writes, and keeps few pages.
+
+    2 MiB of page cache, SQLite's default, for each of them would fill for hours.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        sqlite_abilities.fill_gap(self)
         self.execute("PRAGMA cache_size=-128")  # KiB; the rest is the system's to cache
 
 
 #: As our own connections to SQLite (ctiserver/store/database.py).
 _SMALL: dict[str, Any] = {
-    "connect_args": {"factory": _SmallCache, "cached_statements": 32},
+    "connect_args": {"factory": _Connection, "cached_statements": 32},
     "pool_use_lifo": True,
 }
 
@@ -313,6 +318,7 @@ def _options(workflow: str, workflow_id: str) -> EnqueueOptions:
 def _launch(url: str, threads: int, polling_s: float, executor_id: str) -> None:
     logging.getLogger("dbos").setLevel(logging.WARNING)
     if url.startswith("sqlite"):
+        sqlite_abilities.refuse_unable("workflow.url")
         _prepare_file(Path(url.partition(":///")[2]))
     config = DBOSConfig(
         name="ctiserver",

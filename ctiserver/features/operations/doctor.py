@@ -18,6 +18,7 @@ from ctiserver.net import RequestFailed, get_json
 from ctiserver.resources import shipped
 from ctiserver.settings import Settings
 from ctiserver.site import Site
+from ctiserver.store import sqlite_abilities
 from ctiserver.store.database import Database
 from ctiserver.store.faults import StoreUnavailable
 
@@ -26,6 +27,10 @@ _SQLITE = "sqlite:///"
 
 async def examine(settings: Settings, site: Site, texts: Sequence[Text], clock: Clock) -> AsyncIterator[Finding]:
     """One finding after another, the nearest first. ``texts`` is what calls will be told."""
+    for setting, url in (("database.url", settings.database_url), ("workflow.url", settings.workflow_url)):
+        if url.startswith(_SQLITE):
+            yield _sqlite(setting)
+            break
     found, agents = await _database(settings)
     yield found
     yield await _workflow_database(settings)
@@ -44,6 +49,14 @@ async def examine(settings: Settings, site: Site, texts: Sequence[Text], clock: 
             name, pbx, settings.agi, clock, site=site if first else None, agents=agents if first else ()
         ):
             yield finding
+
+
+def _sqlite(setting: str) -> Finding:
+    check = "SQLite"
+    try:
+        return good(check, f"version {sqlite_abilities.refuse_unable(setting)}")
+    except UserFault as fault:
+        return of_fault(check, fault)
 
 
 async def _database(settings: Settings) -> tuple[Finding, Sequence[Agent]]:
