@@ -39,6 +39,7 @@ class SmsGateway(Written):
     token_file: str | None = None
     price: Amount = "0"
     stop_words: tuple[str, ...] = ("STOP",)
+    start_words: tuple[str, ...] = ("START",)  #: take a stop word back
 
 
 class MailServer(Written):

@@ -200,6 +200,11 @@ async def test_who_answers_stop_gets_no_more(outside: Callable[..., Any], gatewa
     await it.settle()
     assert [(message.state, message.error) for message in await it.all()] == [("suppressed", "opted out")]
     assert gateway.got == []
+    assert not await it.messages.answered("13800000001", " start ")
+    await it.happens("order_accepted", order="D1", kind="dispatch")
+    await it.settle()
+    assert [message.state for message in await it.all()] == ["suppressed", "sent"]
+    assert len(gateway.got) == 1
 
 
 async def test_do_not_call_is_do_not_write(outside: Callable[..., Any], gateway: Gateway) -> None:

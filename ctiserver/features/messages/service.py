@@ -136,12 +136,17 @@ class Messages:
         return message
 
     async def answered(self, number: str, text: str) -> bool:
-        """A customer answered an SMS; whether they want no more."""
+        """A customer answered an SMS: a stop word opts the number out, a start word back in. Whether it is out by this."""
         key = numbers.normal(number, self._region)
-        stops = text.strip().casefold() in {word.casefold() for word in self._rules.sms.stop_words}
-        if key is not None and stops:
+        word = text.strip().casefold()
+        stops = word in {one.casefold() for one in self._rules.sms.stop_words}
+        starts = word in {one.casefold() for one in self._rules.sms.start_words}
+        if key is not None and (stops or starts):
             async with self._database.unit_of_work() as uow:
-                await uow.messages.opt_out(key, self._clock.now())
+                if stops:
+                    await uow.messages.opt_out(key, self._clock.now())
+                else:
+                    await uow.messages.opt_in(key)
         return stops
 
     async def _pause_s(self) -> float:
