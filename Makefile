@@ -26,6 +26,7 @@ check: $(VENV)/.test ## style, types, layers, shipped flows and configuration
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python tools/dead_code.py
 	@$(BIN)/ctiserver check
 
 bench: $(VENV)/.test ## measures, as JSON in bench-results/

@@ -50,8 +50,3 @@ class Recording:
         if self.stopped_at is None:
             return "recording"
         return "lost" if now - self.stopped_at > LATE else "expected"
-
-
-def due_for_removal(recording: Recording, now: datetime, kept: timedelta) -> bool:
-    """Whether a recording has been kept for as long as the site keeps them."""
-    return recording.removed_at is None and now - recording.started_at > kept
