@@ -136,7 +136,7 @@ class Messages:
         return message
 
     async def answered(self, number: str, text: str) -> bool:
-        """A customer answered an SMS: a stop word opts the number out, a start word back in. Whether it is out by this."""
+        """A customer answered an SMS: a stop word opts the number out, a start word in. Whether it was a stop word."""
         key = numbers.normal(number, self._region)
         word = text.strip().casefold()
         stops = word in {one.casefold() for one in self._rules.sms.stop_words}
