@@ -1,4 +1,4 @@
-"""Building the package speaks the shipped flows' prompts into it, so that a fresh machine without an engine has them.
+"""Building the package speaks all that it can say into it, so that a fresh machine without an engine has it.
 
 The voice is the wheel ``espeakng-loader``, a build requirement: no root, no system package. What is spoken already is
 not spoken again. Where that wheel does not exist for a platform, the package is built without prompts, and says so;
@@ -29,22 +29,15 @@ class SpeakPrompts(BuildHookInterface[Any]):
         root = Path(self.root)
         sys.path.insert(0, str(root))
         from ctiserver.ivr import espeak
-        from ctiserver.ivr.loader import FLOW_SUFFIX, load_flow
-        from ctiserver.ivr.prompts import Shelf, Text, texts_of_flow
-        from ctiserver.privatepbx.announcements import announced
+        from ctiserver.ivr.prompts import Shelf
+        from ctiserver.ivr.texts import texts_of_package
         from ctiserver.settings import PromptSettings
 
         if not espeak.available():
             self.app.display_warning("espeakng-loader is not here: this build holds no spoken prompts")
             return
         shelf = Shelf(PromptSettings(), root / "ivr_flows" / "prompts")
-        texts = [
-            text
-            for path in sorted((root / "ivr_flows").glob(f"*{FLOW_SUFFIX}"))
-            for text in texts_of_flow(load_flow(path))
-        ]
-        texts += [Text(language, text) for language, _, text in announced()]
-        missing = shelf.missing(texts)
+        missing = shelf.missing(texts_of_package())
         if missing:
             with ProcessPoolExecutor(os.cpu_count()) as pool:
                 for text, reason in zip(missing, pool.map(shelf.speak_bundled, missing, chunksize=8), strict=True):

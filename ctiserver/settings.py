@@ -7,6 +7,7 @@ YAML file itself. Numbers end in their unit; everything is loopback unless said 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -17,9 +18,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, ValidationError
 
 from ctiserver.errors import UserFault
-from ctiserver.strict_yaml import Document, Written, load, parse
+from ctiserver.strict_yaml import Document, TimeZone, Written, load, parse
 
 ENVIRONMENT_PREFIX = "CTISERVER_"
+#: The name that files spoken by the default engine carry, whichever espeak-ng it is.
+DEFAULT_ENGINE = "espeak-ng"
 #: What a PBX may be called; it stands in the dialplan too.
 PBX_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
@@ -114,6 +117,15 @@ class PromptSettings(Written):
     asterisk_dir: str = ""  #: the same folder as Asterisk sees it; empty: the same path
     timeout_s: Seconds = 30.0
 
+    def voice(self, language: str) -> str:
+        """The engine's voice for a language."""
+        return self.voices.get(language, language)
+
+    def file_name(self, language: str, text: str, engine: str = DEFAULT_ENGINE) -> str:
+        """How the file that speaks a text is called, without its extension: a hash of all that it depends on."""
+        parts = (engine, self.voice(language), str(self.words_per_minute), text)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+
 
 class HttpSettings(Written):
     """Web services that flows may ask."""
@@ -149,7 +161,7 @@ class Settings(Written):
     config_dir: Path = Path()  #: queues.yaml, numbers.yaml …; empty: beside the settings file
     flows_dir: Path | None = None  #: *.flow.yaml; None: the shipped flows
     region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] = "CN"  #: ISO 3166; how national numbers are read
-    time_zone: str = "Asia/Shanghai"
+    time_zone: TimeZone = "Asia/Shanghai"
     languages: tuple[str, ...] = ("zh-CN", "en")
     pbxs: dict[Annotated[str, Field(pattern=f"^{PBX_NAME.pattern}$")], PbxSettings] = {}  # noqa: RUF012
     database: DatabaseSettings = DatabaseSettings()

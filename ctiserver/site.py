@@ -19,7 +19,7 @@ from ctiserver.model.emergency import emergency_numbers
 from ctiserver.model.record_fields import FieldKind
 from ctiserver.price_list import Amount, Goods
 from ctiserver.resources import shipped
-from ctiserver.strict_yaml import Document, Duration, Name, Written, load, parse, suggest
+from ctiserver.strict_yaml import Document, Duration, Name, TimeZone, Written, load, parse, suggest
 
 #: A queue as app_queue calls it; FreePBX calls them by numbers.
 QueueKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
@@ -101,7 +101,7 @@ class NumberConfig(Written):
     flow: Annotated[str, AfterValidator(_alias)]
     rollout: Rollout | None = None
     calendar: Name | None = None
-    time_zone: str | None = None
+    time_zone: TimeZone | None = None
     cost_centre: str | None = None
     languages: tuple[str, ...] = ()
     presented: str | None = None  #: the number shown when we call out for it

@@ -82,6 +82,12 @@ def _phases(up: int, down: int) -> tuple[NDArray[np.float64], int]:
     return taps / taps.sum(axis=1, keepdims=True), reach
 
 
+def tone(hertz: float, seconds: float, level: int, rate: int) -> Sound:
+    """A plain tone; ``level`` is its peak, of 32767."""
+    at = np.arange(int(rate * seconds)) / rate
+    return Sound(rate, np.rint(level * np.sin(2 * np.pi * hertz * at)).astype(np.int16))
+
+
 def read_wav(path: Path) -> Sound:
     """Read a WAV file; of several channels the first. Raises NoSound."""
     try:

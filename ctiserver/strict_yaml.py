@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union
+from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
 from ctiserver.errors import FileFault, Place, Problem, UserFault
 
@@ -448,6 +449,17 @@ def _step(kind: Any, step: str | int) -> Iterator[Any]:
                 elif typing.get_origin(field.annotation) is Literal and step in typing.get_args(field.annotation):
                     yield member  # a discriminated union's path names the member by its tag
 
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"there is no time zone {name!r}; write one like Asia/Shanghai") from None
+    return name
+
+
+#: A time zone by its name in the tz database.
+TimeZone = Annotated[str, AfterValidator(_zone)]
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _UNIT_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -43,6 +43,7 @@ EXPECTED = {
     ("drill/ears.py", "datagram_received"): _ASYNCIO,
     ("drill/finding.py", "of_json"): "the chaos tests read the drill's answer by it",
     ("ivr/prompts.py", "speak_bundled"): "hatch_build.py calls it when a wheel is built",
+    ("ivr/texts.py", "texts_of_package"): "hatch_build.py calls it when a wheel is built",
     ("pbx/link.py", "data_received"): _ASYNCIO,
     ("pbx/link.py", "connection_lost"): _ASYNCIO,
     ("privatepbx/baresip.py", "connection_lost"): _ASYNCIO,

@@ -6,7 +6,7 @@ import asyncio
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ctiserver.agi.codec import Reply, Request, command
 from ctiserver.agi.connection import Connection, HungUp
@@ -217,6 +217,11 @@ class Session:
             if reply.number < 0 or reply.endpos == 0:
                 raise PromptMissing(f"Asterisk can't play {path}")
         return (chr(reply.number) if reply.number > 0 else ""), reply.endpos or 0
+
+    async def beep(self) -> None:
+        """Play Asterisk's own beep, where something else could not be played. Raises HungUp."""
+        with suppress(PromptMissing):
+            await self.stream_file("beep", "", longest_s=2.0)
 
     async def wait_for_digit(self, timeout_s: float) -> str:
         """The next key, or "" if none is pressed within ``timeout_s``."""

@@ -19,7 +19,6 @@ from ctiserver.app.hang_ups import HangUps
 from ctiserver.bus import Bus
 from ctiserver.clock import Clock, SystemClock
 from ctiserver.errors import CtiError, UserFault
-from ctiserver.features.agents import phone as agent_phone
 from ctiserver.features.agents.phone import AgentPhones
 from ctiserver.features.dispatch.advance import Advance
 from ctiserver.features.dispatch.workflow import Workflow
@@ -28,9 +27,10 @@ from ctiserver.features.operations.http import OperationsHttp
 from ctiserver.features.operations.measures import Measures
 from ctiserver.features.queues.hours import FallbackHours
 from ctiserver.ivr.ports import PortFailed
-from ctiserver.ivr.prompts import Shelf, texts_of_flow, texts_of_site
+from ctiserver.ivr.prompts import Shelf
 from ctiserver.ivr.rollout import Rollouts
 from ctiserver.ivr.runner import FlowService
+from ctiserver.ivr.texts import in_one_sentence, said, unspoken
 from ctiserver.metrics import watch_loop
 from ctiserver.model.ids import PbxName
 from ctiserver.model.message import NotDead
@@ -177,7 +177,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             settings.prompts,
             settings.prompts_dir,
             recordings=site.directory / "prompts",
-            shipped=shipped("ivr_flows", "prompts"),
+            shipped=shipped("ivr_flows") / "prompts",
         )
         flows = FlowService(
             site,
@@ -232,7 +232,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
                 for name, service in {**part.services, **part.clockwork}.items():
                     supervisor.start(name, service, essential=name in _ESSENTIAL)
             texts_changed = asyncio.Event()
-            supervisor.start("prompts", lambda: _keep_spoken(shelf, configuration, settings, texts_changed))
+            supervisor.start("prompts", lambda: _keep_spoken(shelf, configuration, texts_changed))
             await asyncio.sleep(0)  # let the services subscribe before the first PBX speaks
             for name, link in links.items():
                 supervisor.start(f"pbx-{name}", link.run, essential=True)
@@ -280,19 +280,16 @@ def web_server(settings: WebSettings, hub: Hub, sessions: Sessions, parts: Seque
     )
 
 
-async def _keep_spoken(
-    shelf: Shelf, configuration: Configuration, settings: Settings, texts_changed: asyncio.Event
-) -> None:
+async def _keep_spoken(shelf: Shelf, configuration: Configuration, texts_changed: asyncio.Event) -> None:
     """Speak what no file speaks yet, now and after each reload, so that no caller waits for an engine."""
     while True:
-        texts = [text for flow in configuration.library.flows.values() for text in texts_of_flow(flow)]
-        texts += texts_of_site(configuration.site)
-        texts += [text for language in settings.languages for text in agent_phone.texts(language)]
-        missing = await shelf.lacking(texts)
-        failed = await shelf.render(missing)
+        texts = said([*configuration.library.flows.values()], configuration.site)
+        missing = await asyncio.to_thread(unspoken, shelf, texts)
+        failed = await shelf.render([one.text for one in missing])
         if failed:
-            text, reason = next(iter(failed.items()))
-            log.warning("prompts_missing", missing=len(failed), first=text.text, reason=reason)
+            reason = next(iter(failed.values()))
+            silent = [one for one in missing if one.text in failed]
+            log.warning("prompts_missing", said=in_one_sentence(silent), why=reason)
         elif missing:
             log.info("prompts_spoken", spoken=len(missing))
         texts_changed.clear()

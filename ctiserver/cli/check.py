@@ -7,11 +7,13 @@ from pathlib import Path
 
 import click
 
-from ctiserver.app.configuration import read
+from ctiserver.app.configuration import Written, read
 from ctiserver.cli._options import config_option
 from ctiserver.errors import FileFault, Problem
+from ctiserver.ivr.prompts import Shelf
+from ctiserver.ivr.texts import command_warnings, unspoken_problems
 from ctiserver.resources import shipped
-from ctiserver.settings import load_settings
+from ctiserver.settings import Settings, load_settings
 
 
 @click.command("check")
@@ -22,8 +24,10 @@ def command(config: Path | None, form: str) -> None:
     problems: tuple[Problem, ...] = ()
     written = None
     try:
-        written = read(load_settings(config or shipped("config", "ctiserver.yaml")))
-        problems = written.warnings
+        config = config or shipped("config", "ctiserver.yaml")
+        settings = load_settings(config)
+        written = read(settings)
+        problems = (*written.warnings, *_unspoken(config, settings, written))
     except FileFault as fault:
         problems = tuple(fault.problems)
     if form == "json":
@@ -36,6 +40,14 @@ def command(config: Path | None, form: str) -> None:
             click.echo(f"{flows} flows and {processes} processes check; the configuration too.")
     if written is None:
         raise SystemExit(2)
+
+
+def _unspoken(config: Path, settings: Settings, written: Written) -> list[Problem]:
+    """What no caller could hear; looks, and writes no file."""
+    own = Shelf(settings.prompts, settings.prompts_dir, recordings=written.site.directory / "prompts")
+    spoken = Shelf(settings.prompts, shipped("ivr_flows") / "prompts")
+    problems = unspoken_problems([own, spoken], written.flows.values(), written.site)
+    return command_warnings(config, settings.prompts) + problems
 
 
 def _plain(problem: Problem) -> dict[str, str | int | bool]:

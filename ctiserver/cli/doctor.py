@@ -16,10 +16,9 @@ from ctiserver.app.configuration import read
 from ctiserver.cli._options import config_option
 from ctiserver.clock import SystemClock
 from ctiserver.errors import UserFault
-from ctiserver.features.agents import phone
 from ctiserver.features.operations.doctor import examine
 from ctiserver.features.operations.finding import Finding, good, of_fault, unseen
-from ctiserver.ivr.prompts import texts_of_flow, texts_of_site
+from ctiserver.ivr.texts import said
 from ctiserver.resources import shipped
 from ctiserver.settings import load_settings
 
@@ -63,10 +62,7 @@ async def _findings(config: Path) -> AsyncIterator[Finding]:
         yield unseen("everything else", "the configuration must be right first")
         return
     yield good(check, f"{len(written.flows)} flows and {len(written.definitions)} processes check; {config} too")
-    texts = [text for flow in written.flows.values() for text in texts_of_flow(flow)]
-    texts += texts_of_site(written.site)
-    texts += [text for language in settings.languages for text in phone.texts(language)]
-    async for finding in examine(settings, written.site, list(dict.fromkeys(texts)), SystemClock()):
+    async for finding in examine(settings, written.site, said(written.flows.values(), written.site), SystemClock()):
         yield finding
 
 

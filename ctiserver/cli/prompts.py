@@ -18,11 +18,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from ctiserver.cli._options import config_option
 from ctiserver.errors import UserFault
-from ctiserver.features.agents import phone
+from ctiserver.fallback_texts import announced
 from ctiserver.ivr.library import flow_files
 from ctiserver.ivr.loader import load_flow
-from ctiserver.ivr.prompts import SUFFIXES, Shelf, Text, engine_or_fault, texts_of_flow, texts_of_site
-from ctiserver.privatepbx.announcements import announced
+from ctiserver.ivr.prompts import SUFFIXES, Shelf, Text, engine_or_fault
+from ctiserver.ivr.texts import said, unspoken
 from ctiserver.resources import shipped
 from ctiserver.settings import load_settings
 from ctiserver.site import load_site
@@ -40,24 +40,24 @@ def command() -> None:
 def render(config: Path | None, out: Path | None, languages: tuple[str, ...]) -> None:
     """Speak what flows and agents' phones say and nobody has spoken yet; exits with 2 if something could not be."""
     settings = load_settings(config or shipped("config", "ctiserver.yaml"))
-    texts = [
-        text
-        for path in flow_files(settings.flows_dir or shipped("ivr_flows"))
-        for text in texts_of_flow(load_flow(path))
-    ]
-    texts += texts_of_site(load_site(settings.config_dir))
-    texts += [text for language in settings.languages for text in phone.texts(language)]  # what agents hear on *11
-    texts = [text for text in texts if not languages or text.language in languages]
+    site = load_site(settings.config_dir)
+    flows = [load_flow(path) for path in flow_files(settings.flows_dir or shipped("ivr_flows"))]
+    texts = [one for one in said(flows, site) if not languages or one.text.language in languages]
     shelf = Shelf(
-        settings.prompts, out or settings.prompts_dir, shipped=None if out else shipped("ivr_flows", "prompts")
+        settings.prompts,
+        out or settings.prompts_dir,
+        recordings=site.directory / "prompts",
+        shipped=None if out else shipped("ivr_flows") / "prompts",
     )
-    missing = shelf.missing(texts)
-    if not missing:
-        click.echo(f"all {len(dict.fromkeys(texts))} texts are spoken already, in {shelf.folder}")
-        return
-    engine = engine_or_fault(settings.prompts)
-    failed = _rendered(shelf, missing)
-    click.echo(f"{engine.name} spoke {len(missing) - len(failed)} texts into {shelf.folder}")
+    with _told(shelf.folder):
+        missing = [one.text for one in unspoken(shelf, texts)]
+        if not missing:
+            click.echo(f"all {len(texts)} texts are spoken already, in {shelf.folder}")
+            return
+        engine_or_fault(settings.prompts)
+        failed = _rendered(shelf, missing)
+    for name, count in shelf.spoken_by.items():
+        click.echo(f"{name} spoke {count} texts into {shelf.folder}")
     for text, reason in failed.items():
         click.echo(f"not spoken: [{text.language}] {text.text}: {reason}", err=True)
     if failed:
@@ -78,7 +78,7 @@ def announcements(config: Path | None, out: Path) -> None:
         for language, _, _ in files:
             (out / language).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="ctiserver-announcements-") as folder:
-        shelf = Shelf(settings.prompts, Path(folder), shipped=shipped("ivr_flows", "prompts"))
+        shelf = Shelf(settings.prompts, Path(folder), shipped=shipped("ivr_flows") / "prompts")
         texts = [text for _, _, text in files]
         failed = _rendered(shelf, shelf.missing(texts)) if shelf.missing(texts) else {}
         for language, name, text in files:

@@ -33,8 +33,9 @@ from ctiserver.ivr.requests import (
     Speak,
 )
 from ctiserver.ivr.schema import Node
+from ctiserver.ivr.sentences import ANY_KEY, in_language
 from ctiserver.ivr.state import FlowState, PathStep
-from ctiserver.ivr.visit import OFFER, Visit, World
+from ctiserver.ivr.visit import Visit, World
 from ctiserver.model.expression import Value
 
 #: A node visited so often in one call is in a loop.
@@ -187,8 +188,8 @@ class _Run:
             return Finish("silent")
         visit = self.visit
         visit.local = {"offer": True}
-        language = visit.language
-        return Speak((Phrase(language, (OFFER.get(language, OFFER["en"]),)),), True, visit.name, "offer")
+        language, text = in_language(ANY_KEY, visit.language)
+        return Speak((Phrase(language, (text,)),), True, visit.name, "offer")
 
     def _offered(self, answer: Answer) -> Move:
         match answer:

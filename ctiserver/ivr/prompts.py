@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import os
+import re
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -23,26 +24,27 @@ import structlog
 
 from ctiserver.errors import CtiError, UserFault
 from ctiserver.ivr import espeak
-from ctiserver.ivr.loader import Flow
-from ctiserver.ivr.nodes.leaving import Queue, fixed_phrases
-from ctiserver.ivr.nodes.speaking import Say
 from ctiserver.ivr.requests import Phrase, Said
-from ctiserver.ivr.speech import vocabulary, words
-from ctiserver.ivr.visit import OFFER
-from ctiserver.ivr.written import written_in
-from ctiserver.model.expression import Template
-from ctiserver.settings import PromptSettings
-from ctiserver.site import Site
-from ctiserver.sound import NoSound, read_wav, seconds_of, write_wav
+from ctiserver.ivr.sentences import Sentence, in_language
+from ctiserver.ivr.speech import words
+from ctiserver.settings import DEFAULT_ENGINE, PromptSettings
+from ctiserver.sound import NoSound, read_wav, seconds_of, tone, write_wav
 
 log = structlog.get_logger(__name__)
 
 SUFFIXES = (".wav16", ".wav")  #: 16 kHz and 8 kHz
-#: The key of files that the default engine speaks, whichever espeak-ng it is.
-DEFAULT_ENGINE = "espeak-ng"
+#: How a machine gets a speech engine.
+GET_A_VOICE = "pip install 'ctiserver[voice]' (or: apt install espeak-ng)"
 _WORKERS = 4
 #: Longer texts are no prompts.
 MAX_TEXT = 2000
+_FILLED = re.compile(r"\{([A-Za-z_]+)\}")
+_VALUES = ("text", "language", "voice", "rate", "out")
+_HAS_WORD = re.compile(r"\w")
+#: What is played where nothing has a sound: half a second that is heard over a telephone, and is no ringing tone.
+_TONE_HZ, _TONE_S, _TONE_LEVEL = 850, 0.5, 6000
+#: Asterisk's own, where not even a tone of ours can be written.
+_BEEP = "beep"
 
 
 class NotSpoken(CtiError):
@@ -130,6 +132,7 @@ class Shelf:
     folder: Path
     recordings: Path | None = None  #: <language>/<name>.wav and the like, by the site's people
     shipped: Path | None = None
+    spoken_by: Counter[str] = field(default_factory=Counter)  #: how many texts each engine has spoken into it
     _files: dict[tuple[str, str], PromptFile] = field(default_factory=dict)
 
     def file(self, text: Text) -> PromptFile | None:
@@ -153,19 +156,50 @@ class Shelf:
         wav = next((path for path in found if path.suffix in SUFFIXES), None)
         return PromptFile(str(base), seconds_of(wav) if wav is not None else 60.0)
 
-    def phrase(self, phrase: Phrase) -> tuple[list[PromptFile], list[Text]]:
-        """The files that speak a phrase in order, and the texts in it that nobody has spoken yet."""
+    def unspoken(self, phrase: Phrase) -> list[Text]:
+        """The texts of a phrase that no file speaks yet; none where a recording takes their place."""
+        if phrase.file and self.recording(phrase.language, phrase.file) is not None:
+            return []
+        return [text for text in texts_of(phrase) if self.file(text) is None]
+
+    def heard(self, phrase: Phrase, instead: Sentence) -> list[PromptFile]:
+        """The files that a caller hears for a phrase: never none, unless the phrase says nothing.
+
+        Where texts have no sound, the nearest that has is played: the same text by the shipped voice; for a phrase
+        that has none at all, ``instead``; else a tone in the text's place.
+        """
         recording = self.recording(phrase.language, phrase.file) if phrase.file else None
         if recording is not None:
-            return [recording], []
-        files, missing = [], []
-        for text in texts_of(phrase):
-            found = self.file(text)
-            if found is None:
-                missing.append(text)
-            else:
-                files.append(found)
-        return files, missing
+            return [recording]
+        found = [self._nearest(text) for text in texts_of(phrase)]
+        if found and not any(found):
+            return [self._nearest(Text(*in_language(instead, phrase.language))) or self._tone()]
+        files: list[PromptFile] = []
+        for file in found:
+            file = file or self._tone()
+            if not files or files[-1] != file:
+                files.append(file)
+        return files
+
+    def _nearest(self, text: Text) -> PromptFile | None:
+        found = self.file(text)
+        if found is None and self.shipped is not None:
+            as_shipped = PromptSettings(asterisk_dir=self.settings.asterisk_dir)
+            found = Shelf(as_shipped, self.folder, shipped=self.shipped).file(text)
+        return found
+
+    def _tone(self) -> PromptFile:
+        base = self.folder / "tone"
+        try:
+            for suffix, rate in zip(SUFFIXES, (16000, 8000), strict=True):
+                if not base.with_suffix(suffix).exists():
+                    write_wav(base.with_suffix(suffix), tone(_TONE_HZ, _TONE_S, _TONE_LEVEL, rate))
+        except OSError:
+            return PromptFile(_BEEP, _TONE_S)
+        return PromptFile(str(self._seen_by_asterisk() / "tone"), _TONE_S)
+
+    def _seen_by_asterisk(self) -> Path:
+        return Path(self.settings.asterisk_dir) if self.settings.asterisk_dir else self.folder.absolute()
 
     def missing(self, texts: Iterable[Text]) -> list[Text]:
         """Those of ``texts`` that nobody has spoken yet, each once. It looks at files, and copies what was shipped."""
@@ -207,7 +241,7 @@ class Shelf:
             raise NotSpoken(f"a text of more than {MAX_TEXT} characters is no prompt")
         reasons: list[str] = []
         for engine in engines(self.settings):
-            base = self.folder / text.language / self._key(text, engine.name)
+            base = self._own(text, engine.name)
             with tempfile.TemporaryDirectory(prefix="ctiserver-prompt-") as scratch:
                 raw = Path(scratch) / "spoken.wav"
                 try:
@@ -219,12 +253,13 @@ class Shelf:
                     reasons.append(str(error))
                     continue
             self._files.pop((text.language, text.text), None)
+            self.spoken_by[engine.name] += 1
             return
-        raise NotSpoken("; ".join(reasons) or "no engine is installed")
+        raise NotSpoken("; ".join(reasons) or f"no speech engine is installed; run: {GET_A_VOICE}")
 
     def speak_bundled(self, text: Text) -> str:
         """Speak by the wheel's espeak-ng, in this very process: quicker for hundreds. Gives why not, "" if it did."""
-        base = self.folder / text.language / self._key(text, DEFAULT_ENGINE)
+        base = self._own(text, DEFAULT_ENGINE)
         with tempfile.TemporaryDirectory(prefix="ctiserver-prompt-") as scratch:
             raw = Path(scratch) / "spoken.wav"
             try:
@@ -237,14 +272,17 @@ class Shelf:
     def _find(self, text: Text) -> PromptFile | None:
         names = [Path(self.settings.command[0]).name] if self.settings.command else []
         for engine in (*names, DEFAULT_ENGINE):
-            key = self._key(text, engine)
+            key = self.settings.file_name(text.language, text.text, engine)
             own = self.folder / text.language / key
             if not own.with_suffix(".wav").exists() and self.shipped is not None:
                 self._adopt(self.shipped / text.language / key, own)
             if own.with_suffix(".wav").exists():
-                seen = Path(self.settings.asterisk_dir) if self.settings.asterisk_dir else self.folder.absolute()
-                return PromptFile(str(seen / text.language / key), seconds_of(own.with_suffix(".wav")))
+                path = self._seen_by_asterisk() / text.language / key
+                return PromptFile(str(path), seconds_of(own.with_suffix(".wav")))
         return None
+
+    def _own(self, text: Text, engine: str) -> Path:
+        return self.folder / text.language / self.settings.file_name(text.language, text.text, engine)
 
     def _adopt(self, shipped: Path, own: Path) -> None:
         """Copy what ctiserver shipped to where Asterisk reads."""
@@ -259,11 +297,7 @@ class Shelf:
                 Path(partial.name).replace(own.with_suffix(suffix))
 
     def _voice(self, text: Text) -> str:
-        return self.settings.voices.get(text.language, text.language)
-
-    def _key(self, text: Text, engine: str) -> str:
-        parts = (engine, self._voice(text), str(self.settings.words_per_minute), text.text)
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+        return self.settings.voice(text.language)
 
 
 def _store(raw: Path, base: Path) -> None:
@@ -282,35 +316,28 @@ def texts_of(phrase: Phrase) -> list[Text]:
 
 
 def tidy(text: str) -> str:
-    """A piece of a prompt as it is spoken: without the punctuation that cutting a template left at its ends."""
-    return text.strip(" ,，、;；")
+    """A piece of a prompt as it is spoken: without the punctuation that cutting a template left at its ends.
+
+    Empty where nothing but punctuation is left, which no engine can speak.
+    """
+    return text.strip(" ,，、;；") if _HAS_WORD.search(text) else ""
 
 
-def texts_of_flow(flow: Flow) -> list[Text]:
-    """Everything that a flow can say, as far as it is known before the call."""
-    found: list[Text] = []
-    values = False
-    for node in flow.nodes.values():
-        values = values or isinstance(node, Say) or (isinstance(node, Queue) and "position" in node.every.values())
-        for place, template in written_in(node, Template):
-            language = str(place[-1])
-            if language == "file":
-                continue
-            assert isinstance(template, Template)
-            found += [Text(language, tidy(piece)) for piece in template.pieces if isinstance(piece, str)]
-            values = values or not template.fixed
-    for language in flow.file.languages:
-        own = (*fixed_phrases().get(language, ()), *((OFFER[language],) if language in OFFER else ()))
-        found += [Text(language, tidy(text)) for text in own]
-        if values:
-            found += [Text(language, word) for word in vocabulary(language)]
-    return [text for text in dict.fromkeys(found) if text.text]
-
-
-def texts_of_site(site: Site) -> list[Text]:
-    """What callers hear that is written outside flows: that a queue records them."""
-    told = (text for queue in site.queues.values() for text in queue.record.announce.items())
-    return [Text(language, tidy(text)) for language, text in dict.fromkeys(told) if tidy(text)]
+def command_problems(settings: PromptSettings) -> list[tuple[str, str]]:
+    """(what, fix) of everything in ``prompts.command`` that can be seen to be wrong before it speaks."""
+    if not settings.command:
+        return []
+    found = []
+    if shutil.which(settings.command[0]) is None:
+        fix = "install it, or name it by its whole path; until then espeak-ng speaks"
+        found.append((f"there is no program {settings.command[0]!r} here", fix))
+    for name in dict.fromkeys(_FILLED.findall(" ".join(settings.command))):
+        if name not in _VALUES:
+            known = ", ".join(f"{{{value}}}" for value in _VALUES)
+            found.append((f"{{{name}}} is not filled in", f"use {known}"))
+    if "{out}" not in " ".join(settings.command):
+        found.append(("nothing names the file to write", "add {out}"))
+    return found
 
 
 def engine_or_fault(settings: PromptSettings) -> Engine:
@@ -320,6 +347,6 @@ def engine_or_fault(settings: PromptSettings) -> Engine:
         raise UserFault(
             "no text-to-speech engine is installed",
             where="prompts.command",
-            fix="Install espeak-ng (apt install espeak-ng, or pip install espeakng-loader), or name a command",
+            fix=f"Run: {GET_A_VOICE}; or name a command",
         )
     return found[0]

@@ -52,6 +52,7 @@ from ctiserver.ivr.requests import (
     Tell,
 )
 from ctiserver.ivr.rollout import Rollouts
+from ctiserver.ivr.sentences import CHOOSE, RECORDED, Sentence
 from ctiserver.ivr.state import FlowState, PathStep
 from ctiserver.ivr.visit import World
 from ctiserver.ivr.written import KEYS
@@ -526,7 +527,7 @@ class FlowService:
     async def _speak(self, call: _Call, session: Session, request: Speak) -> Answer:
         keys = ""
         for phrase in request.phrases:
-            for file in await self._files(session, phrase):
+            for file in await self._files(session, phrase, _instead(call, request)):
                 offset, longest_s = 0, file.seconds + _LATE_S
                 await session.set_variables(await self._notes(call, session), ahead_s=longest_s)
                 while True:
@@ -534,6 +535,7 @@ class FlowService:
                         key, offset = await session.stream_file(file.path, KEYS, offset=offset, longest_s=longest_s)
                     except PromptMissing as missing:
                         log.error("prompt_missing", node=request.node, file=file.path, reason=str(missing))
+                        await session.beep()
                         break
                     keys += key
                     if key and request.barge_in:
@@ -542,17 +544,17 @@ class FlowService:
                         break
         return Heard(keys)
 
-    async def _files(self, session: Session, phrase: Phrase) -> list[PromptFile]:
-        files, missing = self._shelf.phrase(phrase)
+    async def _files(self, session: Session, phrase: Phrase, instead: Sentence) -> list[PromptFile]:
+        missing = self._shelf.unspoken(phrase)
         if missing:
             try:
                 await self._while_on_line(session, _LIVE_SPEECH_S, self._shelf.render(missing))
             except PortFailed as late:
                 log.warning("prompt_late", reason=str(late))
-            files, missing = self._shelf.phrase(phrase)
+            missing = self._shelf.unspoken(phrase)
         if missing:
             log.error("prompt_not_spoken", language=phrase.language, texts=[text.text for text in missing])
-        return files
+        return self._shelf.heard(phrase, instead)
 
     async def _notes(self, call: _Call, session: Session) -> dict[str, str]:
         """What the channel does not know yet of where it stands: the fallback reads it when the server is gone."""
@@ -629,7 +631,8 @@ class FlowService:
                 target = await self._dial_target(session, request)
                 if target is None:
                     return None
-                files = await self._files(session, request.announce) if request.announce is not None else []
+                announce = request.announce
+                files = [] if announce is None else await self._files(session, announce, CHOOSE)
                 return dialplan.for_dial(request, target, "&".join(file.path for file in files))
             case _:
                 assert_never(request.do)
@@ -695,6 +698,11 @@ def _is_sensitive(call: _Call, request: Request) -> bool:
     """Whether what is heard while this request is carried out is not to be in a recording."""
     node = call.flow.nodes[call.state.node]
     return isinstance(node, ListeningNode) and node.sensitive and not isinstance(request, Finish)
+
+
+def _instead(call: _Call, request: Speak) -> Sentence:
+    """What is played where a prompt has no sound."""
+    return RECORDED if request.slot == "recorded" else call.flow.nodes[call.state.node].instead
 
 
 def _is_chosen(call: CallId, share: int) -> bool:

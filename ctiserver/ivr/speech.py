@@ -54,7 +54,7 @@ def vocabulary(language: str) -> tuple[str, ...]:
     if language == "zh-CN":
         numbers = [_zh_below_100(n) for n in range(100)]
         teens = [f"一{_zh_below_100(n)}" for n in range(10, 20)]  # 一百一十, where 十 alone would be wrong
-        return (*numbers, *teens, *"两百千万亿点负元角分年月日")
+        return (*numbers, *teens, *"两百千万亿点负元角分年月日", "星号", "井号")
     if language == "en":
         numbers = [_en_below_100(n) for n in range(100)]
         scales = [name for _, name in _EN_SCALES]
@@ -104,7 +104,8 @@ def _number(value: Value) -> Decimal | None:
 
 def _zh(value: Value, as_: SayAs) -> tuple[str, ...]:
     if as_ == "digits":
-        return tuple(_ZH_DIGITS[int(key)] for key in to_text(value) if key in "0123456789")
+        keys = [key for key in to_text(value) if key in "0123456789*#"]
+        return tuple({"*": "星号", "#": "井号"}.get(key) or _ZH_DIGITS[int(key)] for key in keys)
     if as_ in ("date", "time") and isinstance(value, date):
         day = [*(_ZH_DIGITS[int(digit)] for digit in str(value.year)), "年"]
         day += [_zh_below_100(value.month), "月", _zh_below_100(value.day), "日"]

@@ -71,15 +71,20 @@ tests:
 """
 
 
+def flow_text(name: str) -> str:
+    """The flow that ``flow new`` writes."""
+    return _FLOW.replace("NAME", name)
+
+
 def write_new(name: str, folder: Path) -> tuple[Path, Path]:
     """Write ``NAME.flow.yaml`` and ``NAME.test.yaml``. Raises UserFault rather than overwrite a file."""
     if not _NAME.fullmatch(name):
         raise UserFault(f"{name!r} can't name a flow", fix="Use small letters, digits and _, beginning with a letter")
     paths = (folder / f"{name}{FLOW_SUFFIX}", folder / f"{name}.test.yaml")
-    for path, text in zip(paths, (_FLOW, _TEST), strict=True):
+    for path, text in zip(paths, (flow_text(name), _TEST), strict=True):
         try:
             with path.open("x", encoding="utf-8") as file:
-                file.write(text.replace("NAME", name))
+                file.write(text)
         except FileExistsError:
             raise UserFault("is there already", where=str(path), fix="Choose another name") from None
         except OSError as error:

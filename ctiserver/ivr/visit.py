@@ -25,12 +25,6 @@ if TYPE_CHECKING:
 #: flow, slot, language). Most prompts are, and making one anew costs as much as the rest of a step.
 FixedPrompts = dict[tuple[int, str, str], Speak]
 
-#: Told to every caller whose menus stay unanswered, once, before the call ends as ``silent``.
-OFFER = {
-    "zh-CN": "如需人工服务，请按任意键",
-    "en": "To speak to a person, press any key.",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class World:

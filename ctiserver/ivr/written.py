@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
+from ctiserver.ivr.sentences import NOT_PLAYED, Sentence
 from ctiserver.model.expression import Expression, Template, constant, parse, parse_template
 from ctiserver.strict_yaml import Name, Written
 
@@ -42,7 +43,10 @@ def _template(value: object) -> Template:
         raise ValueError("a prompt is text; write it in quotes")
     if not value.strip():
         raise ValueError("a prompt has no text")
-    return parse_template(" ".join(value.split()))
+    template = parse_template(" ".join(value.split()))
+    if template.fixed and not re.search(r"\w", template.text):
+        raise ValueError("a prompt has no text")
+    return template
 
 
 def _source(expression: Expression) -> str:
@@ -133,6 +137,8 @@ class NodeBase(Written):
     safe: ClassVar[bool] = False
     #: A voluntary stop of the caller's: a cycle through it is bounded by its counters or by the caller.
     listens: ClassVar[bool] = False
+    #: What a caller hears where the node's own prompt has no sound at all.
+    instead: ClassVar[Sentence] = NOT_PLAYED
     #: The call leaves the menu here: it waits, talks or records under the dialplan's care.
     hands_over: ClassVar[bool] = False
 

@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
-from ctiserver.strict_yaml import Name, Written
+from ctiserver.strict_yaml import Name, TimeZone, Written
 
 State = Literal["open", "closed", "holiday"]
 Layer = Literal["override", "make_up_day", "holiday", "weekly"]
@@ -65,14 +65,6 @@ Hours = Annotated[
     PlainSerializer(lambda r: f"{_clock(r.begin)}-{_clock(r.end if r.end <= _DAY_MINUTES else r.end - _DAY_MINUTES)}"),
     WithJsonSchema({"type": "string", "pattern": _RANGE.pattern, "examples": ["09:00-18:00", "22:00-06:00"]}),
 ]
-
-
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise ValueError(f"there is no time zone {name!r}; write one like Asia/Shanghai") from None
-    return name
 
 
 def _days(text: str) -> str:
@@ -138,7 +130,7 @@ class CalendarFile(Written):
     schema_: Literal["calendar/1"] = Field(alias="schema")
     calendar: Name
     title: dict[str, str] = {}  # noqa: RUF012
-    time_zone: Annotated[str, AfterValidator(_zone)] | None = None  #: None: the dialled number's, else the site's
+    time_zone: TimeZone | None = None  #: None: the dialled number's, else the site's
     weekly: dict[Annotated[str, AfterValidator(_days)], tuple[Hours, ...]]
     holidays: Holidays | None = None
     overrides: dict[Annotated[str, AfterValidator(_dates)], Override] = {}  # noqa: RUF012

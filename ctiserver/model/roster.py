@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, model_validator
 
 from ctiserver.model.calendar import Hours, days_of
-from ctiserver.strict_yaml import Name, Written
+from ctiserver.strict_yaml import Name, TimeZone, Written
 
 _DAY_MINUTES = 24 * 60
 
@@ -43,7 +43,7 @@ class RosterFile(Written):
 
     schema_: Literal["roster/1"] = Field(alias="schema")
     roster: Name
-    time_zone: str | None = None
+    time_zone: TimeZone | None = None
     duties: Annotated[tuple[Duty, ...], Field(min_length=1)]
 
 

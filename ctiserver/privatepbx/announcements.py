@@ -1,7 +1,7 @@
-"""What callers hear when the server is not there to speak: rendered once into the cache.
+"""The fallback's announcements as files for a private PBX, made once and kept in the cache.
 
-Spoken by the espeak-ng that lies beside Asterisk. Where there is none, the fallback works in silence, since a missing
-announcement must never keep a caller out of a queue.
+The package ships them spoken; where one is missing, the espeak-ng that lies beside Asterisk speaks it. Where neither
+works the fallback beeps, since a missing announcement must never keep a caller out of a queue.
 """
 
 from __future__ import annotations
@@ -11,44 +11,36 @@ import contextlib
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
+import structlog
+
 from ctiserver.errors import UserFault
+from ctiserver.fallback_texts import announced
 from ctiserver.privatepbx.debian import cache_root, make_cache
 from ctiserver.privatepbx.tree import Programs
 from ctiserver.resources import shipped
-from ctiserver.site import Texts
-from ctiserver.sound import read_wav, write_wav
-from ctiserver.strict_yaml import Written, load, parse
+from ctiserver.settings import PromptSettings
+from ctiserver.sound import NoSound, read_wav, write_wav
+
+log = structlog.get_logger(__name__)
 
 RATE_HZ = 8000  #: what Asterisk's .wav is
-_VOICES = {"zh-CN": "cmn-latn-pinyin", "en": "en-us"}
-_WORDS_PER_MINUTE = 150
+#: The voice and rate of what is shipped.
+_SETTINGS = PromptSettings()
 _TIMEOUT_S = 30.0
 
 
-class Announcements(Written):
-    """announcements.yaml"""
+async def announcements(programs: Programs, *, cache: Path | None = None, spoken: Path | None = None) -> Path:
+    """The folder with ``<language>/<name>.wav`` for each announcement, from the cache or freshly made.
 
-    hold: Texts
-    message: Texts
-    accept: Texts  #: ``{key}`` stands for a digit
-    goodbye: Texts
-
-
-def announced() -> list[tuple[str, str, str]]:
-    """(language, name, text) of every file that the fallback plays."""
-    return list(_texts(parse(load(shipped("dialplan", "announcements.yaml")), Announcements)))
-
-
-async def announcements(programs: Programs, *, cache: Path | None = None) -> Path:
-    """The folder with ``<language>/<name>.wav`` for each announcement, from the cache or freshly spoken.
-
-    It is empty where there is no espeak-ng to speak them.
+    Each is the one that ctiserver ships spoken (``spoken``: another folder of such); else the tree's espeak-ng speaks
+    it. One that neither gives is left out and logged: the dialplan then plays a beep.
     """
-    spoken = announced() if "espeak-ng" in programs.commands else []
-    key = hashlib.sha256(repr((spoken, _VOICES, _WORDS_PER_MINUTE, RATE_HZ)).encode()).hexdigest()[:16]
+    spoken = spoken or shipped("ivr_flows") / "prompts"
+    sources = [(language, name, text, _shipped_file(spoken, language, text)) for language, name, text in announced()]
+    parts = [(*one[:3], one[3] is not None, "espeak-ng" in programs.commands) for one in sources]
+    key = hashlib.sha256(repr((parts, _SETTINGS, RATE_HZ)).encode()).hexdigest()[:16]
     cache = cache or cache_root()
     target = cache / f"announcements-{key}"
     if target.is_dir():
@@ -56,12 +48,11 @@ async def announcements(programs: Programs, *, cache: Path | None = None) -> Pat
     make_cache(cache)
     fresh = Path(tempfile.mkdtemp(prefix=f"{target.name}.", suffix=".part", dir=cache))
     try:
-        for language, name, text in spoken:
-            (fresh / language).mkdir(exist_ok=True)
-            raw = fresh / "raw"
-            await _speak(programs, _VOICES[language], text, raw)
-            write_wav(fresh / language / f"{name}.wav", read_wav(raw).trimmed().resampled(RATE_HZ))
-            raw.unlink()
+        left_out = await _fill(fresh, sources, programs)
+        if left_out:  # not kept: the next start may find an engine that works
+            log.warning("announcements_not_spoken", names=left_out, fix="callers hear a beep instead")
+            target = Path(tempfile.mkdtemp(prefix="announcements-incomplete-", dir=cache))
+            target.rmdir()
         with contextlib.suppress(OSError):  # another process was quicker, with the same files
             fresh.rename(target)  # noqa: ASYNC240 - one rename
     finally:
@@ -69,17 +60,51 @@ async def announcements(programs: Programs, *, cache: Path | None = None) -> Pat
     return target
 
 
-def _texts(written: Announcements) -> Iterator[tuple[str, str, str]]:
-    for name, by_language in written.model_dump().items():
-        for language, text in by_language.items():
-            if "{key}" in text:
-                yield from ((language, f"{name}-{key}", text.replace("{key}", str(key))) for key in range(10))
-            else:
-                yield language, name, text
+async def _fill(fresh: Path, sources: list[tuple[str, str, str, Path | None]], programs: Programs) -> list[str]:
+    """Write every announcement; returns those that nothing could speak."""
+    left_out: list[str] = []
+    reason = "" if "espeak-ng" in programs.commands else "no espeak-ng"
+    for language, name, text, file in sources:
+        (fresh / language).mkdir(exist_ok=True)
+        to = fresh / language / f"{name}.wav"
+        if file is not None:
+            shutil.copyfile(file, to)
+            continue
+        if not reason:
+            reason = await _spoken(programs, language, text, fresh / "raw", to)
+        (fresh / "raw").unlink(missing_ok=True)
+        if reason:
+            left_out.append(f"{language}/{name}: {reason}")
+    return left_out
+
+
+async def _spoken(programs: Programs, language: str, text: str, raw: Path, to: Path) -> str:
+    """Have the tree's espeak-ng speak; returns why it did not."""
+    try:
+        await _speak(programs, _SETTINGS.voice(language), text, raw)
+        write_wav(to, read_wav(raw).trimmed().resampled(RATE_HZ))
+    except (UserFault, NoSound, OSError, TimeoutError) as error:
+        return str(error)
+    return ""
+
+
+def _shipped_file(spoken: Path, language: str, text: str) -> Path | None:
+    file = spoken / language / f"{_SETTINGS.file_name(language, text)}.wav"
+    return file if file.exists() else None
 
 
 async def _speak(programs: Programs, voice: str, text: str, to: Path) -> None:
-    command = [*programs.command("espeak-ng"), "-v", voice, "-s", str(_WORDS_PER_MINUTE), "-w", str(to), "--", text]
+    command = [
+        *programs.command("espeak-ng"),
+        "-v",
+        voice,
+        "-s",
+        str(_SETTINGS.words_per_minute),
+        "-w",
+        str(to),
+        "--",
+        text,
+    ]
     process = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )

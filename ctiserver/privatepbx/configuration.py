@@ -225,7 +225,7 @@ def _music(plan: Plan) -> str:
     folder = plan.programs.asterisk_data / "moh"
     pieces = sorted({path.stem for path in folder.glob("*.*")}) if folder.is_dir() else []
     text = f"[default]\nmode = files\ndirectory = {folder}\n"
-    languages = sorted(path.name for path in plan.sounds.iterdir() if path.is_dir()) if plan.sounds.is_dir() else []
+    languages = sorted(path.parent.name for path in plan.sounds.glob("*/hold.wav"))
     for name, spoken in (*((f"cti-hold-{one}", [one]) for one in languages), ("cti-hold", languages)):
         entries = [plan.sounds / language / "hold" for language in spoken] + [folder / piece for piece in pieces]
         if entries:

@@ -17,7 +17,8 @@ from playwright.async_api import Browser, Locator, Page
 from ctiserver.app.composition import App, running
 from ctiserver.features.stock.service import StockKeeping
 from ctiserver.ivr.loader import load_flow
-from ctiserver.ivr.prompts import Shelf, texts_of_flow
+from ctiserver.ivr.prompts import Shelf
+from ctiserver.ivr.texts import said_by_flow
 from ctiserver.model.json_value import JsonObject
 from ctiserver.model.person import Role
 from ctiserver.model.record import Record
@@ -345,7 +346,7 @@ async def _speak(settings: Settings) -> None:
     """Every prompt of this way is there before anybody calls: on a busy machine none would be ready in time."""
     flows = [load_flow(shipped("ivr_flows", f"{name}.flow.yaml")) for name in ("front_desk", "satisfaction")]
     shelf = Shelf(settings.prompts, settings.prompts_dir, shipped=shipped("ivr_flows", "prompts"))
-    failed = await shelf.render([text for flow in flows for text in texts_of_flow(flow)])
+    failed = await shelf.render([one.text for flow in flows for one in said_by_flow(flow)])
     assert not failed, failed
 
 

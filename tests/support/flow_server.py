@@ -45,7 +45,10 @@ class ToneShelf(Shelf):
     ) -> dict[Text, str]:
         tone = Sound(8000, np.array([2000, 2000, -2000, -2000] * int(2000 * self.tone_s), np.int16))
         for text in self.missing(texts):
-            write_wav((self.folder / text.language / self._key(text, "espeak-ng")).with_suffix(".wav"), tone)
+            write_wav(
+                (self.folder / text.language / self.settings.file_name(text.language, text.text)).with_suffix(".wav"),
+                tone,
+            )
         return {}
 
 

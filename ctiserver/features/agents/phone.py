@@ -7,28 +7,25 @@ from collections.abc import Mapping
 import structlog
 
 from ctiserver.agi.server import Handler
-from ctiserver.agi.session import Session
+from ctiserver.agi.session import PromptMissing, Session
 from ctiserver.errors import CtiError
 from ctiserver.features.agents.service import Agents
-from ctiserver.ivr.prompts import Shelf, Text
+from ctiserver.ivr import sentences
+from ctiserver.ivr.prompts import Shelf
+from ctiserver.ivr.requests import Phrase
 from ctiserver.model.ids import AgentId, Interface, PbxName
 from ctiserver.site import Site
 
 log = structlog.get_logger(__name__)
 
-SPOKEN: Mapping[str, Mapping[str, str]] = {
-    "logged_in": {"zh-CN": "您已登录，可以接听来电", "en": "You are logged in and will be offered calls."},
-    "logged_out": {"zh-CN": "您已退出", "en": "You are logged out."},
-    "paused": {"zh-CN": "您已暂停接听", "en": "You are paused."},
-    "ready": {"zh-CN": "您可以接听来电", "en": "You will be offered calls again."},
-    "unknown": {"zh-CN": "这部话机没有分配坐席", "en": "This phone belongs to no agent."},
-    "refused": {"zh-CN": "操作没有成功，请联系班长", "en": "That did not work. Please ask your supervisor."},
+_SPOKEN: Mapping[str, sentences.Sentence] = {
+    "logged_in": sentences.LOGGED_IN,
+    "logged_out": sentences.LOGGED_OUT,
+    "paused": sentences.PAUSED,
+    "ready": sentences.READY,
+    "unknown": sentences.NO_AGENT,
+    "refused": sentences.REFUSED,
 }
-
-
-def texts(language: str) -> list[Text]:
-    """What must be spoken ahead, in one language."""
-    return [Text(language, by_language[language]) for by_language in SPOKEN.values() if language in by_language]
 
 
 class AgentPhones:
@@ -90,9 +87,13 @@ class AgentPhones:
                 await self._agents.ready(agent_id)
 
     async def _say(self, session: Session, what: str) -> None:
-        text = SPOKEN[what].get(self._language) or SPOKEN[what]["en"]
-        file = self._shelf.file(Text(self._language, text))
-        if file is None:
+        language, text = sentences.in_language(_SPOKEN[what], self._language)
+        phrase = Phrase(language, (text,))
+        if self._shelf.unspoken(phrase):
             log.warning("prompt_not_spoken", text=text)
-            return
-        await session.stream_file(file.path, "", longest_s=file.seconds + 2.0)
+        for file in self._shelf.heard(phrase, sentences.NOT_PLAYED):
+            try:
+                await session.stream_file(file.path, "", longest_s=file.seconds + 2.0)
+            except PromptMissing as missing:
+                log.error("prompt_missing", file=file.path, reason=str(missing))
+                await session.beep()

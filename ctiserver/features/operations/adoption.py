@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from ctiserver.errors import UserFault
+from ctiserver.fallback_texts import announced
 from ctiserver.model.ids import Interface
 from ctiserver.pbx.survey import NEEDED_MODULES, FoundMember, FoundQueue, Survey
-from ctiserver.privatepbx.announcements import announced
 from ctiserver.resources import shipped
 from ctiserver.site import STRATEGIES, Strategy
 

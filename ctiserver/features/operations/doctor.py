@@ -12,7 +12,8 @@ from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
 from ctiserver.features.operations.finding import Finding, bad, good, of_fault
 from ctiserver.features.operations.pbx_checks import pbx_findings
-from ctiserver.ivr.prompts import Shelf, Text
+from ctiserver.ivr.prompts import GET_A_VOICE, Shelf, engines
+from ctiserver.ivr.texts import Spoken, in_one_sentence, unspoken
 from ctiserver.model.person import Agent
 from ctiserver.net import RequestFailed, get_json
 from ctiserver.resources import shipped
@@ -25,7 +26,7 @@ from ctiserver.store.faults import StoreUnavailable
 _SQLITE = "sqlite:///"
 
 
-async def examine(settings: Settings, site: Site, texts: Sequence[Text], clock: Clock) -> AsyncIterator[Finding]:
+async def examine(settings: Settings, site: Site, texts: Sequence[Spoken], clock: Clock) -> AsyncIterator[Finding]:
     """One finding after another, the nearest first. ``texts`` is what calls will be told."""
     for setting, url in (("database.url", settings.database_url), ("workflow.url", settings.workflow_url)):
         if url.startswith(_SQLITE):
@@ -98,17 +99,18 @@ def _file(url: str) -> Path | None:
     return Path(url.removeprefix(_SQLITE)) if url.startswith(_SQLITE) else None
 
 
-def _prompts(settings: Settings, site: Site, texts: Sequence[Text]) -> Finding:
+def _prompts(settings: Settings, site: Site, texts: Sequence[Spoken]) -> Finding:
     check = "prompts"
     own = Shelf(settings.prompts, settings.prompts_dir, recordings=site.directory / "prompts")
     # Two shelves, since one that fills its gaps from the shipped prompts copies files, and doctor writes none.
-    lacking = Shelf(settings.prompts, shipped("ivr_flows", "prompts")).missing(own.missing(texts))
+    lacking = unspoken(Shelf(settings.prompts, shipped("ivr_flows") / "prompts"), unspoken(own, texts))
     if lacking:
+        render = "Run: ctiserver prompts render (`ctiserver serve` does so too, while it serves)"
         return bad(
             check,
-            f"{len(lacking)} of {len(texts)} texts are not spoken yet, such as {lacking[0].text[:40]!r}",
+            in_one_sentence(lacking),
             where=str(settings.prompts_dir),
-            fix="Run: ctiserver prompts render (`ctiserver serve` does so too, while it serves)",
+            fix=render if engines(settings.prompts) else f"Run: {GET_A_VOICE}",
         )
     return good(check, f"all {len(texts)} texts are spoken")
 

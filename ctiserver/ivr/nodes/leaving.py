@@ -26,6 +26,14 @@ from ctiserver.ivr.requests import (
     Silence,
     Speak,
 )
+from ctiserver.ivr.sentences import (
+    CALLBACK_OFFER,
+    LEAVE_MESSAGE,
+    POSITION_AFTER,
+    POSITION_BEFORE,
+    Sentence,
+    in_language,
+)
 from ctiserver.ivr.visit import Visit
 from ctiserver.ivr.written import Computed, Keys, Need, NodeBase, Prompt, SiteName
 from ctiserver.model.expression import Value
@@ -37,19 +45,6 @@ _OFFER_S = 4.0
 _STICKY_RING_S = 15.0
 #: app_queue's priorities are ours times this: what is left between two of ours keeps the order within one.
 PLACES = 1000
-_POSITION: dict[str, tuple[str, str]] = {
-    "zh-CN": ("您目前排在第", "位，请不要挂机"),
-    "en": ("You are number", "in the queue. Please hold the line."),
-}
-_CALLBACK_OFFER = {
-    "zh-CN": "请按一，由我们回电给您，并保留您的排队位置；或继续等候",
-    "en": "Press one and we will call you back and keep your place, or stay on the line.",
-}
-
-
-def fixed_phrases() -> dict[str, tuple[str, ...]]:
-    """language → the texts that these nodes speak of themselves; they are rendered with the flow's own."""
-    return {language: (*_POSITION[language], _CALLBACK_OFFER[language]) for language in _POSITION}
 
 
 class Queue(NodeBase):
@@ -146,12 +141,12 @@ class Queue(NodeBase):
             return Leave("timeout")
         if "offer_callback" in due:
             visit.local["offering"] = True
-            phrases = (Phrase(visit.language, (_CALLBACK_OFFER.get(visit.language, _CALLBACK_OFFER["en"]),)),)
-            return Speak(phrases, True, visit.name, "offer_callback")
+            language, text = in_language(CALLBACK_OFFER, visit.language)
+            return Speak((Phrase(language, (text,)),), True, visit.name, "offer_callback")
         if not isinstance(place, int) or place < 1:
             return self._wait(visit)
-        before, after = _POSITION.get(visit.language, _POSITION["en"])
-        phrase = Phrase(visit.language, (before, Said(place, "number"), after))
+        language, before = in_language(POSITION_BEFORE, visit.language)
+        phrase = Phrase(language, (before, Said(place, "number"), POSITION_AFTER[language]))
         return Speak((phrase,), True, visit.name, "position")
 
 
@@ -255,6 +250,7 @@ class Voicemail(NodeBase):
 
     safe: ClassVar[bool] = True
     hands_over: ClassVar[bool] = True
+    instead: ClassVar[Sentence] = LEAVE_MESSAGE
 
     def outcomes(self) -> Mapping[str, Need]:
         return {"ok": Need.WIRED, "error": Need.ERROR}

@@ -16,6 +16,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from ctiserver.ivr.requests import Answer, Heard, Leave, Listen, Move, Pressed, Silence
+from ctiserver.ivr.sentences import CHOOSE, Sentence
 from ctiserver.ivr.visit import Visit
 from ctiserver.ivr.written import Computed, Keys, Need, NodeBase, NodeName, Prompt, VariableName
 from ctiserver.model.expression import Value
@@ -90,6 +91,7 @@ class ListeningNode(NodeBase):
 
     main_outcome: ClassVar[str | None] = None
     listens: ClassVar[bool] = True
+    instead: ClassVar[Sentence] = CHOOSE
 
     def inheriting(self, defaults: InputDefaults) -> Self:
         """This node with the flow's defaults for what it does not say itself."""

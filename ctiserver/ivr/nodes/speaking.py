@@ -22,6 +22,7 @@ from ctiserver.ivr.requests import (
     SayAs,
     Speak,
 )
+from ctiserver.ivr.sentences import GOODBYE, Sentence
 from ctiserver.ivr.visit import Visit
 from ctiserver.ivr.written import Computed, Need, NodeBase, Prompt
 from ctiserver.strict_yaml import Name
@@ -116,6 +117,7 @@ class Hangup(NodeBase):
     main_outcome: ClassVar[str | None] = None
     silent: ClassVar[bool] = True
     safe: ClassVar[bool] = True
+    instead: ClassVar[Sentence] = GOODBYE
 
     def outcomes(self) -> Mapping[str, Need]:
         return {}

@@ -1,15 +1,28 @@
 import math
+import re
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ctiserver.errors import UserFault
+from ctiserver.errors import FileFault, UserFault
 from ctiserver.ivr import espeak, prompts
-from ctiserver.ivr.prompts import Engine, NotSpoken, Shelf, Text, engine_or_fault, texts_of, texts_of_flow
+from ctiserver.ivr.prompts import (
+    Engine,
+    NotSpoken,
+    PromptFile,
+    Shelf,
+    Text,
+    command_problems,
+    engine_or_fault,
+    texts_of,
+)
 from ctiserver.ivr.requests import Phrase, Said
+from ctiserver.ivr.sentences import GOODBYE, NOT_PLAYED
+from ctiserver.ivr.texts import said_by_flow
 from ctiserver.model.expression import Money
+from ctiserver.resources import shipped
 from ctiserver.settings import PromptSettings
 from ctiserver.sound import NoSound, Sound, read_wav, seconds_of, write_wav
 from tests.support.flows import flow_of
@@ -122,7 +135,9 @@ async def test_an_engine_that_hangs_is_ended(tmp_path: Path) -> None:
 async def test_without_any_engine_the_reason_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prompts.shutil, "which", lambda _: None)
     monkeypatch.setattr(espeak, "available", lambda: False)
-    assert await Shelf(PromptSettings(), tmp_path).render([ENGLISH]) == {ENGLISH: "no engine is installed"}
+    assert await Shelf(PromptSettings(), tmp_path).render([ENGLISH]) == {
+        ENGLISH: f"no speech engine is installed; run: {prompts.GET_A_VOICE}"
+    }
     with pytest.raises(UserFault, match="espeak-ng"):
         engine_or_fault(PromptSettings())
 
@@ -136,14 +151,88 @@ def test_the_bundled_voice_speaks_without_any_system_package(tmp_path: Path) -> 
 def test_a_recording_wins(tmp_path: Path) -> None:
     write_wav(tmp_path / "recorded" / "en" / "welcome.wav", tone(440, 8000))
     shelf = Shelf(PromptSettings(), tmp_path / "spoken", recordings=tmp_path / "recorded")
-    files, missing = shelf.phrase(Phrase("en", ("Hello",), "welcome"))
-    assert [Path(file.path).name for file in files] == ["welcome"]
-    assert missing == []
-    assert shelf.phrase(Phrase("en", ("Hello",), "other")) == ([], [Text("en", "Hello")])
+    recorded, other = Phrase("en", ("Hello",), "welcome"), Phrase("en", ("Hello",), "other")
+    assert [Path(file.path).name for file in shelf.heard(recorded, NOT_PLAYED)] == ["welcome"]
+    assert shelf.unspoken(recorded) == []
+    assert shelf.unspoken(other) == [Text("en", "Hello")]
+
+
+def _names(shelf: Shelf, files: list[PromptFile]) -> list[str]:
+    """Which text each file speaks, of those that these tests use; else the file's own name."""
+    texts = {
+        shelf.settings.file_name(language, text): text
+        for one in (NOT_PLAYED, GOODBYE)
+        for language, text in one.items()
+    }
+    return [texts.get(Path(file.path).name, Path(file.path).name) for file in files]
+
+
+def test_a_phrase_without_sound_is_the_nearest_that_has_one(tmp_path: Path) -> None:
+    shelf = Shelf(PromptSettings(), tmp_path / "own", shipped=shipped("ivr_flows") / "prompts")
+    for language in ("zh-CN", "en"):
+        heard = shelf.heard(Phrase(language, ("Nobody has spoken this",)), GOODBYE)
+        assert _names(shelf, heard) == [GOODBYE[language]]
+    assert _names(shelf, shelf.heard(Phrase("fr", ("Bonjour",)), GOODBYE)) == [GOODBYE["en"]]
+    assert shelf.heard(Phrase("en", ()), GOODBYE) == []  # says nothing, as where a name is empty
+
+
+def test_a_site_s_own_voice_that_is_missing_is_the_shipped_voice(tmp_path: Path) -> None:
+    faster = PromptSettings(words_per_minute=300)
+    shelf = Shelf(faster, tmp_path / "own", shipped=shipped("ivr_flows") / "prompts")
+    phrase = Phrase("en", (GOODBYE["en"],))
+    assert shelf.unspoken(phrase) == [Text("en", GOODBYE["en"])]  # an engine is to speak it all the same
+    as_shipped = PromptSettings().file_name("en", GOODBYE["en"])
+    assert [Path(file.path).name for file in shelf.heard(phrase, NOT_PLAYED)] == [as_shipped]
+
+
+async def test_a_gap_in_a_phrase_is_a_tone(tmp_path: Path) -> None:
+    shelf = Shelf(PromptSettings(), tmp_path)
+    await shelf.render([ENGLISH])
+    heard = shelf.heard(Phrase("en", ("not spoken", "nor this", ENGLISH.text)), NOT_PLAYED)
+    assert [Path(file.path).name for file in heard] == ["tone", shelf.settings.file_name("en", ENGLISH.text)]
+    for suffix, rate in ((".wav16", 16000), (".wav", 8000)):
+        heard_tone = read_wav(Path(f"{heard[0].path}{suffix}"))
+        assert (heard_tone.rate, heard_tone.seconds) == (rate, pytest.approx(0.5))
+        assert heard_tone.level > 0.1
+
+
+def test_where_no_file_can_be_written_the_pbx_beeps(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    shelf = Shelf(PromptSettings(), tmp_path / "file")
+    assert [file.path for file in shelf.heard(Phrase("en", ("Hello",)), NOT_PLAYED)] == ["beep"]
+
+
+@pytest.mark.parametrize("text", ["The number is {{ call.ani }}.", "您的号码是{{ call.ani }}。", "{{ call.ani }}..."])
+def test_punctuation_that_a_value_leaves_over_is_not_spoken(text: str) -> None:
+    flow = flow_of(f"  start: {{kind: play, prompt: {{en: '{text}', zh-CN: '{text}'}}, next: good}}\n")
+    assert not [one for one in said_by_flow(flow) if not re.search(r"\w", one.text.text)]
+
+
+@pytest.mark.parametrize("text", ["。", "...", "—"])
+def test_a_prompt_of_punctuation_is_refused(text: str) -> None:
+    with pytest.raises(FileFault, match="a prompt has no text"):
+        flow_of(f"  start: {{kind: play, prompt: {{en: '{text}'}}, next: good}}\n")
+
+
+def test_a_command_that_can_t_speak_is_seen(tmp_path: Path) -> None:
+    assert command_problems(PromptSettings()) == []
+    assert command_problems(PromptSettings(command=(sys.executable, "{text}", "{out}"))) == []
+    wrong = PromptSettings(command=("/nowhere/piper", "--say", "{words}"))
+    assert [what for what, _ in command_problems(wrong)] == [
+        "there is no program '/nowhere/piper' here",
+        "{words} is not filled in",
+        "nothing names the file to write",
+    ]
+
+
+async def test_it_is_counted_who_spoke(tmp_path: Path) -> None:
+    shelf = Shelf(PromptSettings(command=("/nowhere/piper", "{text}", "{out}")), tmp_path)
+    assert await shelf.render([ENGLISH]) == {}
+    assert shelf.spoken_by == {"espeak-ng": 1}
 
 
 def test_a_prompt_with_values_is_words_that_exist_ahead_of_the_call() -> None:
     nodes = "  start: {kind: play, prompt: {en: 'A visit costs {{ money(fees.visit) }}.'}, next: good}\n"
-    ahead = set(texts_of_flow(flow_of(nodes)))
+    ahead = {one.text for one in said_by_flow(flow_of(nodes))}
     phrase = Phrase("en", ("A visit costs ", Said(Money(__import__("decimal").Decimal("80.00"))), "."))
     assert set(texts_of(phrase)) <= ahead
