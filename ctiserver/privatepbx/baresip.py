@@ -45,8 +45,9 @@ class Control(asyncio.Protocol):
         self.calls: set[str] = set()
         self.ringing: dict[str, str] = {}  #: call → who calls
         self.established: set[str] = set()
+        self.dialled = ""  #: the call that was dialled last
+        self.answered = False  #: whether that was answered, even if it has ended since
         self.rung = 0  #: how often somebody called
-        self.ended = 0
         self.reason = ""
         self.keys = ""
 
@@ -74,6 +75,7 @@ class Control(asyncio.Protocol):
             dialled = _DIALLED.match(str(message.get("data", "")))
             if dialled:
                 self.calls.add(dialled[1])
+                self.dialled, self.answered = dialled[1], False
         else:
             self._event(message.get("type", ""), message.get("id", ""), message)
         self._changed.set()
@@ -92,11 +94,11 @@ class Control(asyncio.Protocol):
                 self.calls.add(call)
                 self.ringing.pop(call, None)
                 self.established.add(call)
+                self.answered = self.answered or call == self.dialled
             case "CALL_CLOSED":
                 self.calls.discard(call)
                 self.ringing.pop(call, None)
                 self.established.discard(call)
-                self.ended += 1
                 self.reason = str(message.get("param", ""))
             case "CALL_DTMF_START":
                 self.keys += str(message.get("param", ""))

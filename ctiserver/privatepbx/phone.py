@@ -60,7 +60,6 @@ class SipPhone:
         self._folder = folder
         self._server = sip_server
         self._process = process
-        self._ended_before = 0
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -164,14 +163,16 @@ class SipPhone:
         """Call ``number`` at the PBX; returns at once. Wait with :meth:`answered`."""
         if not _USER.fullmatch(number.replace("*", "").replace("#", "") or "0"):
             raise UserFault(f"{number!r} can't be dialled", fix="Use digits, * and #")
-        self._ended_before = self._control.ended
         await self._control.ask("dial", f"sip:{number.replace('#', '%23')}@{self._server}")
 
     async def answered(self, timeout_s: float = 20.0) -> None:
-        """Wait until the call that was dialled is answered. Raises CallFailed if it ends instead."""
+        """Wait until the call that was dialled last is answered, though it may have ended since.
+
+        Raises CallFailed if it ends instead.
+        """
         async with asyncio.timeout(timeout_s):
-            await self._control.until(lambda seen: bool(seen.established) or seen.ended > self._ended_before)
-        if not self._control.established:
+            await self._control.until(lambda seen: seen.answered or seen.dialled not in seen.calls)
+        if not self._control.answered:
             raise CallFailed(f"the call was not answered: {self._control.reason}")
 
     async def ringing(self, timeout_s: float = 30.0) -> str:
