@@ -1,6 +1,6 @@
 // The shell: who is logged in, which page is open, in which language, over one connection.
 import { LitElement, css, html, nothing } from "lit";
-import { api } from "./lib/api.js";
+import { api, loggedIn } from "./lib/api.js";
 import { forgetOffline } from "./lib/offline.js";
 import { Socket } from "./lib/socket.js";
 import { shared } from "./lib/styles.js";
@@ -187,6 +187,7 @@ class App extends Worded(LitElement) {
   }
 
   #enter(me) {
+    loggedIn();
     this._me = me;
     if (this.#chosen) api("PATCH", "me", { language: currentLanguage() }).catch(() => {});
     else setLanguage(me.language);

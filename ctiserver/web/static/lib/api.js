@@ -16,7 +16,13 @@ export const api = (method, path, body) =>
 /** Send a file as it is. Resolves with the answer's JSON. */
 export const upload = (path, file) => ask("POST", path, file.type, file);
 
+let logIn = 0;
+
+/** Somebody logged in: what was asked before says nothing about this log-in. */
+export const loggedIn = () => (logIn += 1);
+
 async function ask(method, path, type, body) {
+  const askedBy = logIn;
   let response;
   try {
     response = await fetch(`/api/v1/${path}`, { method, headers: type === undefined ? {} : { "Content-Type": type }, body });
@@ -31,6 +37,6 @@ async function ask(method, path, type, body) {
     throw new ApiError(response.status, "internal", "the answer is no JSON");
   }
   if (response.ok) return data;
-  if (data?.code === "not_logged_in") window.dispatchEvent(new Event("cti-logged-out"));
+  if (data?.code === "not_logged_in" && askedBy === logIn) window.dispatchEvent(new Event("cti-logged-out"));
   throw new ApiError(response.status, data?.code ?? "internal", data?.title ?? response.statusText, data?.fields ?? {});
 }

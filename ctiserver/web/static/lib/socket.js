@@ -14,6 +14,7 @@ export class Socket extends EventTarget {
   #ping = 0;
   #delay = 500;
   #heardAt = 0;
+  #turn = 0; // of asking for a ticket: an answer to an earlier one opens no second connection
   state = "stopped";
   restarting = false; // the server said that it would be back
 
@@ -24,6 +25,7 @@ export class Socket extends EventTarget {
   }
 
   stop() {
+    this.#turn += 1;
     window.removeEventListener("online", this.#hurry);
     clearTimeout(this.#timer);
     clearInterval(this.#ping);
@@ -50,15 +52,17 @@ export class Socket extends EventTarget {
   async #connect() {
     clearTimeout(this.#timer);
     this.#become("connecting");
+    const turn = (this.#turn += 1);
     let ticket;
     try {
       ({ ticket } = await api("POST", "tickets"));
     } catch (error) {
+      if (turn !== this.#turn) return;
       if (error.code === "not_logged_in") return; // the app shows the log-in page, which stops us
       this.#retry();
       return;
     }
-    if (this.state === "stopped") return;
+    if (turn !== this.#turn) return;
     const url = new URL("/ws", location.href);
     url.protocol = url.protocol.replace("http", "ws");
     url.searchParams.set("ticket", ticket);

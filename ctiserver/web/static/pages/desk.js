@@ -157,6 +157,8 @@ class Desk extends Worded(LitElement) {
 
   #open(recordId) {
     this._recordId = recordId;
+    // A pop may be pushed after the person chose another page and before this one is gone: theirs stands.
+    if (!/^#\/desk(\/|$)/.test(location.hash)) return;
     history.replaceState(null, "", recordId ? `#/desk/${recordId}` : "#/desk");
   }
 
