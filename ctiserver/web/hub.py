@@ -212,7 +212,8 @@ class Hub:
                     client.offer(_PONG)
 
     async def _follow(self, client: Connection, name: str) -> None:
-        if not self.may_follow(client.person, name) or len(client.topics) >= self._limits.subscriptions:
+        full = name not in client.topics and len(client.topics) >= self._limits.subscriptions
+        if full or not self.may_follow(client.person, name):
             client.offer(_frame({"topic": name, "kind": "refused"}))
             return
         kind, _, key = name.partition(":")
