@@ -38,6 +38,7 @@ from ctiserver.model.span import WorkingTime
 from ctiserver.model.stock import NotEnough
 from ctiserver.model.work_order import IllegalAct
 from ctiserver.net import HttpClient
+from ctiserver.pbx.first_tries import FirstTries
 from ctiserver.pbx.link import PbxLink
 from ctiserver.pbx.port import PbxRefused
 from ctiserver.resources import shipped
@@ -130,9 +131,10 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         )
         bus = Bus()
         hub = Hub(clock, HubLimits(queued_frames=settings.web.websocket_queue))
+        first_tries = FirstTries(map(PbxName, settings.pbxs))
         links = {
-            PbxName(name): PbxLink(PbxName(name), pbx, bus, clock) for name, pbx in settings.pbxs.items()
-        }  # fmt: skip
+            PbxName(name): PbxLink(PbxName(name), pbx, bus, clock, first_tries) for name, pbx in settings.pbxs.items()
+        }
         features = build(
             Ground(
                 settings=settings,

@@ -45,6 +45,11 @@ class PbxDown(PbxEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PbxTroubled(PbxEvent):
+    """What is known to be wrong with a PBX is something else now, or nothing: the link knows what."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallEvent(PbxEvent):
     """Something happened to one call."""
 

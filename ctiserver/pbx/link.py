@@ -1,8 +1,4 @@
-"""The link to one Asterisk: panoramisk carries the connection and its actions, our own protocol class the bytes.
-
-Only this module knows panoramisk, and uses of it what does not leak (docs/explanation/calls.md): one Manager per
-connection, no ``username``, never ``Manager.connect``, no reconnecting and no replaying by the library.
-"""
+"""The link to one Asterisk: connects, asks for all that there is, listens, notices when it is gone, and comes back."""
 
 from __future__ import annotations
 
@@ -11,35 +7,38 @@ import random
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 import structlog
-from panoramisk.actions import Action
-from panoramisk.ami_protocol import AMIProtocol
-from panoramisk.manager import Manager
-from panoramisk.message import Message as Answer
 
 from ctiserver.bus import Bus
 from ctiserver.clock import Clock
-from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UnsafeValue, UserFault
-from ctiserver.model.events import CallSummary, MemberChanged, PbxDown, PbxUp
+from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UnsafeValue
+from ctiserver.model.events import CallSummary, MemberChanged, PbxDown, PbxTroubled, PbxUp
 from ctiserver.model.ids import Interface, PbxName
 from ctiserver.model.tracking.book import Sides
 from ctiserver.model.tracking.standing import Standing
+from ctiserver.pbx import trouble
 from ctiserver.pbx.actions import Actions
-from ctiserver.pbx.codec import AmiDecoder, Message, Wanted, refuse_unsafe
+from ctiserver.pbx.codec import Message, Wanted
+from ctiserver.pbx.connection import Connection
+from ctiserver.pbx.first_tries import FirstTries
 from ctiserver.pbx.gauges import PBX_UP, Tally
 from ctiserver.pbx.intake import Intake
-from ctiserver.pbx.resync import Ask, epoch_of, identify, take_snapshot
+from ctiserver.pbx.resync import Ask, allowed_actions, epoch_of, identify, refuse_old, take_snapshot
 from ctiserver.pbx.translate import WANTED
+from ctiserver.pbx.trouble import PbxAway, PbxFault, Trouble, TroubleKind
 from ctiserver.settings import PbxSettings
 
 log = structlog.get_logger(__name__)
 
-#: What the link itself wants to hear: that the PBX is up, and the rows of the lists it asks for.
+#: What the link itself wants to hear: that the PBX is up, ends or was changed, and the rows of the lists it asks for.
 _WANTED = WANTED | dict.fromkeys(
     (
         b"FullyBooted",
+        b"Shutdown",
+        b"Reload",
+        b"Load",
+        b"Unload",
         b"CoreShowChannel",
         b"CoreShowChannelsComplete",
         b"QueueParams",
@@ -52,68 +51,9 @@ _WANTED = WANTED | dict.fromkeys(
 )
 #: Events that may wait while a snapshot is taken; more means that we can't keep up, and the link starts anew.
 _LONGEST_BUFFER = 100_000
-
-
-class _AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
-    """Bytes through our codec; answers to their actions, everything else to ``heard``."""
-
-    def __init__(self, heard: Callable[[Message], None], wanted: Wanted | None) -> None:
-        self.decoder = AmiDecoder(wanted)
-        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._heard = heard
-        self._answers: dict[str, list[Message]] = {}
-        self.received = 0  #: bytes
-
-    def data_received(self, data: bytes) -> None:
-        self.received += len(data)
-        for message in self.decoder.feed(data):
-            action = self.responses.get(message.get("ActionID"))
-            if action is not None:
-                self._answered(action, message)
-            elif message.name:
-                self._heard(message)
-
-    def _answered(self, action: Any, message: Message) -> None:
-        answers = self._answers.setdefault(action.id, [])
-        answers.append(message)
-        headers = {key: message.get(key) for key in ("Event", "Response", "Message", "EventList")}
-        # panoramisk waits for ever for the list that follows a refused list action.
-        refused = len(answers) == 1 and headers["Response"] == "Error"
-        if action.add_message(Answer({key: value for key, value in headers.items() if value})) or refused:
-            self.forget(action)
-            if not action.future.done():
-                action.future.set_result(None)
-
-    def send(self, data: Any, as_list: bool = False) -> Any:
-        for key, value in data.items():
-            for one in value if isinstance(value, list) else [value]:
-                refuse_unsafe(key, str(one))
-        return super().send(data, as_list=as_list)
-
-    def answers(self, action: Any) -> list[Message]:
-        """What was answered to an action that is done."""
-        return self._answers.pop(action.id, [])
-
-    def forget(self, action: Any) -> None:
-        """No answer is awaited any more."""
-        self.responses.pop(action.id, None)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        # Not panoramisk's: that one would put our actions aside, and send them again after a reconnect.
-        self._end("the PBX closed the connection" if exc is None else f"the connection broke: {exc}")
-
-    def close(self) -> None:
-        self._end("the link was closed")
-        self.transport.abort()  # a peer that has stopped reading must not keep the socket open
-
-    def _end(self, reason: str) -> None:
-        self.closed = True
-        for action in list(self.responses.values()):
-            if not action.future.done():
-                action.future.set_exception(PeerLost(reason))
-        self.responses.clear()
-        if not self.lost.done():
-            self.lost.set_result(reason)
+#: Modules whose loading, unloading or reloading changes what is known of the PBX without an event of its own: queues
+#: and their members come and go, global variables are forgotten.
+_CHANGING = frozenset({"All", "app_queue.so", "app_queue", "pbx_config.so", "pbx_config"})
 
 
 class PbxLink(Actions):
@@ -127,7 +67,10 @@ class PbxLink(Actions):
     text with CR, LF or NUL, before anything is sent.
     """
 
-    def __init__(self, name: PbxName, settings: PbxSettings, bus: Bus, clock: Clock) -> None:
+    def __init__(
+        self, name: PbxName, settings: PbxSettings, bus: Bus, clock: Clock, first_tries: FirstTries | None = None
+    ) -> None:
+        """``first_tries`` is shared by all links of a server; without it, this PBX is the only one."""
         self._name = name
         self._settings = settings
         self._bus = bus
@@ -139,14 +82,16 @@ class PbxLink(Actions):
         )
         self._intake = Intake(name, Sides(trunks=trunks), midstream=False, now=self._now)
         self._tally = Tally(name)
-        self._protocol: _AmiProtocol | None = None
-        self._manager: Any = None
+        self._connection: Connection | None = None
         self._buffer: deque[Message] | None = None
         self._uptime: str | None = None
         self._booted = asyncio.Event()
         self._ready = asyncio.Event()
         self._started: str | None = None
-        self._tried = False
+        self._first_tries = first_tries or FirstTries([name])
+        self._was_up = False
+        self._changed = asyncio.Event()  #: something of the PBX was changed that no event tells
+        self.trouble: Trouble | None = None  #: what is wrong with it, link up or down; None: nothing is known to be
         self._consumed: Counter[str] = Counter()
         self.version = ""
         self.since = clock.now()  #: since when the link is what it is now: up, or down and what is known gets old
@@ -188,8 +133,8 @@ class PbxLink(Actions):
 
     def counters(self) -> Mapping[str, int]:
         """Since the start: what could not be read, what broke, what was about channels that are not known."""
-        if self._protocol is not None:
-            self._tally.take(self._protocol.decoder)
+        if self._connection is not None:
+            self._tally.take(self._connection.protocol.decoder)
         return {
             "unparsable": self._tally.unparsable,
             "broken": self._intake.broken,
@@ -201,64 +146,102 @@ class PbxLink(Actions):
     async def run(self) -> None:
         """Keep the link, until cancelled.
 
-        Raises UserFault for what trying again does not mend: a refused log-in, a missing right, an Asterisk too old;
-        but only of the first try, when the server starts. Later it tries on all the same: a secret that was changed
-        over there, or an upgrade, must not end a server that leads the calls of other PBXs, and tells its agents what
-        is the matter.
+        Raises PbxFault for what trying again does not mend (a refused log-in, a missing right, an Asterisk too old),
+        but only while the server starts, and only if no other PBX can be served: see FirstTries. Later it tries on,
+        whatever this PBX says or does: a secret that was changed over there, an upgrade, an ordinary stop must not
+        end a server that leads the calls of other PBXs, and tells its agents what is the matter.
         """
         delay_s = self._settings.reconnect_first_s
         while True:
-            refused = False
+            fault = False
             try:
                 await self._connected()
+            except PbxAway as error:
+                kind, reason = error.kind, str(error)
+                self._first_tries.passed()
+            except PbxFault as error:
+                kind, reason, fault = error.kind, str(error), True
+                if self._first_tries.refused(self._name):
+                    raise
             except (OSError, PeerLost, DeadlineExceeded) as error:
-                reason = str(error) or type(error).__name__
-            except (UserFault, PbxRefused) as error:
-                fault = error if isinstance(error, UserFault) else self._lacks_rights(error)
-                if not self._tried:
-                    raise fault from error
-                refused, reason = True, str(fault)
-                log.error("pbx_refuses_us", pbx=self._name, why=reason)
+                kind, reason = "lost", str(error) or type(error).__name__
+                self._first_tries.passed()
+            except Exception as error:
+                # Whatever a PBX answers, the fault is this link's alone.
+                kind, reason = "unreadable", f"what the PBX answered can't be read ({type(error).__name__}: {error})"
+                log.exception("pbx_link_failed", pbx=self._name)
+                self._first_tries.passed()
             finally:
                 was_up = self.up
                 self._down()
-            self._tried = True
+            self._in_trouble(kind, reason)
             if was_up:
                 delay_s = self._settings.reconnect_first_s
                 self._bus.publish(PbxDown(pbx=self._name, at=self._clock.now(), reason=reason))
             wait_s = delay_s * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, not a secret
-            log.warning("pbx_link_down", pbx=self._name, reason=reason, retry_in_s=round(wait_s, 2))
+            tell = log.warning if was_up else log.debug  # a PBX that stays away is told of once
+            tell("pbx_link_down", pbx=self._name, trouble=kind, reason=reason, retry_in_s=round(wait_s, 2))
             await asyncio.sleep(wait_s)
             delay_s = (
-                self._settings.reconnect_longest_s if refused else min(delay_s * 2, self._settings.reconnect_longest_s)
+                self._settings.reconnect_longest_s if fault else min(delay_s * 2, self._settings.reconnect_longest_s)
             )
+
+    def _in_trouble(self, kind: TroubleKind, why: str) -> None:
+        if self.trouble is None or (self.trouble.kind, self.trouble.why) != (kind, why):
+            log.error("pbx_in_trouble", pbx=self._name, trouble=kind, why=why)
+            self.trouble = Trouble(kind=kind, why=why, since=self._clock.now())
+            self._bus.publish(PbxTroubled(pbx=self._name, at=self.trouble.since))
 
     async def _connected(self) -> None:
         """One connection, from connecting to its loss, which is raised."""
         self._buffer = deque()
-        protocol = await self._open(self._heard, _WANTED)
+        connection = await self._open(self._heard, _WANTED)
         try:
             await self._log_in()
             await self._synchronise()
             log.info("pbx_link_up", pbx=self._name, version=self.version)
             while True:
-                await asyncio.wait([protocol.lost], timeout=self._settings.ping_every_s)
-                if protocol.lost.done():
-                    raise PeerLost(protocol.lost.result())
-                self._tally.take(protocol.decoder)
-                await self._ping(protocol)
+                await asyncio.wait([connection.protocol.lost], timeout=self._settings.ping_every_s)
+                self._tally.take(connection.protocol.decoder)
+                await self._still_there(connection)
         finally:
-            self._tally.take(protocol.decoder)
-            self._manager.close()
+            self._tally.take(connection.protocol.decoder)
+            connection.close()
 
-    async def _ping(self, protocol: _AmiProtocol) -> None:
-        """Raises DeadlineExceeded where nothing at all came: in a storm of events the answer waits behind them."""
-        before = protocol.received
+    async def _still_there(self, connection: Connection) -> None:
+        """Raises PbxAway where the connection is over; asks again for what was changed without an event."""
+        if connection.protocol.lost.done():
+            raise connection.protocol.lost.result()
+        stopping = self.trouble is not None and self.trouble.kind == "stopping"
+        try:
+            await self._ping(connection)
+            if stopping:
+                log.info("pbx_stop_called_off", pbx=self._name)
+            if stopping or self._changed.is_set():
+                await self._again()
+        except PbxAway as error:
+            if error.kind != "stopping" or connection.protocol.closed:
+                raise
+            # It refuses every action, and tells all that happens until its last call is over.
+            self._in_trouble(error.kind, str(error))
+            self._take_buffered()
+
+    async def _again(self) -> None:
+        """Ask for everything once more, over the connection that stands."""
+        self._changed.clear()
+        self._buffer = deque()
+        await self._synchronise()
+
+    async def _ping(self, connection: Connection) -> None:
+        """Raises PbxAway where nothing at all came: in a storm of events the answer waits behind them."""
+        before = connection.protocol.received
         try:
             await self._ask("Ping", timeout_s=self._settings.ping_timeout_s)
-        except DeadlineExceeded:
-            if protocol.received == before:
-                raise
+        except PbxRefused as refusal:
+            log.debug("pbx_ping_refused", pbx=self._name, reason=str(refusal))  # an answer all the same
+        except DeadlineExceeded as error:
+            if connection.protocol.received == before:
+                raise trouble.silent(self._settings, f"answers nothing any more ({error})") from None
 
     @asynccontextmanager
     async def asking(self, heard: Callable[[Message], None] = lambda _: None) -> AsyncIterator[Ask]:
@@ -273,12 +256,12 @@ class PbxLink(Actions):
                 self._booted.set()
             heard(message)
 
-        await self._open(take, None)
+        connection = await self._open(take, None)
         try:
             await self._log_in()
             yield self._ask
         finally:
-            self._manager.close()
+            connection.close()
             self._down()
 
     def _down(self) -> None:
@@ -286,86 +269,107 @@ class PbxLink(Actions):
             self.since = self._clock.now()
         self._ready.clear()
         PBX_UP.labels(self._name).set(0)
-        self._protocol = None
-        self._manager = None
+        self._connection = None
         self._buffer = None
 
-    async def _open(self, heard: Callable[[Message], None], wanted: Wanted | None) -> _AmiProtocol:
-        loop = asyncio.get_running_loop()
-        settings = self._settings
+    async def _open(self, heard: Callable[[Message], None], wanted: Wanted | None) -> Connection:
         self._booted.clear()
-        try:
-            async with asyncio.timeout(settings.connect_timeout_s):
-                connection = await loop.create_connection(
-                    lambda: _AmiProtocol(heard, wanted), settings.host, settings.port
-                )
-        except TimeoutError:
-            raise DeadlineExceeded(f"no connection to {settings.host}:{settings.port} in time") from None
-        self._manager = Manager(host=settings.host, port=settings.port, encoding="utf8", loop=loop)
-        finished = loop.create_future()
-        finished.set_result(connection)
-        self._manager.connection_made(finished)
-        self._manager.pinger.cancel()  # it would ping without looking for an answer
-        self._protocol = connection[1]
-        return connection[1]
+        self._connection = await Connection.open(self._settings, self._setting("port"), heard, wanted)
+        return self._connection
 
     async def _log_in(self) -> None:
         secret = self._settings.secret.get_secret_value()
         try:
             await self._ask("Login", {"Username": self._settings.username, "Secret": secret, "Events": "on"})
         except (PbxRefused, UnsafeValue) as refusal:
-            raise UserFault(
-                f"the PBX refused the AMI log-in of {self._settings.username}: {refusal}",
-                where=self._setting("secret_file"),
-                fix=f"Make secret and username those of manager.conf on {self._settings.host}",
-            ) from None
+            where = self._setting("secret_file")
+            raise trouble.login_refused(self._settings, str(refusal), where) from None
         try:
             async with asyncio.timeout(self._settings.connect_timeout_s):
                 await self._booted.wait()
         except TimeoutError:
-            raise DeadlineExceeded(
+            raise PbxAway(
+                "starting",
                 f"the PBX does not say FullyBooted: it is still starting, or the AMI account "
-                f"{self._settings.username} lacks `system` in its `read =`"
+                f"{self._settings.username} lacks `system` in its `read =`",
             ) from None
-
-    def _lacks_rights(self, refusal: PbxRefused) -> UserFault:
-        return UserFault(
-            f"the AMI account {self._settings.username} may not do what is needed: {refusal}",
-            where=self._setting("username"),
-            fix="Give it the classes of the shipped config/manager.conf",
-        )
 
     def _setting(self, key: str) -> str:
         return f"ctiserver.yaml: pbxs.{self._name}.{key}"
 
+    async def _needed(self, action: str, *, as_list: bool = False) -> list[Message]:
+        """Ask what the link can't do without. Raises PbxFault where that is refused."""
+        try:
+            return await self._ask(action, as_list=as_list)
+        except PbxRefused as refusal:
+            raise trouble.refused(self._settings, action, str(refusal), self._setting("username")) from None
+
     async def _synchronise(self) -> None:
-        """Snapshot, reconcile, then what was said meanwhile."""
-        identity = await identify(self._ask, self._setting("host"))
+        """Snapshot, reconcile, then what was said meanwhile.
+
+        What is wrong with a PBX that was up before, and does not make the link useless, is shown and no more: its
+        agents need the link however old it has become.
+        """
+        identity = await identify(self._needed)
+        found: PbxFault | None = None
+        try:
+            refuse_old(identity.version, self._setting("host"))
+        except PbxFault as fault:
+            if not self._was_up:
+                raise
+            found = fault
         restarted = self._started is not None and identity.started != self._started
-        snapshot = await take_snapshot(self._ask, self._now(), restarted=restarted)
+        try:
+            snapshot = await take_snapshot(self._needed, self._now(), restarted=restarted)
+        except PbxFault as fault:
+            if not self._was_up or fault.kind != "no_queues":
+                raise
+            found = fault
+            snapshot = await take_snapshot(self._needed, self._now(), restarted=restarted, queues=False)
+        weak = "" if found else trouble.lacking(self._settings, await allowed_actions(self._ask))
         now = self._clock.now()
         self.version, self._started = identity.version, identity.started
         for event in self._intake.reconcile(snapshot):
             self._bus.publish(event)
-        waiting, self._buffer = self._buffer, None
-        for message in waiting or ():
-            self._heard(message)
+        self._take_buffered()
+        self._first_tries.passed()
+        if found is not None:
+            self._in_trouble(found.kind, str(found))
+        elif weak:
+            self._in_trouble("rights", weak)
+        elif self.trouble is not None:
+            self.trouble = None
+            self._bus.publish(PbxTroubled(pbx=self._name, at=now))
+        if not self.up:
+            self.since = now
         self._ready.set()
-        self.since = now
+        self._was_up = True
         PBX_UP.labels(self._name).set(1)
         epoch = epoch_of(now, self._uptime or "")
         self._bus.publish(PbxUp(pbx=self._name, at=now, version=self.version, epoch=epoch, restarted=restarted))
+
+    def _take_buffered(self) -> None:
+        """Take in what was said while a snapshot was awaited."""
+        waiting, self._buffer = self._buffer, None
+        for message in waiting or ():
+            self._heard(message)
 
     def _heard(self, message: Message) -> None:
         self._consumed[message.name] += 1
         if message.name == "FullyBooted":
             self._uptime = message.get("Uptime")
             self._booted.set()
+        elif message.name == "Shutdown":
+            if self._connection is not None:
+                self._connection.protocol.shutting_down = True
+        elif message.name in ("Reload", "Load", "Unload"):
+            if message.get("Module") in _CHANGING:
+                self._changed.set()
         elif self._buffer is not None:
             self._buffer.append(message)
-            if len(self._buffer) > _LONGEST_BUFFER and self._manager is not None:
+            if len(self._buffer) > _LONGEST_BUFFER and self._connection is not None:
                 log.error("pbx_buffer_full", pbx=self._name)
-                self._manager.close()
+                self._connection.close()
         else:
             for event in self._intake.take(message):
                 self._bus.publish(event)
@@ -383,24 +387,10 @@ class PbxLink(Actions):
         as_list: bool = False,
         timeout_s: float | None = None,
     ) -> list[Message]:
-        """Send an action and wait for its answer: for a list all rows, else the response alone."""
-        protocol, manager = self._protocol, self._manager
-        if protocol is None or protocol.closed:
+        """See :meth:`Connection.ask`."""
+        if self._connection is None:
             raise PeerLost(f"there is no link to the PBX {self._name}")
-        order = Action({"Action": action, **(fields or {})}, as_list=as_list)
-        limit_s = self._settings.action_timeout_s if timeout_s is None else timeout_s
-        future = manager.send_action(order, as_list=as_list)
-        try:
-            async with asyncio.timeout(limit_s):
-                await future
-        except TimeoutError:
-            raise DeadlineExceeded(f"the PBX {self._name} did not answer {action} within {limit_s:g} s") from None
-        finally:
-            protocol.forget(order)
-            answers = protocol.answers(order)
-        if answers[0].get("Response") == "Error":
-            raise PbxRefused(answers[0].get("Message") or f"{action} was refused")
-        return answers
+        return await self._connection.ask(action, fields, as_list=as_list, timeout_s=timeout_s)
 
     async def _order(self, action: str, /, **fields: str | Sequence[str]) -> None:
         self._must_be_up()

@@ -9,6 +9,7 @@ from typing import Protocol
 from ctiserver.errors import PbxRefused
 from ctiserver.model.ids import Interface, PbxName, QueueName, Uniqueid
 from ctiserver.model.tracking.standing import Standing
+from ctiserver.pbx.trouble import Trouble
 
 __all__ = ["Pbx", "PbxRefused"]
 
@@ -34,6 +35,11 @@ class Pbx(Protocol):
     @property
     def since(self) -> datetime:
         """Since when the link is what it is now: up, or down."""
+        ...
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """What is wrong with it, link up or down; None: nothing is known to be."""
         ...
 
     async def read_tree(self, family: str) -> dict[str, str]:

@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from ctiserver.errors import UserFault
+from ctiserver.errors import PbxRefused
 from ctiserver.model.asterisk import OLDEST_SUPPORTED
 from ctiserver.model.ids import Linkedid, QueueName, Uniqueid
 from ctiserver.model.signals import ChannelRow, EntryRow, MemberSeen, Snapshot, Who
 from ctiserver.pbx.codec import Message
 from ctiserver.pbx.translate import member_of
+from ctiserver.pbx.trouble import PbxFault
 
 Ask = Callable[..., Awaitable[list[Message]]]
 
@@ -24,20 +25,16 @@ class Identity(NamedTuple):
     started: str  #: as the PBX writes it, in its own time zone: only to tell one process from the next
 
 
-async def identify(ask: Ask, where: str) -> Identity:
-    """Ask the PBX who it is.
-
-    Raises UserFault for an Asterisk that is too old, PbxRefused if the account may not ask, PeerLost, DeadlineExceeded.
-    """
+async def identify(ask: Ask) -> Identity:
+    """Ask the PBX who it is. Raises what ``ask`` does."""
     settings = (await ask("CoreSettings"))[0]
     status = (await ask("CoreStatus"))[0]
     version = settings.get("AsteriskVersion")
-    refuse_old(version, where)
     return Identity(version, f"{status.get('CoreStartupDate')} {status.get('CoreStartupTime')}")
 
 
 def refuse_old(version: str, where: str) -> None:
-    """Raises UserFault for a version with known holes. One that can't be read (a build from git) passes."""
+    """Raises PbxFault for a version with known holes. One that can't be read (a build from git) passes."""
     numbers = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", version)
     if numbers is None:
         return
@@ -47,7 +44,8 @@ def refuse_old(version: str, where: str) -> None:
         return
     if found < OLDEST_SUPPORTED.get(found[0], (newest,)):
         wanted = ", ".join(".".join(map(str, least)) for least in OLDEST_SUPPORTED.values())
-        raise UserFault(
+        raise PbxFault(
+            "too_old",
             f"Asterisk {version} is too old: it has known security holes",
             where=where,
             fix=f"Update it; the oldest supported ones are {wanted}",
@@ -60,18 +58,27 @@ def epoch_of(now: datetime, uptime_s: str) -> datetime:
     return started.replace(microsecond=0)
 
 
-async def take_snapshot(ask: Ask, at: float, *, restarted: bool) -> Snapshot:
-    """All that the PBX has now. ``at`` is our time, in seconds since 1970.
+async def allowed_actions(ask: Ask) -> frozenset[str]:
+    """The actions that the account is given; none where that is not told. Raises PeerLost, DeadlineExceeded."""
+    try:
+        [answer] = await ask("ListCommands")
+    except PbxRefused:
+        return frozenset()
+    return frozenset(key for key, value in answer.items() if "(Priv:" in value)
 
-    Raises PbxRefused, PeerLost, DeadlineExceeded.
+
+async def take_snapshot(ask: Ask, at: float, *, restarted: bool, queues: bool = True) -> Snapshot:
+    """All that the PBX has now. ``at`` is our time, in seconds since 1970; ``queues``: whether it can have any.
+
+    Raises what ``ask`` does.
     """
     channels = await ask("CoreShowChannels", as_list=True)
-    queues = await ask("QueueStatus", as_list=True)
+    seats = await ask("QueueStatus", as_list=True) if queues else []
     return Snapshot(
         at,
         tuple(_channel(row) for row in channels if row.name == "CoreShowChannel"),
-        tuple(_entry(row) for row in queues if row.name == "QueueEntry"),
-        tuple(_members(queues, at)),
+        tuple(_entry(row) for row in seats if row.name == "QueueEntry"),
+        tuple(_members(seats, at)),
         restarted,
     )
 

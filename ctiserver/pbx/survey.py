@@ -14,26 +14,11 @@ from typing import Literal
 from ctiserver.errors import PbxRefused
 from ctiserver.model.ids import Interface
 from ctiserver.pbx.codec import Message
-from ctiserver.pbx.resync import Ask
+from ctiserver.pbx.resync import Ask, allowed_actions
+from ctiserver.pbx.trouble import CLASS_OF
 
 #: Actions that the link, the agents and the flows need; an account that is not given all of them is too weak.
-NEEDED_ACTIONS = (
-    "Atxfer",
-    "CoreSettings",
-    "CoreShowChannels",
-    "CoreStatus",
-    "DBGetTree",
-    "Hangup",
-    "Originate",
-    "Ping",
-    "QueueAdd",
-    "QueuePause",
-    "QueuePenalty",
-    "QueueRemove",
-    "QueueStatus",
-    "Redirect",
-    "Setvar",
-)
+NEEDED_ACTIONS = tuple(CLASS_OF)
 #: What the shipped dialplan uses, by the module that brings it.
 NEEDED_MODULES = (
     "app_dial",
@@ -163,7 +148,7 @@ async def survey(ask: Ask) -> Survey:
             return []
 
     settings = await answers("version", "CoreSettings", as_list=False)
-    actions = frozenset(key for key, value in (await ask("ListCommands"))[0].items() if "(Priv:" in value)
+    actions = await allowed_actions(ask)
     hints = _hints(row for row in await answers("hints", "ExtensionStateList") if row.name == "ExtensionStatus")
     dialplan = [row for row in await answers("contexts", "ShowDialPlan") if row.name == "ListDialplan"]
     queues = found_queues(await answers("queues", "QueueStatus"), hints)

@@ -41,7 +41,10 @@ class FakeAmi:
     channels: list[dict[str, object]] = field(default_factory=list)
     entries: list[dict[str, object]] = field(default_factory=list)
     members: list[dict[str, object]] = field(default_factory=list)
-    refuses: dict[str, str] = field(default_factory=dict)  #: action → the error it gets
+    refuses: dict[str, str] = field(default_factory=dict)  #: action (``*``: each) → the error it gets
+    greets: bytes = b"Asterisk Call Manager/11.0.0\r\n"
+    gives: tuple[str, ...] = ()  #: the actions that the account is given; none: it is not told
+    rubbish: bytes | None = None  #: what every action but the log-in gets for an answer; ``%b`` is its ActionID
     silent: set[str] = field(default_factory=set)  #: actions that get no answer
     said_before_channels: bytes = b""  #: sent just before the list of channels, as events of meanwhile are
     said_after_channels: bytes = b""
@@ -76,7 +79,7 @@ class FakeAmi:
         self.connections += 1
         self._writers.add(writer)
         try:
-            writer.write(b"Asterisk Call Manager/11.0.0\r\n")
+            writer.write(self.greets)
             while True:
                 block = (await reader.readuntil(b"\r\n\r\n")).decode()
                 action: dict[str, list[str]] = {}
@@ -101,8 +104,13 @@ class FakeAmi:
         def response(word: str, *lines: str) -> bytes:
             return "\r\n".join([f"Response: {word}", f"ActionID: {action_id}", *lines, "", ""]).encode()
 
-        if name in self.refuses:
-            yield response("Error", f"Message: {self.refuses[name]}")
+        refusal = self.refuses.get(name) or self.refuses.get("*")
+        if refusal is not None:
+            yield response("Error", f"Message: {refusal}")
+        elif self.rubbish is not None and name != "Login":
+            yield self.rubbish.replace(b"%b", action_id.encode())
+        elif name == "ListCommands" and self.gives:
+            yield response("Success", *(f"{one}: What it does.  (Priv: x,all)" for one in self.gives))
         elif name == "Login":
             if action["Secret"] == [self.secret]:
                 yield response("Success", "Message: Authentication accepted")

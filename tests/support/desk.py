@@ -41,6 +41,7 @@ from ctiserver.model.person import Role
 from ctiserver.model.span import WorkingTime
 from ctiserver.model.tracking.standing import Standing
 from ctiserver.pbx.port import Pbx
+from ctiserver.pbx.trouble import Trouble
 from ctiserver.resources import shipped
 from ctiserver.settings import AgiSettings, PbxSettings, Settings, WebSettings
 from ctiserver.site import Site, load_site
@@ -64,6 +65,7 @@ class ObedientPbx:
     name: PbxName = PBX
     up: bool = True
     since: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    trouble: Trouble | None = None
     seats: dict[tuple[QueueName, Interface], MemberChanged] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
     broken: Exception | None = None

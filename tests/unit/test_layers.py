@@ -14,7 +14,7 @@ _LINT = "import sys; sys.path.insert(0, '.'); from importlinter.cli import lint_
 
 _LAYERS = "Imports go one way"
 _SQL = "sqlalchemy lives in store alone"
-_AMI = "panoramisk lives in pbx.link alone"
+_AMI = "panoramisk lives in pbx.connection alone"
 _WORKFLOW = "the durable-workflow library lives in dispatch.engine alone"
 _HTTP = "aiohttp lives in web, in the features' routes and lines, and in net alone"
 _INDEPENDENT = "Features meet on the bus or in app, never by import"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from ctiserver.model.agent import AgentState
+from ctiserver.pbx.trouble import TroubleKind
 from ctiserver.web.routes import Answer
 
 
@@ -22,6 +23,7 @@ class PresenceAnswer(Answer):
     queues: list[str]
     pbx: str  #: the one that the phone is on
     pbx_up: bool  #: False: all of this is as it was when the link to the PBX was lost
+    pbx_trouble: TroubleKind | None  #: what is wrong with it, connected or not
     calls: list[str]
 
 

@@ -118,6 +118,7 @@ def presence_json(presence: Presence, agents: Agents) -> dict[str, Json]:
         "queues": list(agents.queues(presence.agent_id)),
         "pbx": agents.pbx_of(presence.agent_id),
         "pbx_up": agents.pbx_up(presence.agent_id),
+        "pbx_trouble": agents.pbx_trouble(presence.agent_id),
         "calls": sorted(presence.talking | presence.ringing),
     }
 

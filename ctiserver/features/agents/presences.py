@@ -23,6 +23,7 @@ from ctiserver.model.events import (
     MemberChanged,
     PbxDown,
     PbxEvent,
+    PbxTroubled,
     PbxUp,
 )
 from ctiserver.model.ids import AgentId, Interface, PbxName, QueueName
@@ -104,6 +105,9 @@ class Presences:
                 self._pbx_back(event)
             case PbxDown():
                 self._pbx_away(event)
+            case PbxTroubled():
+                for agent_id in self._seating.on(event.pbx):
+                    self._changed(self._now[agent_id])  # the desk shows what is wrong
             case MemberChanged():
                 self._member_changed(event)
             case AgentRinging():

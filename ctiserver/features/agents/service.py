@@ -26,6 +26,7 @@ from ctiserver.model.events import PbxEvent
 from ctiserver.model.ids import AgentId, Interface, PbxName, QueueName
 from ctiserver.model.person import Agent
 from ctiserver.pbx.port import Pbx
+from ctiserver.pbx.trouble import TroubleKind
 from ctiserver.site import QueueConfig, Site
 from ctiserver.store.database import Database
 from ctiserver.store.faults import StoreUnavailable
@@ -101,6 +102,11 @@ class Agents:
         """Whether the agent's PBX is heard; while it is not, the presence is what it was."""
         pbx = self._pbx_for(agent_id)
         return pbx is not None and pbx.up
+
+    def pbx_trouble(self, agent_id: AgentId) -> TroubleKind | None:
+        """What is wrong with the agent's PBX, whether it is heard or not; None: nothing is known to be."""
+        pbx = self._pbx_for(agent_id)
+        return None if pbx is None or pbx.trouble is None else pbx.trouble.kind
 
     def agent_at(self, pbx: PbxName, interface: Interface) -> AgentId | None:
         """Whose phone this is; on another PBX a phone of the same name is somebody else's."""

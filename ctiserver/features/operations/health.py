@@ -18,6 +18,7 @@ from ctiserver.agi.server import AgiServer
 from ctiserver.errors import UserFault
 from ctiserver.model.ids import PbxName
 from ctiserver.pbx.link import PbxLink
+from ctiserver.pbx.trouble import Trouble
 from ctiserver.store.database import Database
 from ctiserver.store.faults import StoreUnavailable
 from ctiserver.supervise import Failing
@@ -34,6 +35,7 @@ class PbxHealth:
     up: bool
     since: datetime  #: since when it is up, or down: what is shown of a PBX is as old as that
     version: str
+    trouble: Trouble | None  #: what is wrong with it, link up or down
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +51,7 @@ class Readiness:
     def status(self) -> Literal["ready", "degraded", "not_ready"]:
         if self.reasons:
             return "not_ready"
-        return "ready" if all(pbx.up for pbx in self.pbxs) and not self.failing else "degraded"
+        return "ready" if all(pbx.up and pbx.trouble is None for pbx in self.pbxs) and not self.failing else "degraded"
 
 
 class Health:
@@ -87,7 +89,7 @@ class Health:
         return Readiness(
             reasons=tuple(reasons),
             pbxs=tuple(
-                PbxHealth(name=name, up=link.up, since=link.since, version=link.version)
+                PbxHealth(name=name, up=link.up, since=link.since, version=link.version, trouble=link.trouble)
                 for name, link in self._links.items()
             ),
             agi_port=self._agi.port,

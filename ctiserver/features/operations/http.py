@@ -7,7 +7,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from ctiserver.features.operations.health import Health
+from ctiserver.features.operations.health import Health, PbxHealth
 from ctiserver.features.operations.measures import Measures
 from ctiserver.web.access import PUBLIC
 from ctiserver.web.problems import NotAllowed
@@ -43,9 +43,7 @@ class OperationsHttp:
         if self._is_allowed(request):
             said["reasons"] = [*found.reasons, *(str(failing) for failing in found.failing)]
             said["agi_port"] = found.agi_port
-            said["pbxs"] = {
-                pbx.name: {"up": pbx.up, "since": pbx.since.isoformat(), "version": pbx.version} for pbx in found.pbxs
-            }
+            said["pbxs"] = {pbx.name: _pbx_json(pbx) for pbx in found.pbxs}
         return json_answer(said, status=503 if found.reasons else 200)
 
     async def _metrics(self, request: web.Request) -> web.Response:
@@ -63,3 +61,14 @@ class OperationsHttp:
         return not any(name in request.headers for name in _BY_PROXY) and any(
             address in network for network in self._allow
         )
+
+
+def _pbx_json(pbx: PbxHealth) -> dict[str, object]:
+    trouble = pbx.trouble
+    return {
+        "up": pbx.up,
+        "since": pbx.since.isoformat(),
+        "version": pbx.version,
+        "trouble": None if trouble is None else trouble.kind,
+        "why": None if trouble is None else trouble.why,
+    }

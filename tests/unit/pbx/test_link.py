@@ -12,7 +12,7 @@ import pytest
 
 from ctiserver.bus import Bus, Subscription
 from ctiserver.clock import SystemClock
-from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UnsafeValue, UserFault
+from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UnsafeValue, UserFault, first_of
 from ctiserver.metrics import exposition
 from ctiserver.model.events import (
     AgentRinging,
@@ -22,12 +22,14 @@ from ctiserver.model.events import (
     MemberChanged,
     PbxDown,
     PbxEvent,
+    PbxTroubled,
     PbxUp,
 )
 from ctiserver.model.ids import Interface, PbxName, QueueName, Uniqueid
 from ctiserver.pbx import link as link_module
 from ctiserver.pbx import translate
 from ctiserver.pbx.codec import Message
+from ctiserver.pbx.first_tries import FirstTries
 from ctiserver.pbx.link import PbxLink
 from ctiserver.settings import PbxSettings
 from tests.support.ami import FakeAmi, channel, event, fake_ami
@@ -371,8 +373,8 @@ async def test_an_answer_that_comes_after_its_deadline_is_nobodys() -> None:
         await pbx.say(late % pbx.actions("QueuePause")[0]["ActionID"][0].encode())
         await pbx.say(event("Newchannel", **channel("1795288453.7")))
         await listening.first(CallStarted)
-        assert link._protocol is not None
-        assert link._protocol._answers == {}
+        assert link._connection is not None
+        assert link._connection.protocol._answers == {}
         assert link.counters() == {"unparsable": 0, "broken": 0, "ignored": 0}
 
 
@@ -387,9 +389,9 @@ async def test_an_unanswered_action_ends_at_its_deadline_and_leaks_nothing() -> 
         with pytest.raises(DeadlineExceeded):
             await link.queue_pause(AGENT1, paused=True, reason="lunch")
         assert link.up
-        assert link._protocol is not None
-        assert link._protocol.responses == {}
-        assert link._protocol._answers == {}
+        assert link._connection is not None
+        assert link._connection.protocol.responses == {}
+        assert link._connection.protocol._answers == {}
 
 
 async def test_an_unanswered_ping_ends_the_connection() -> None:
@@ -442,8 +444,8 @@ async def test_a_forged_value_is_refused_before_anything_is_sent(forged: str) ->
             )
         with pytest.raises(UnsafeValue):
             await link.originate("PJSIP/x", channel_id=Uniqueid("1"), context="c", exten="1", caller_number=forged)
-        assert link._protocol is not None
-        assert link._protocol.responses == {}
+        assert link._connection is not None
+        assert link._connection.protocol.responses == {}
         await link.set_variable("PJSIP/x-1", "NAME", "fine")
         assert len(pbx.received) == before + 1
 
@@ -555,4 +557,201 @@ async def test_nobody_there_is_tried_again() -> None:
             async with asyncio.timeout(0.1):
                 await link.run()
         bus.close()
-        assert [one async for one in heard] == []  # never up, so never down
+        assert [type(one) for one in [one async for one in heard]] == [PbxTroubled]  # never up, so never down
+
+
+# -- every way of ending, refusing and answering wrongly ------------------------------------------------------------------
+
+
+async def test_an_asterisk_that_shuts_down_is_listened_to_until_it_is_gone() -> None:
+    """`core stop gracefully` with a call up: every action is refused, a ping too, and the call's events still come."""
+    async with fake_ami() as pbx, linked(pbx, ping_every_s=0.01) as (link, listening):
+        await listening.first(PbxUp)
+        pbx.refuses["*"] = "Asterisk is shutting down"
+        await listening.first(PbxTroubled)
+        assert link.up
+        assert link.trouble is not None
+        assert link.trouble.kind == "stopping"
+        await pbx.say(event("Newchannel", **channel("1795288453.7")))
+        await listening.first(CallStarted)
+        with pytest.raises(PeerLost, match="shutting down"):  # it was not done, and is owed
+            await link.queue_pause(AGENT1, paused=True, reason="lunch")
+        assert pbx.connections == 1
+        # It is gone, and who knocks meanwhile is refused with the same words: no word of a wrong secret.
+        await pbx.say(event("Shutdown", Shutdown="Cleanly", Restart="False"))
+        pbx.drop()
+        down = await listening.first(PbxDown)
+        assert "stopped" in down.reason
+        await pbx.arrived("Login", 3)
+        assert link.trouble.kind == "stopping"
+        pbx.refuses.clear()
+        await listening.first(PbxUp)
+        assert link.trouble is None
+
+
+async def test_a_stop_that_is_called_off_makes_good_what_was_owed_meanwhile() -> None:
+    async with fake_ami() as pbx, linked(pbx, ping_every_s=0.01) as (link, listening):
+        await listening.first(PbxUp)
+        pbx.refuses["*"] = "Asterisk is shutting down"
+        await listening.first(PbxTroubled)
+        pbx.refuses.clear()
+        await listening.first(PbxUp)  # who owes the PBX an order gives it now
+        assert link.trouble is None
+        assert pbx.connections == 1
+
+
+async def test_a_server_that_starts_while_asterisk_shuts_down_waits_for_it() -> None:
+    async with fake_ami(refuses={"*": "Asterisk is shutting down"}) as pbx:
+        link = PbxLink(PbxName("main"), settings(pbx), Bus(), SystemClock())
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(link.run())
+            await pbx.arrived("Login", 3)
+            assert link.trouble is not None
+            assert link.trouble.kind == "stopping"
+            pbx.refuses.clear()
+            async with asyncio.timeout(20):
+                await link.ready()
+            task.cancel()
+
+
+#: What a PBX that was up turns into, and what its link says of it.
+_TURNS: dict[str, tuple[dict[str, Any], str]] = {
+    "another secret": ({"secret": "another"}, "login_refused"),
+    "no rights": ({"refuses": {"CoreShowChannels": "Permission denied"}}, "rights"),
+    "no status": ({"refuses": {"CoreStatus": "Permission denied"}}, "rights"),
+    "an old version": ({"version": "18.26.4"}, "too_old"),
+    "no queues": ({"refuses": {"QueueStatus": "Invalid/unknown command: QueueStatus."}}, "no_queues"),
+    "fewer actions": ({"gives": ("Ping", "CoreSettings", "CoreStatus", "CoreShowChannels", "Setvar")}, "rights"),
+    "another program": ({"greets": b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"}, "not_asterisk"),
+    "a silent one": ({"greets": b""}, "silent"),
+    "still booting": ({"booted": False}, "starting"),
+    "shutting down": ({"refuses": {"*": "Asterisk is shutting down"}}, "stopping"),
+    "rubbish": ({"rubbish": b"Response: \r\nActionID: %b\r\n\r\n"}, "rubbish"),
+    "an empty success": ({"rubbish": b"Response: Success\r\nActionID: %b\r\n\r\n"}, "rubbish"),
+    "no version": ({"version": ""}, ""),
+    "a version that is none": ({"version": "99999999999999999999.x.y"}, ""),
+    "a clock that jumped": ({"uptime_s": -90_000}, ""),
+    "numbers that are none": ({"uptime_s": "²³"}, ""),
+}
+
+
+@pytest.mark.parametrize("turn", _TURNS)
+async def test_whatever_a_pbx_says_once_it_was_up_ends_no_server(turn: str) -> None:
+    traits, kind = _TURNS[turn]
+    quick = {"connect_timeout_s": 0.1, "action_timeout_s": 0.1}
+    async with fake_ami() as pbx, linked(pbx, **quick) as (link, listening):
+        await listening.first(PbxUp)
+        was = {name: getattr(pbx, name) for name in traits}
+        for name, value in traits.items():
+            setattr(pbx, name, value)
+        pbx.drop()
+        await listening.first(PbxDown)
+
+        async def seen() -> bool:
+            if kind in ("", "rubbish"):
+                return pbx.connections > 2 or link.up
+            return link.trouble is not None and link.trouble.kind == kind
+
+        await eventually(seen, within_s=20)
+        for name, value in was.items():
+            setattr(pbx, name, value)
+        pbx.drop()
+
+        async def well() -> bool:
+            return link.up and link.trouble is None
+
+        await eventually(well, within_s=20)
+
+
+@pytest.mark.parametrize(
+    ("traits", "words"),
+    [
+        ({"secret": "another"}, ("refused the AMI log-in of ctiserver", "permit, deny and acl")),
+        (
+            {"refuses": {"CoreStatus": "Permission denied"}},
+            ("may not use CoreStatus", "Add `reporting` to its `write =`"),
+        ),
+        ({"version": "18.26.4"}, ("18.26.4 is too old", "Update it")),
+        ({"greets": b"HTTP/1.1 400 Bad Request\r\n"}, ("not Asterisk's manager interface", "HTTP/1.1 400 Bad Request")),
+        (
+            {"refuses": {"QueueStatus": "Invalid/unknown command: QueueStatus."}},
+            ("app_queue is not loaded", "module load"),
+        ),
+    ],
+)
+async def test_at_the_start_the_sentence_says_what_is_so(traits: dict[str, Any], words: tuple[str, ...]) -> None:
+    async with fake_ami(**traits) as pbx:
+        fault = await run_until_fault(pbx)
+    assert all(word in str(fault) for word in words), str(fault)
+    assert "pbxs.main." in str(fault)
+
+
+async def test_no_secret_is_told_to_what_is_not_asterisk() -> None:
+    async with fake_ami(greets=b"220 mail.example ESMTP\r\n") as other:
+        await run_until_fault(other)
+        assert other.received == []
+
+
+async def test_rights_that_are_lacking_are_named_while_the_link_stands() -> None:
+    given = ("Atxfer", "CoreSettings", "CoreShowChannels", "CoreStatus", "DBGetTree", "Hangup", "Ping", "QueueStatus")
+    async with fake_ami(gives=given) as pbx, linked(pbx) as (link, _):
+        assert link.trouble is not None
+        assert link.trouble.why == (
+            "the AMI account ctiserver may not use Originate, QueueAdd, QueuePause, QueuePenalty, QueueRemove, Redirect, "
+            "Setvar: add `agent`, `call`, `originate` to its `write =` in manager.conf"
+        )
+
+
+async def test_queues_that_are_unloaded_and_loaded_again_are_asked_about() -> None:
+    """No event tells of the members that come and go with the module."""
+    async with fake_ami(members=[MEMBER]) as pbx, linked(pbx, ping_every_s=0.01) as (link, listening):
+        await listening.first(PbxUp)
+        pbx.refuses["QueueStatus"] = "Invalid/unknown command: QueueStatus."
+        await pbx.say(event("Unload", Module="app_queue.so", Status="Success"))
+        await listening.first(PbxUp)
+        assert link.members() == []
+        assert link.trouble is not None
+        assert link.trouble.kind == "no_queues"
+        pbx.refuses.clear()
+        await pbx.say(event("Load", Module="app_queue.so", Status="Success"))
+        await listening.first(PbxUp)
+        assert [seat.interface for seat in link.members()] == [AGENT1]
+        assert link.trouble is None
+        assert pbx.connections == 1
+
+
+async def test_one_of_two_pbxs_that_refuses_us_at_the_start_does_not_end_the_server() -> None:
+    async with fake_ami() as good, fake_ami(secret="another") as bad:
+        both = FirstTries([PbxName("good"), PbxName("bad")])
+        links = {
+            name: PbxLink(PbxName(name), settings(pbx), Bus(), SystemClock(), both)
+            for name, pbx in (("bad", bad), ("good", good))
+        }
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(link.run()) for link in links.values()]
+            await bad.arrived("Login", 2)
+            async with asyncio.timeout(20):
+                await links["good"].ready()
+            bad.secret = "right"
+            async with asyncio.timeout(20):
+                await links["bad"].ready()
+            for task in tasks:
+                task.cancel()
+
+
+async def test_where_every_pbx_refuses_us_at_the_start_the_server_ends() -> None:
+    async with fake_ami(secret="another") as one, fake_ami(version="18.1.0") as two:
+        both = FirstTries([PbxName("one"), PbxName("two")])
+        links = [
+            PbxLink(PbxName(name), settings(pbx), Bus(), SystemClock(), both)
+            for name, pbx in (("one", one), ("two", two))
+        ]
+
+        async def serve() -> None:
+            async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+                for link in links:
+                    group.create_task(link.run())
+
+        with pytest.raises(ExceptionGroup) as raised:
+            await serve()
+        assert first_of(raised.value, UserFault) is not None

@@ -21,6 +21,7 @@ from ctiserver.model.person import ROLES
 from ctiserver.model.recording import RecordingState
 from ctiserver.model.stock import MOVE_KINDS
 from ctiserver.model.work_order import ORDER_KINDS, OrderState
+from ctiserver.pbx.trouble import TROUBLE_KINDS
 from ctiserver.resources import package_file
 from ctiserver.web import problems
 
@@ -104,6 +105,7 @@ SAID_BY_SERVER = {
     "field_fault",
     "assigned",
     "considered",
+    "pbx_trouble",
 }
 
 
@@ -137,6 +139,7 @@ def test_every_word_is_used() -> None:
         ("missed_state", MISSED_STATES),
         ("assigned", get_args(How)),
         ("considered", get_args(Against)),
+        ("pbx_trouble", TROUBLE_KINDS),
     ],
 )
 def test_every_word_that_the_server_says_has_a_text(prefix: str, values: tuple[str, ...]) -> None:

@@ -225,6 +225,12 @@ class Team extends Fallible(LitElement) {
         </span>
       </div>
       ${this.alert()}
+      ${[...new Map(agents.map((agent) => [agent.pbx, agent.pbx_trouble]))]
+        .filter(([, trouble]) => trouble)
+        .map(
+          ([pbx, trouble]) =>
+            html`<p class="notice bad" role="alert">${t("team.pbx_trouble", { pbx, what: t(`pbx_trouble.${trouble}`) })}</p>`,
+        )}
       <div class="tiles">
         ${repeat(this._queues.values(), (queue) => queue.name, (queue) => this.#queue(queue, age))}
       </div>

@@ -121,6 +121,7 @@ class Status extends Fallible(LitElement) {
       </div>
       ${it.queues.length ? html`<span class="soft small">${t("status.queues", { names: it.queues.map((name) => title(this.queues.get(name), name)).join(" · ") })}</span>` : nothing}
       <div class="row actions">${it.logged_in ? this.#inQueues(it) : this.#outside()}</div>
+      ${it.pbx_trouble ? html`<p class="notice bad" role="alert">${t(`pbx_trouble.${it.pbx_trouble}`)}</p>` : nothing}
       ${it.pbx_up ? nothing : html`<p class="notice bad" role="alert">${t("status.pbx_away")}</p>`}
       ${it.logged_in && !it.reachable ? html`<p class="notice bad" role="alert">${t("status.unreachable")}</p>` : nothing}
       ${it.pause_reason === "no_answer" ? html`<p class="notice bad">${t("status.no_answer")}</p>` : nothing}
