@@ -9,7 +9,7 @@ PYTEST ?=
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench chaos guards vendor clean python
+.PHONY: help demo test pins check bench chaos guards vendor clean python
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
@@ -28,6 +28,9 @@ check: $(VENV)/.test ## style, types, layers, shipped flows and configuration
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python tools/dead_code.py
 	@$(BIN)/ctiserver check
+
+pins: test ## run the whole suite, then write down the Debian packages that it passed with
+	@$(BIN)/python tools/pins.py
 
 bench: $(VENV)/.test ## measures, as JSON in bench-results/
 	@$(BIN)/python -m tests.bench

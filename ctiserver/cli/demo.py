@@ -16,7 +16,7 @@ from ctiserver.demo.centre import Centre, centre
 from ctiserver.demo.open_house import open_house
 from ctiserver.errors import CtiError, UserFault, first_of
 from ctiserver.model.json_value import Json
-from ctiserver.privatepbx.tree import headless_browser
+from ctiserver.privatepbx.headless import Headless, headless_browser
 from ctiserver.settings import LogSettings
 
 
@@ -47,12 +47,14 @@ async def _demo(*, once: bool, language: str, port: int, screenshots: Path | Non
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     try:
         with progress_shown() as progress:
-            executable = await headless_browser(progress) if once else None
+            browser = await headless_browser(progress, pictures=screenshots is not None) if once else None
             opening = centre(progress, language=language, web_port=port, logs=log_settings)
             here = await opening.__aenter__()
+        if here.pbx.packages:
+            click.echo(f"Asterisk {here.pbx.version}; Debian's packages are {here.pbx.packages}.", err=True)
         try:
-            if executable is not None:
-                await _once(here, executable, language, screenshots)
+            if browser is not None:
+                await _once(here, browser, language, screenshots)
             else:
                 await open_house(here, click.echo)
         finally:
@@ -63,7 +65,7 @@ async def _demo(*, once: bool, language: str, port: int, screenshots: Path | Non
             raise click.Abort from None
 
 
-async def _once(here: Centre, executable: Path, language: str, screenshots: Path | None) -> None:
+async def _once(here: Centre, browser: Headless, language: str, screenshots: Path | None) -> None:
     try:
         from ctiserver.demo.once import once
     except ImportError:
@@ -75,7 +77,7 @@ async def _once(here: Centre, executable: Path, language: str, screenshots: Path
         click.echo(json.dumps(line, ensure_ascii=False))
 
     try:
-        await once(here, executable, emit, language=language, shots=screenshots)
+        await once(here, browser, emit, language=language, shots=screenshots)
     except (CtiError, BaseExceptionGroup) as error:
         broken = first_of(error, CtiError)
         if broken is None:

@@ -269,6 +269,7 @@ async def _active_calls(pbx: PrivatePbx) -> int:
 def _facts(pbx: PrivatePbx) -> dict[str, Any]:
     return {
         "version": pbx.version,
+        "packages": pbx.packages,
         "pid": pbx.pid,
         "sip": f"{pbx.ami_host}:{pbx.sip_port}",
         "ami": f"{pbx.ami_host}:{pbx.ami_port}",
@@ -294,5 +295,7 @@ def _print_facts(pbx: PrivatePbx) -> None:
         "its own logs": f"queue_log: {facts['queue_log']}, cdr: {facts['cdr']}",
         "log": facts["log"],
     }
+    if pbx.packages:
+        rows["packages"] = pbx.packages
     for name, value in rows.items():
         click.echo(f"  {name}  {value}")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from playwright.async_api import Browser, Error, Locator, Page, async_playwright
 
 from ctiserver.errors import CtiError
 from ctiserver.model.work_order import WorkOrder
+from ctiserver.privatepbx.headless import Headless
 
 #: Everything that Chromium would otherwise ask of the network by itself is off.
 FLAGS = (
@@ -29,20 +32,43 @@ class BrowserFailed(CtiError):
 
 
 @asynccontextmanager
-async def chromium(executable: Path) -> AsyncIterator[Browser]:
+async def chromium(headless: Headless) -> AsyncIterator[Browser]:
     """A headless Chromium for the length of the block.
 
     Raises BrowserFailed when it does not start, or a page does not show what was waited for.
     """
+    executable = headless.executable
     try:
-        async with async_playwright() as playwright:
-            browser = await playwright.chromium.launch(executable_path=executable, args=list(FLAGS), headless=True)
-            try:
-                yield browser
-            finally:
-                await browser.close()
+        async with AsyncExitStack() as stack:
+            environment: dict[str, str | float | bool] = {**os.environ, **headless.environment}
+            if headless.fonts:
+                fonts = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ctiserver-fonts-"))) / "fonts.conf"
+                fonts.write_text(headless.fonts, encoding="utf-8")
+                environment["FONTCONFIG_FILE"] = str(fonts)
+            stack.enter_context(_set(headless.driver))
+            playwright = await stack.enter_async_context(async_playwright())
+            browser = await playwright.chromium.launch(
+                executable_path=executable, args=list(FLAGS), headless=True, env=environment
+            )
+            stack.push_async_callback(browser.close)
+            yield browser
     except Error as error:
         raise BrowserFailed(f"the browser {executable}: {error.message.strip()[:2000]}") from error
+
+
+@contextmanager
+def _set(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of our own environment: the driver takes nothing else."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 class Person:

@@ -12,13 +12,14 @@ from ctiserver.demo.centre import Centre, call
 from ctiserver.demo.chain import Chain, ChainBroken
 from ctiserver.model.events import AgentConnected, AgentRinging, CallerEnteredQueue, CallEvent, CallStarted
 from ctiserver.model.json_value import Json, iso
+from ctiserver.privatepbx.headless import Headless
 
 _TALK_S = 3.0
 
 
 async def once(
     here: Centre,
-    executable: Path,
+    headless: Headless,
     emit: Callable[[dict[str, Json]], None],
     *,
     language: str,
@@ -27,7 +28,7 @@ async def once(
     """Run one whole chain and emit a line of facts for each stage. Raises ChainBroken where it ends early."""
     caller = people.CALLERS[0]
     app = here.app
-    async with chromium(executable) as browser:
+    async with chromium(headless) as browser:
         agent_page = Person.at(browser, app.url, people.AGENT, here.password, shots=shots)
         with app.bus.subscribe(CallEvent) as events:
             async with agent_page as agent:

@@ -17,7 +17,7 @@ import structlog
 
 from ctiserver.errors import UserFault
 from ctiserver.fallback_texts import announced
-from ctiserver.privatepbx.debian import cache_root, make_cache
+from ctiserver.privatepbx.cache import cache_root, make_cache
 from ctiserver.privatepbx.tree import Programs
 from ctiserver.resources import shipped
 from ctiserver.settings import PromptSettings

@@ -12,6 +12,7 @@ from typing import Any
 
 from ctiserver.errors import CtiError, PeerLost
 from ctiserver.pid import Process
+from ctiserver.privatepbx.modules import PHONE_ACCOUNT_MODULE, PHONE_APPLICATIONS, PHONE_MODULES
 from ctiserver.privatepbx.ports import free_port
 from ctiserver.privatepbx.tree import Programs
 
@@ -172,9 +173,9 @@ def write(folder: Path, programs: Programs, sip_port: int = 0) -> int:
         "auplay_channels 1",
         "audio_txmode thread",
         f"module_path {programs.baresip_modules}",
-        *(f"module {name}.so" for name in ("g711", "ausine", "aufile", "aubridge", "sndfile", "uuid")),
-        "module_tmp account.so",
-        *(f"module_app {name}.so" for name in ("menu", "ctrl_tcp")),
+        *(f"module {name}.so" for name in PHONE_MODULES),
+        f"module_tmp {PHONE_ACCOUNT_MODULE}.so",
+        *(f"module_app {name}.so" for name in PHONE_APPLICATIONS),
         f"ctrl_tcp_listen 127.0.0.1:{control}",
     ]
     (folder / "config").write_text("\n".join(lines) + "\n", encoding="utf-8")

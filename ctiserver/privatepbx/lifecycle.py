@@ -150,6 +150,7 @@ class PrivatePbx:
             agi=agi,
             ports=plan.ports,
             sounds=str(sounds),
+            packages=programs.packages,
             start=(*start, *configuration, "-f"),
             ask=(*ask, *configuration),
             kill=kill,
@@ -186,6 +187,11 @@ class PrivatePbx:
     @property
     def version(self) -> str:
         return self._state.version
+
+    @property
+    def packages(self) -> str:
+        """Whether its Debian packages are those that last passed the tests; empty for an Asterisk from elsewhere."""
+        return self._state.packages
 
     @property
     def pid(self) -> int:

@@ -1,4 +1,4 @@
-"""What the private Asterisk loads, in an order that works; nothing else of its 300 modules."""
+"""What the private Asterisk and the phones load, in an order that works; nothing else of their hundreds of modules."""
 
 from __future__ import annotations
 
@@ -24,3 +24,8 @@ app_confbridge app_senddtmf app_originate app_transfer app_directed_pickup app_d
 app_softhangup app_exec app_waitforsilence
 cdr_custom
 """.split()  # noqa: SIM905 - one name a line would be a hundred lines
+
+#: Of baresip: before an account is read, to read it, and once it is there.
+PHONE_MODULES = ("g711", "ausine", "aufile", "aubridge", "sndfile", "uuid")
+PHONE_ACCOUNT_MODULE = "account"
+PHONE_APPLICATIONS = ("menu", "ctrl_tcp")

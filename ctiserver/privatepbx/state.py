@@ -31,6 +31,7 @@ class State:
     start: tuple[str, ...]  #: starts it in the foreground
     ask: tuple[str, ...]  #: asks its console
     kill: tuple[str, ...]  #: ends it at once where SIGKILL would not reach it: in a container
+    packages: str = ""  #: whether Debian's packages are those that last passed the tests, in words
 
 
 def absolute(path: Path) -> Path:

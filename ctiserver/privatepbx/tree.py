@@ -1,4 +1,4 @@
-"""Where the programs come from: Asterisk, baresip, SIPp, espeak-ng and a browser, each as an argument list to start.
+"""Where the programs come from: Asterisk, baresip, SIPp, and espeak-ng, each as an argument list to start.
 
 A tree of Debian packages is started through its own dynamic loader, so that neither its libc nor anything else of it
 meets the machine's.
@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ctiserver.errors import UserFault
+from ctiserver.privatepbx.cache import Tree, tree_of
 from ctiserver.privatepbx.container import Container, find_container
-from ctiserver.privatepbx.debian import Progress, Recipe, architecture, tree_of
+from ctiserver.privatepbx.debian import Program, Progress, Recipe, architecture, start_command
+from ctiserver.privatepbx.modules import MODULES, PHONE_ACCOUNT_MODULE, PHONE_APPLICATIONS, PHONE_MODULES
+from ctiserver.privatepbx.passed import last_passed
 
 #: Debian 12 and 13 have no Asterisk; forky has 22 LTS.
 SUITE = "forky"
@@ -31,29 +34,29 @@ _STAND_INS = (
     *("libmosquitto1", "libvpx12", "libsndio7.0", "libtwolame0", "libopenaptx0"),
 )
 
+_LIBRARIES = f"usr/lib/{architecture().triplet}"
+_MODULES = f"{_LIBRARIES}/asterisk/modules"
+_PHONE_MODULES = "usr/lib/baresip/modules"
+
 ASTERISK = Recipe(
     name="asterisk",
     packages=("asterisk", "asterisk-moh-opsound-gsm", "baresip-core", "sip-tester", "espeak-ng"),
     suite=SUITE,
     stand_ins=_STAND_INS,
+    programs=(
+        Program("asterisk", "usr/sbin/asterisk", ("-V",), "Asterisk"),
+        Program("baresip", "usr/bin/baresip", ("-h",), "baresip"),
+        Program("sipp", "usr/bin/sipp", ("-v",), "SIPp"),
+        Program("espeak-ng", "usr/bin/espeak-ng", ("--version",), "eSpeak"),
+    ),
+    modules=(
+        *(f"{_MODULES}/{name}.so" for name in MODULES),
+        *(f"{_PHONE_MODULES}/{name}.so" for name in (*PHONE_MODULES, PHONE_ACCOUNT_MODULE, *PHONE_APPLICATIONS)),
+    ),
+    passed=last_passed(),
 )
 
-# Of the machine's own suite, since it runs on the machine's own libc and loader: a browser starts itself anew by
-# /proc/self/exe, which would be the tree's loader. Headless, it draws in software and needs no Mesa.
-BROWSER = Recipe(
-    name="browser",
-    packages=("chromium-headless-shell", "fonts-dejavu-core"),
-    suite=None,
-    stand_ins=("libc6", "debconf", "x11-utils", "libgl1-mesa-dri", "xdg-utils"),
-)
-
-_BROWSERS_ON_PATH = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-_PROGRAMS = {
-    "asterisk": "usr/sbin/asterisk",
-    "baresip": "usr/bin/baresip",
-    "sipp": "usr/bin/sipp",
-    "espeak-ng": "usr/bin/espeak-ng",
-}
+_PROGRAMS = {program.name: program.path for program in ASTERISK.programs}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Programs:
     asterisk_data: Path
     baresip_modules: Path
     container: Container | None = None  #: where Asterisk runs in one
+    packages: str = ""  #: of Debian's packages: whether they are those that last passed the tests, in words
 
     def command(self, program: str) -> list[str]:
         """How ``asterisk``, ``baresip``, ``sipp`` or ``espeak-ng`` is started; add its arguments.
@@ -77,22 +81,19 @@ class Programs:
         return list(found)
 
     @classmethod
-    def of_tree(cls, root: Path) -> Programs:
+    def of_tree(cls, tree: Tree) -> Programs:
         """Those of an unpacked tree."""
-        libraries = root / "usr/lib" / architecture().triplet
-        loader = libraries / architecture().loader
-        # espeak-ng's sound output is linked into it, and lies partly in a sub-folder of its own.
-        folders = f"{libraries}:{libraries / 'pulseaudio'}"
-        commands: dict[str, tuple[str, ...]] = {
-            name: (str(loader), "--library-path", folders, "--argv0", name, str(root / path))
-            for name, path in _PROGRAMS.items()
+        root = tree.root
+        commands = {
+            name: tuple(start_command(ASTERISK, root, tree.folders, root / path)[0]) for name, path in _PROGRAMS.items()
         }
-        commands["espeak-ng"] += (f"--path={libraries}",)
+        commands["espeak-ng"] += (f"--path={root / _LIBRARIES}",)
         return cls(
             commands=commands,
-            asterisk_modules=libraries / "asterisk/modules",
+            asterisk_modules=root / _MODULES,
             asterisk_data=root / "usr/share/asterisk",
-            baresip_modules=root / "usr/lib/baresip/modules",
+            baresip_modules=root / _PHONE_MODULES,
+            packages=tree.words,
         )
 
     @classmethod
@@ -158,25 +159,6 @@ async def asterisk_tree(progress: Progress, *, cache: Path | None = None) -> Pro
     return Programs.of_tree(await tree_of(ASTERISK, progress, _finish_asterisk, cache=cache))
 
 
-async def headless_browser(progress: Progress, *, cache: Path | None = None) -> Path:
-    """A Chromium to run without a screen: the one on PATH, else fetched from this machine's own Debian suite.
-
-    Raises UserFault where there is neither.
-    """
-    for name in _BROWSERS_ON_PATH:
-        found = shutil.which(name)
-        if found:
-            return Path(found)
-    try:
-        root = await tree_of(BROWSER, progress, _finish_browser, cache=cache)
-    except UserFault as fault:
-        raise UserFault(
-            f"no headless browser: none is on PATH, and fetching one failed ({fault.what})",
-            fix="Install chromium (or chromium-headless-shell)",
-        ) from fault
-    return root / "browser"
-
-
 def _finish_asterisk(tree: Path) -> None:
     """What the maintainer scripts and update-alternatives would have done."""
     sounds = tree / "usr/share/asterisk/sounds"
@@ -185,21 +167,3 @@ def _finish_asterisk(tree: Path) -> None:
         (sounds / "en").symlink_to(voice.name)
     for name in ("custom", "recordings", "priv-callerintros"):  # links into the machine's /var
         (sounds / name).unlink(missing_ok=True)
-
-
-def _finish_browser(tree: Path) -> None:
-    triplet = architecture().triplet
-    program = next(iter(sorted(tree.glob("usr/lib/chromium*/*headless*shell"))), None)
-    if program is None:
-        raise UserFault("the fetched browser package holds no browser", fix="Install chromium")
-    # The one tree that runs on the machine's own loader: its packages are of the machine's own release.
-    (tree / "browser").write_text(
-        "#!/bin/sh\n"
-        'tree=$(dirname "$(readlink -f "$0")")\n'
-        f'l="$tree/usr/lib/{triplet}:$tree/lib/{triplet}:$tree/usr/lib/{triplet}/pulseaudio"\n'
-        'export LD_LIBRARY_PATH="$l${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"\n'
-        'if [ ! -d /etc/fonts ]; then export FONTCONFIG_PATH="$tree/etc/fonts"; fi\n'
-        f'exec "$tree/{program.relative_to(tree)}" "$@"\n',
-        encoding="utf-8",
-    )
-    (tree / "browser").chmod(0o755)
