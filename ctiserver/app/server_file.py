@@ -38,6 +38,11 @@ class ServerFile:
         finally:
             self._path.unlink(missing_ok=True)
 
+    def serving(self) -> int | None:
+        """The process that serves the folder now; None if none does."""
+        other = self._process()
+        return other.pid if other is not None and other.alive else None
+
     def reloaded(self, result: str) -> None:
         """Note what a reload came to."""
         self._reloads += 1

@@ -1,4 +1,4 @@
-"""``ctiserver db``: the database's schema."""
+"""``ctiserver db``: back up, restore, upgrade and move the database."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from pathlib import Path
 
 import click
 
+from ctiserver.cli import _keeping
 from ctiserver.cli._options import config_option, read_config
 from ctiserver.store.database import Database
 
 
 @click.group()
 def command() -> None:
-    """Look at the database's schema, or bring it to the newest."""
+    """Back up, restore, upgrade or move the database."""
+
+
+for _part in (_keeping.backup, _keeping.verify, _keeping.restore, _keeping.move):
+    command.add_command(_part)
 
 
 _database = click.option("--database", "url", default=None, help="sqlite:///file or postgresql://…; default: settings.")
@@ -23,7 +28,7 @@ _database = click.option("--database", "url", default=None, help="sqlite:///file
 @config_option
 @_database
 def upgrade(config: Path | None, url: str | None) -> None:
-    """Bring the schema to the newest: all of it or nothing. Make a backup first."""
+    """Bring the schema to the newest: all of it or nothing. Make a backup first: ctiserver db backup."""
     before, after = asyncio.run(_upgrade(url or read_config(config)[0].database_url))
     if before == after:
         click.echo(f"The schema is {after}, the newest already.")

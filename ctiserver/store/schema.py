@@ -43,14 +43,18 @@ def current(connection: sa.Connection) -> str | None:
     Raises UserFault if it is one that this ctiserver does not know.
     """
     revision = MigrationContext.configure(connection).get_current_revision()
-    known = {script.revision for script in _scripts().walk_revisions()}
-    if revision is not None and revision not in known:
+    if revision is not None and not known(revision):
         raise UserFault(
             f"the database has schema {revision}, which is newer than this ctiserver knows (its newest is {head()})",
             where="database.url",
             fix="Install the newer ctiserver again, or put back the backup made before the upgrade",
         )
     return revision
+
+
+def known(revision: str) -> bool:
+    """Whether this ctiserver knows that schema."""
+    return revision in {script.revision for script in _scripts().walk_revisions()}
 
 
 def upgrade(connection: sa.Connection) -> tuple[str | None, str]:
@@ -61,7 +65,12 @@ def upgrade(connection: sa.Connection) -> tuple[str | None, str]:
     if connection.dialect.name == "postgresql":
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
     before = current(connection)
+    make(connection, "head")
+    return before, head()
+
+
+def make(connection: sa.Connection, revision: str) -> None:
+    """Bring the schema to ``revision``, inside the connection's transaction."""
     settings = config()
     settings.attributes["connection"] = connection
-    command.upgrade(settings, "head")
-    return before, head()
+    command.upgrade(settings, revision)

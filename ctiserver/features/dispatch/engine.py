@@ -341,11 +341,29 @@ def _launch(url: str, threads: int, polling_s: float, executor_id: str) -> None:
         )
     except Exception as error:
         DBOS.destroy()
-        raise UserFault(
-            f"the workflow engine's database can't be used ({' '.join(str(error).split())[:300]})",
-            where="workflow.url",
-            fix="Check the path or server; a broken SQLite file must be put back from its backup, not removed",
-        ) from error
+        raise _unusable(error) from error
+
+
+def _unusable(error: Exception) -> UserFault:
+    return UserFault(
+        f"the workflow engine's database can't be used ({' '.join(str(error).split())[:300]})",
+        where="workflow.url",
+        fix="Check the path or server; a broken SQLite file must be put back from its backup, not removed",
+    )
+
+
+def make_tables(url: str) -> None:
+    """Make the engine's tables in a database of its own, or bring older ones to the newest.
+
+    Blocking, for commands; a running server does it at its start. Raises UserFault.
+    """
+    logging.getLogger("dbos").setLevel(logging.WARNING)
+    if url.startswith("sqlite"):
+        _prepare_file(Path(url.partition(":///")[2]))
+    try:
+        DBOS.migrate(url)
+    except Exception as error:
+        raise _unusable(error) from error
 
 
 def _recover(executors: list[str]) -> list[object]:
