@@ -4,12 +4,13 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO   ?=
 PYTEST ?=
+KEPT   ?=
 # Those of one file share an Asterisk, so they stay together; tests/conftest.py says which files come first. More
 # processes than cores would break real-time limits.
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pins check bench chaos guards vendor clean python
+.PHONY: help demo test pins check bench chaos guards kept vendor clean python
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
@@ -42,6 +43,10 @@ chaos: $(VENV)/.test ## the long fault tests; writes docs/reliability.md
 
 guards: $(VENV)/.test ## take each guard out in a copy, and see its test fail
 	@$(BIN)/python -m tests.chaos.guards
+
+kept: $(VENV)/.test ## keep a small database of this release for the upgrade test: make kept KEPT=0.2.0
+	@test -n "$(KEPT)" || { echo "say which release this is: make kept KEPT=0.2.0" >&2; exit 2; }
+	@$(BIN)/python -m tests.kept.make "$(KEPT)"
 
 vendor: ## fetch and bundle the console's JavaScript anew (needs npm)
 	@command -v npm >/dev/null || { echo "make vendor needs npm: install Debian's package npm" >&2; exit 2; }
