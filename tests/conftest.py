@@ -16,6 +16,7 @@ _TESTS = Path(__file__).parent
 _MISSING = {
     "browser": "Chromium is not installed (Debian's package chromium)",
     "postgres": "PostgreSQL is not installed (Debian's package postgresql)",
+    "nginx": "nginx is not installed (Debian's package nginx)",
 }
 
 
@@ -23,6 +24,7 @@ def _missing() -> dict[str, str]:
     present = {
         "browser": any(shutil.which(name) for name in ("chromium", "chromium-headless-shell", "google-chrome")),
         "postgres": bool(shutil.which("initdb")) or any(Path("/usr/lib/postgresql").glob("*/bin/initdb")),
+        "nginx": bool(shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")),
     }
     return {marker: why for marker, why in _MISSING.items() if not present[marker]}
 

@@ -1,4 +1,4 @@
-"""Get the Debian packages that the tests use and that pip can't: Chromium and PostgreSQL.
+"""Get the Debian packages that the tests use and that pip can't: Chromium, PostgreSQL and nginx.
 
 Asterisk, baresip and SIPp need no installation: the tests unpack them into a cache. With root (or passwordless sudo)
 what is missing is installed by apt-get; without, this prints what will be skipped. In CI a skip is a failure.
@@ -21,7 +21,11 @@ def _chromium() -> bool:
     return any(shutil.which(name) for name in ("chromium", "chromium-headless-shell", "google-chrome"))
 
 
-NEEDED = {"chromium": _chromium, "postgresql": _postgresql}
+def _nginx() -> bool:
+    return bool(shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin"))
+
+
+NEEDED = {"chromium": _chromium, "postgresql": _postgresql, "nginx": _nginx}
 
 
 def main() -> int:
