@@ -56,6 +56,7 @@ EXPECTED = {
     ("store/columns.py", "process_bind_param"): _SQLALCHEMY,
     ("store/columns.py", "process_result_value"): _SQLALCHEMY,
     ("store/columns.py", "load_dialect_impl"): _SQLALCHEMY,
+    ("store/keeping/move.py", "process_result_value"): _SQLALCHEMY,
     ("store/sqlite_dialect.py", "_make_new_cursor"): _SQLALCHEMY,
     ("store/sqlite_dialect.py", "_aenter_cursor"): _SQLALCHEMY,
     ("store/sqlite_dialect.py", "_execute_async"): _SQLALCHEMY,
