@@ -118,7 +118,9 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         raise UserFault("no PBX is named", where="ctiserver.yaml: pbxs", fix="Name at least one, with its AMI account")
     main = PbxName(next(iter(settings.pbxs)))
     zone = ZoneInfo(settings.time_zone)
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    if not settings.data_dir.exists():
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        settings.data_dir.chmod(0o711)  # Asterisk, another user, passes through it to the prompts
     configuration = Configuration(settings)
     site, world, library = configuration.site, configuration.world, configuration.library
 

@@ -289,7 +289,7 @@ class Shelf:
         for suffix in SUFFIXES:
             source = shipped.with_suffix(suffix)
             if source.exists():
-                own.parent.mkdir(parents=True, exist_ok=True)
+                _make_readable(own.parent)
                 # a name of its own: two threads may adopt the same file, and each replaces it whole
                 with tempfile.NamedTemporaryFile(dir=own.parent, suffix=".part", delete=False) as partial:
                     partial.write(source.read_bytes())
@@ -302,8 +302,18 @@ class Shelf:
 
 def _store(raw: Path, base: Path) -> None:
     wide = read_wav(raw).trimmed().resampled(16000)
-    write_wav(base.with_suffix(".wav16"), wide)
-    write_wav(base.with_suffix(".wav"), wide.resampled(8000))
+    _make_readable(base.parent)
+    for suffix, sound in ((".wav16", wide), (".wav", wide.resampled(8000))):
+        write_wav(base.with_suffix(suffix), sound)
+        base.with_suffix(suffix).chmod(0o644)
+
+
+def _make_readable(folder: Path) -> None:
+    """Make the folder of a language, and the one above it, for Asterisk as well: a unit's umask keeps others out."""
+    for made in (folder.parent, folder):
+        if not made.exists():
+            made.mkdir(parents=True, exist_ok=True)
+            made.chmod(0o755)
 
 
 def texts_of(phrase: Phrase) -> list[Text]:

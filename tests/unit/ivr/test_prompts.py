@@ -1,4 +1,5 @@
 import math
+import os
 import re
 import sys
 from pathlib import Path
@@ -236,3 +237,21 @@ def test_a_prompt_with_values_is_words_that_exist_ahead_of_the_call() -> None:
     ahead = {one.text for one in said_by_flow(flow_of(nodes))}
     phrase = Phrase("en", ("A visit costs ", Said(Money(__import__("decimal").Decimal("80.00"))), "."))
     assert set(texts_of(phrase)) <= ahead
+
+
+def test_asterisk_may_read_prompts_whatever_the_umask_is(tmp_path: Path) -> None:
+    """The shipped systemd unit has UMask=0077, and Asterisk runs as another user."""
+    shelf = Shelf(PromptSettings(), tmp_path / "data" / "prompts", shipped=tmp_path / "shipped")
+    adopted, spoken = Text("en", "shipped"), Text("en", "spoken here")
+    maker = Shelf(PromptSettings(), tmp_path / "shipped")
+    before = os.umask(0o077)
+    try:
+        assert maker.speak_bundled(adopted) == ""
+        assert shelf.file(adopted) is not None
+        assert shelf.speak_bundled(spoken) == ""
+    finally:
+        os.umask(before)
+    files = sorted((tmp_path / "data" / "prompts" / "en").iterdir())
+    assert len(files) == 4
+    assert {oct(path.stat().st_mode & 0o777) for path in files} == {"0o644"}
+    assert {oct(path.stat().st_mode & 0o777) for path in (files[0].parent, files[0].parent.parent)} == {"0o755"}
