@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO   ?=
+FRESH  ?=
+RELEASE ?=
+VERSION ?=
 PYTEST ?=
 KEPT   ?=
 # Those of one file share an Asterisk, so they stay together; tests/conftest.py says which files come first. More
@@ -10,7 +13,7 @@ KEPT   ?=
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pins check bench chaos guards kept vendor clean python
+.PHONY: help demo test pins check bench chaos guards kept unit fresh wheel release vendor clean python
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
@@ -30,8 +33,7 @@ check: $(VENV)/.test ## style, types, layers, shipped flows and configuration
 	@$(BIN)/python tools/dead_code.py
 	@$(BIN)/ctiserver check
 
-pins: test ## run the whole suite, then write down the Debian packages that it passed with
-	@$(BIN)/python tools/pins.py
+.PHONY: help demo test pins check bench chaos guards unit fresh wheel release vendor clean python
 
 bench: $(VENV)/.test ## measures, as JSON in bench-results/
 	@$(BIN)/python -m tests.bench
@@ -48,17 +50,28 @@ kept: $(VENV)/.test ## keep a small database of this release for the upgrade tes
 	@test -n "$(KEPT)" || { echo "say which release this is: make kept KEPT=0.2.0" >&2; exit 2; }
 	@$(BIN)/python -m tests.kept.make "$(KEPT)"
 
+fresh: ## the README in clean systems, as an ordinary user (FRESH="--short debian-13", FRESH_SKIP="ubuntu-26.04")
+	@$(PYTHON) -m tools.fresh $(FRESH)
+
+wheel: | python ## the package to install elsewhere: dist/ctiserver-….whl
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@rm -rf dist
+	@$(BIN)/python -m pip wheel -q --disable-pip-version-check --no-deps --wheel-dir dist .
+
+release: $(VENV)/.test ## build, try in a clean system, cut the changelog, commit, tag (VERSION=0.2.0, RELEASE="--dry-run")
+	@$(BIN)/python -m tools.release $(RELEASE) $(VERSION)
+
 vendor: ## fetch and bundle the console's JavaScript anew (needs npm)
 	@command -v npm >/dev/null || { echo "make vendor needs npm: install Debian's package npm" >&2; exit 2; }
 	@$(PYTHON) tools/vendor.py
 
 clean: ## remove what the targets above made here
-	@rm -rf $(VENV) build dist bench-results chaos-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) build dist bench-results chaos-results fresh-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 python:
-	@command -v $(PYTHON) >/dev/null || { echo "ctiserver needs Python 3.11 or later: install Debian's packages python3 and python3-venv" >&2; exit 2; }
+	@command -v $(PYTHON) >/dev/null || { echo "ctiserver needs Python 3.11 or later with venv; on Debian or Ubuntu: sudo apt-get install python3-venv" >&2; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ctiserver needs Python 3.11 or later, $(PYTHON) is older: say make PYTHON=/path/to/python3.11" >&2; exit 2; }
-	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python lacks venv: install Debian's package python3-venv" >&2; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) lacks venv; on Debian or Ubuntu: sudo apt-get install python3-venv" >&2; exit 2; }
 
 $(VENV)/.demo: pyproject.toml $(wildcard hatch_build.py) | python
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

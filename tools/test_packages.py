@@ -1,4 +1,4 @@
-"""Get the Debian packages that the tests use and that pip can't: Chromium, PostgreSQL and nginx.
+"""Get the Debian packages that the tests use and that pip can't: a browser, servers, tools for clean systems.
 
 Asterisk, baresip and SIPp need no installation: the tests unpack them into a cache. With root (or passwordless sudo)
 what is missing is installed by apt-get; without, this prints what will be skipped. In CI a skip is a failure.
@@ -25,7 +25,13 @@ def _nginx() -> bool:
     return bool(shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin"))
 
 
-NEEDED = {"chromium": _chromium, "postgresql": _postgresql, "nginx": _nginx}
+NEEDED = {
+    "chromium": _chromium,
+    "postgresql": _postgresql,
+    "nginx": _nginx,
+    "debootstrap": lambda: bool(shutil.which("debootstrap", path=f"{os.environ.get('PATH', '')}:/usr/sbin")),
+    "systemd": lambda: bool(shutil.which("systemd-analyze")),
+}
 
 
 def main() -> int:
