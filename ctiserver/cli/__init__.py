@@ -17,10 +17,7 @@ from pathlib import Path
 import click
 
 from ctiserver import __version__
-from ctiserver.errors import UserFault, first_of
-
-#: Exit status for whatever the user can mend.
-EXIT_USER_FAULT = 2
+from ctiserver.cli import _faults
 
 
 class _Verbs(click.Group):
@@ -57,17 +54,14 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; what a user can mend is one message on stderr and exit status 2."""
+    """Run the command line; whatever goes wrong ends as :mod:`ctiserver.cli._faults` says."""
     try:
         cli.main(args=None if arguments is None else list(arguments), prog_name="ctiserver", standalone_mode=False)
-    except (UserFault, BaseExceptionGroup) as error:
-        fault = first_of(error, UserFault)
-        if fault is None:
-            raise
-        click.echo(f"ctiserver: {fault}", err=True)
-        sys.exit(EXIT_USER_FAULT)
+        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
-        sys.exit(EXIT_USER_FAULT)
-    except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
+        sys.exit(_faults.EXIT_USER_FAULT)
+    except BaseException as error:
+        if isinstance(error, SystemExit | GeneratorExit):
+            raise
+        sys.exit(_faults.end_with(error))

@@ -21,7 +21,7 @@ from ctiserver.resources import shipped
 from ctiserver.settings import Settings, load_settings
 from ctiserver.store.database import Database
 from ctiserver.store.faults import StoreUnavailable
-from ctiserver.strict_yaml import duration
+from ctiserver.strict_yaml import duration, load
 
 _EXAMPLES = 3
 
@@ -34,9 +34,10 @@ _EXAMPLES = 3
 def command(against: Path, since: str, as_object: bool, config: Path | None) -> None:
     """Lead the calls of the last days through another version of their flow, and say who would end elsewhere."""
     settings = load_settings(config or shipped("config", "ctiserver.yaml"))
-    draft = load_flow(against.read_text(encoding="utf-8"), file=str(against)) if against.is_file() else None
-    if draft is None:
+    if not against.is_file():
         raise UserFault("is no file", where=str(against), fix="Name the flow that real calls are to be led through")
+    load(against)  # says which file is no text; a draft's own name may differ from its flow's, so it is read as text
+    draft = load_flow(against.read_text(encoding="utf-8-sig"), file=str(against))
     try:
         back = duration(since)
     except ValueError as error:

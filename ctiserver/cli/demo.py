@@ -16,6 +16,7 @@ from ctiserver.demo.centre import Centre, centre
 from ctiserver.demo.open_house import open_house
 from ctiserver.errors import CtiError, UserFault, first_of
 from ctiserver.model.json_value import Json
+from ctiserver.privatepbx.debian import Progress
 from ctiserver.privatepbx.headless import Headless, headless_browser
 from ctiserver.settings import LogSettings
 
@@ -47,7 +48,7 @@ async def _demo(*, once: bool, language: str, port: int, screenshots: Path | Non
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     try:
         with progress_shown() as progress:
-            browser = await headless_browser(progress, pictures=screenshots is not None) if once else None
+            browser = await _browser(progress, pictures=screenshots is not None) if once else None
             opening = centre(progress, language=language, web_port=port, logs=log_settings)
             here = await opening.__aenter__()
         if here.pbx.packages:
@@ -65,13 +66,21 @@ async def _demo(*, once: bool, language: str, port: int, screenshots: Path | Non
             raise click.Abort from None
 
 
-async def _once(here: Centre, browser: Headless, language: str, screenshots: Path | None) -> None:
+async def _browser(progress: Progress, *, pictures: bool) -> Headless:
+    """A headless browser whose driver starts, known before time is spent on the rest. Raises UserFault."""
     try:
-        from ctiserver.demo.once import once
-    except ImportError:
+        from ctiserver.demo.browser import driver_starts
+    except ImportError as error:
         raise UserFault(
-            "the headless browser's driver is not installed", fix="Run: pip install 'ctiserver[demo]'"
+            f"the headless browser's driver is not installed ({error})", fix="Run: pip install 'ctiserver[demo]'"
         ) from None
+    browser = await headless_browser(progress, pictures=pictures)
+    await driver_starts(browser)
+    return browser
+
+
+async def _once(here: Centre, browser: Headless, language: str, screenshots: Path | None) -> None:
+    from ctiserver.demo.once import once
 
     def emit(line: dict[str, Json]) -> None:
         click.echo(json.dumps(line, ensure_ascii=False))

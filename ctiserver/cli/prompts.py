@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -110,8 +110,20 @@ def _told(to: Path) -> Iterator[None]:
 
 def _rendered(shelf: Shelf, missing: list[Text]) -> dict[Text, str]:
     columns = (TextColumn("speaking"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[text]}"))
-    with ProcessPoolExecutor(os.cpu_count()) as pool, Progress(*columns, console=Console(stderr=True)) as bar:
+    with _processes() as pool, Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("speaking", total=len(missing), text="")
         return asyncio.run(
             shelf.render(missing, lambda text: bar.update(task, advance=1, text=text.text[:40]), executor=pool)
         )
+
+
+@contextmanager
+def _processes() -> Iterator[Executor | None]:
+    """Processes for the arithmetic on samples; None (threads do it) where the system can't share what they need."""
+    try:
+        pool = ProcessPoolExecutor(os.cpu_count())
+    except (OSError, ImportError):  # /dev/shm is not there, or can't be written
+        yield None
+        return
+    with pool:
+        yield pool

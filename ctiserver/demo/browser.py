@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
+from playwright._impl._driver import compute_driver_executable
 from playwright.async_api import Browser, Error, Locator, Page, async_playwright
 
-from ctiserver.errors import CtiError
+from ctiserver.errors import CtiError, UserFault
 from ctiserver.model.work_order import WorkOrder
 from ctiserver.privatepbx.headless import Headless
 
@@ -25,6 +28,9 @@ FLAGS = (
     "--disable-sync",
 )
 _TIMEOUT_MS = 15_000
+_DRIVER_STARTS_S = 20.0
+#: How many of the browser's own last lines are told.
+_OWN_WORDS = 2
 
 
 class BrowserFailed(CtiError):
@@ -35,7 +41,8 @@ class BrowserFailed(CtiError):
 async def chromium(headless: Headless) -> AsyncIterator[Browser]:
     """A headless Chromium for the length of the block.
 
-    Raises BrowserFailed when it does not start, or a page does not show what was waited for.
+    Raises BrowserFailed when it does not start, or a page does not show what was waited for; UserFault where the
+    driver does not start.
     """
     executable = headless.executable
     try:
@@ -45,6 +52,7 @@ async def chromium(headless: Headless) -> AsyncIterator[Browser]:
                 fonts = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ctiserver-fonts-"))) / "fonts.conf"
                 fonts.write_text(headless.fonts, encoding="utf-8")
                 environment["FONTCONFIG_FILE"] = str(fonts)
+            await driver_starts(headless)
             stack.enter_context(_set(headless.driver))
             playwright = await stack.enter_async_context(async_playwright())
             browser = await playwright.chromium.launch(
@@ -53,7 +61,50 @@ async def chromium(headless: Headless) -> AsyncIterator[Browser]:
             stack.push_async_callback(browser.close)
             yield browser
     except Error as error:
-        raise BrowserFailed(f"the browser {executable}: {error.message.strip()[:2000]}") from error
+        raise BrowserFailed(f"the browser {executable}: {_why(error.message)}") from error
+
+
+async def driver_starts(headless: Headless) -> None:
+    """See that the program which drives the browser starts. Raises UserFault where it does not.
+
+    Playwright itself would tell a bare Exception, and leave the program's own words on stderr.
+    """
+    environment = {**os.environ, **headless.driver}
+    # Playwright looks for it in our own environment.
+    node = environment.get("PLAYWRIGHT_NODEJS_PATH") or compute_driver_executable()[0]
+    try:
+        process = await asyncio.create_subprocess_exec(
+            node,
+            "--version",
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        async with asyncio.timeout(_DRIVER_STARTS_S):
+            _, said = await process.communicate()
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        reason = f"no answer within {_DRIVER_STARTS_S:g} s"
+    else:
+        if process.returncode == 0:
+            return
+        reason = said.decode("utf-8", "replace").strip()[:300] or f"it ended with {process.returncode}"
+    raise UserFault(
+        f"the browser's driver does not start: {reason}",
+        where=node,
+        fix="Install what it lacks (Debian: apt install libatomic1), or name a Node.js by PLAYWRIGHT_NODEJS_PATH",
+    )
+
+
+def _why(message: str) -> str:
+    """Playwright's message without the pages of log behind it: its first line, and what the browser itself said."""
+    lines = message.strip().splitlines() or [""]
+    own = list(dict.fromkeys(line.partition("[err]")[2].strip() for line in lines if "[err]" in line))
+    return "; ".join([lines[0].strip(), *own[-_OWN_WORDS:]])[:600]
 
 
 @contextmanager

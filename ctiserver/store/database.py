@@ -265,7 +265,9 @@ def _sqlite_engines(url: sa.URL, readers: int) -> tuple[AsyncEngine, AsyncEngine
     path = Path(url.database or "")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+        # Without a thread first: aiosqlite leaves one behind where it can't open, and that ends with a traceback.
+        sqlite3.connect(path).close()
+    except (OSError, sqlite3.Error) as error:
         raise _unusable(url, error) from error
 
     def engine(size: int, begin: str, pragmas: tuple[str, ...]) -> AsyncEngine:
