@@ -124,7 +124,8 @@ class Apt:
     async def fetch(self, besides: Iterable[str] = ()) -> list[Path]:
         """Download the recipe's packages, those named, and what they depend on; the files, all of them.
 
-        A package of the recipe that no list holds is left out and noted in ``withdrawn``. Raises UserFault.
+        A package of the recipe that no list holds is left out and noted in ``withdrawn``; a stand-in, or a version that
+        passed, with which nothing fits together is given up. Raises UserFault.
         """
         while True:
             self._configure()
@@ -137,11 +138,17 @@ class Apt:
                 return sorted(self.archives.glob("*.deb"))
             except AptFailed as fault:
                 gone = [name for pair in _NOT_THERE.findall("\n".join(fault.said)) for name in pair if name in wanted]
-                unmet = any(_UNMET.match(line) for line in fault.said)
+                unmet = [line for line in fault.said if _UNMET.match(line)]
+                # A package may want a certain version of what a stand-in stands for, or none of it.
+                in_the_way = self.stand_ins & set(re.findall(r"[a-z0-9][a-z0-9+.-]+", " ".join(unmet)))
                 if gone:
                     self.withdrawn += gone
+                elif in_the_way:
+                    self.stand_ins -= in_the_way
                 elif unmet and self._own_versions:
                     self._own_versions = False  # those that passed don't fit today's: the newest of all
+                elif unmet and self.stand_ins:
+                    self.stand_ins.clear()
                 else:
                     raise
 
@@ -209,13 +216,10 @@ class Apt:
             ]
         (work / "apt.conf").write_text("\n".join(lines) + "\n", encoding="utf-8")
         (work / "status").write_text(_status(sorted(self.stand_ins)), encoding="utf-8")
-        pins = recipe.passed if self._own_versions else {}
-        (work / "preferences").write_text(
-            "".join(
-                f"Package: {name}\nPin: version {version}\nPin-Priority: 1001\n\n" for name, version in pins.items()
-            ),
-            encoding="utf-8",
-        )
+        # Not of a stand-in: apt would think that it shall be replaced by an older version.
+        pins = {name: version for name, version in recipe.passed.items() if name not in self.stand_ins}
+        entries = [f"Package: {name}\nPin: version {version}\nPin-Priority: 1001\n" for name, version in pins.items()]
+        (work / "preferences").write_text("\n".join(entries) if self._own_versions else "", encoding="utf-8")
 
     async def _get(
         self, arguments: list[str], what: str, start: float, part: float, environment: dict[str, str] | None = None

@@ -144,7 +144,7 @@ async def test_a_cache_where_no_program_may_run_is_one_sentence(
     pool = repository.root / "pool"
     folder = pool / "again"
     name = next(iter(loader.files))
-    Package("libc6", loader.files).build(folder)
+    Package("libc6", loader.files)._build(folder)
     (folder / "libc6_1" / name).chmod(0o644)
     rebuilt = await asyncio.create_subprocess_exec(
         "dpkg-deb", "--build", str(folder / "libc6_1"), str(repository.deb("libc6")), stdout=asyncio.subprocess.DEVNULL

@@ -73,6 +73,14 @@ def program_gains_a_new_package(repository: Repository) -> None:
     repository.put(lib("libnew.so.5", "libnew5"))
 
 
+def stand_in_wanted_in_a_certain_version(repository: Repository) -> None:
+    _toy(repository, Depends="libc6, libbase1, libmod2, libextra0 (= 1), adduser")
+
+
+def stand_in_broken_by_its_version(repository: Repository) -> None:
+    _toy(repository, Breaks="libextra0 (>> 5)")
+
+
 def library_in_a_sub_folder(repository: Repository) -> None:
     _toy(repository, "libextra.so.0")
     repository.put(lib("libextra.so.0", "libextra0", "libpart-9.so", folder=LIBRARIES))
@@ -220,6 +228,8 @@ _MUTATIONS: list[tuple[Mutation, Works | str]] = [
     (stand_in_needs_another_library, Works({"libextra0", "libmore3"})),
     (stand_in_under_a_name_of_its_own, Works({"libextra0", "adduser"})),
     (program_gains_a_new_package, Works({"libnew5"})),
+    (stand_in_wanted_in_a_certain_version, Works({"libextra0"})),
+    (stand_in_broken_by_its_version, Works({"libextra0"})),
     (library_in_a_sub_folder, Works({"libextra0"}, (f"{LIBRARIES}/extra",))),
     (library_by_a_runpath_from_origin, Works(folders=("usr/lib/toy",))),
     (library_by_an_absolute_rpath, Works(folders=("usr/lib/toy-private",))),
@@ -334,9 +344,13 @@ async def test_a_stand_in_taken_out_only_costs_a_download(taken_out: str, reposi
 
 
 @pytest.mark.parametrize("needed", ["libbase1", "libmod2", "libc6"])
-async def test_a_stand_in_for_what_is_needed_is_dropped(needed: str, repository: Repository, make: Make) -> None:
+@pytest.mark.parametrize("passed", [{}, {"libbase1": "1", "libmod2": "1", "libc6": "1"}], ids=["", "passed"])
+async def test_a_stand_in_for_what_is_needed_is_dropped(
+    needed: str, passed: dict[str, str], repository: Repository, make: Make
+) -> None:
     repository.write()
-    assert set((await make(stand_ins=(*RECIPE.stand_ins, needed))).packages) == _TODAY
+    tree = await make(stand_ins=(*RECIPE.stand_ins, needed), passed=passed)
+    assert set(tree.packages) - set(RECIPE.stand_ins) == _TODAY
 
 
 @pytest.mark.parametrize(
