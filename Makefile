@@ -11,9 +11,12 @@ KEPT   ?=
 # Those of one file share an Asterisk, so they stay together; tests/conftest.py says which files come first. More
 # processes than cores would break real-time limits.
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
+FAST   := not pbx and not browser and not chaos
+# Bytecode that can't be kept is compiled anew by each of the many processes that tests start.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pins check bench chaos guards kept unit fresh wheel release vendor clean python
+.PHONY: help demo test unit fast pythons pins check bench chaos guards kept fresh wheel release vendor clean python
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
@@ -25,6 +28,15 @@ test: $(VENV)/.test check ## everything CI runs: check, tests on a real Asterisk
 	@$(BIN)/python tools/test_packages.py
 	@$(BIN)/python -m pytest -p no:cacheprovider -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(PYTEST)
 
+unit: $(VENV)/.test ## unit tests alone: an answer within a minute
+	@$(BIN)/python -m pytest -p no:cacheprovider -n $(WORKERS) tests/unit $(PYTEST)
+
+fast: $(VENV)/.test ## every test that needs no real PBX and no browser, within four minutes
+	@$(BIN)/python -m pytest -p no:cacheprovider -n $(WORKERS) --dist loadscope --no-loadscope-reorder -m "$(FAST)" $(PYTEST)
+
+pythons: $(VENV)/.test ## unit, property, protocol, flow and store tests with each Python here (PYTHONS="paths", SQLITE=folder)
+	@$(BIN)/python tools/pythons.py --workers $(WORKERS) $(if $(BESIDES),--besides $(BESIDES)) -- $(PYTEST)
+
 check: $(VENV)/.test ## style, types, layers, shipped flows and configuration
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -33,7 +45,8 @@ check: $(VENV)/.test ## style, types, layers, shipped flows and configuration
 	@$(BIN)/python tools/dead_code.py
 	@$(BIN)/ctiserver check
 
-.PHONY: help demo test pins check bench chaos guards unit fresh wheel release vendor clean python
+pins: test ## run the whole suite, then write down the Debian packages that it passed with
+	@$(BIN)/python tools/pins.py
 
 bench: $(VENV)/.test ## measures, as JSON in bench-results/
 	@$(BIN)/python -m tests.bench
@@ -66,7 +79,7 @@ vendor: ## fetch and bundle the console's JavaScript anew (needs npm)
 	@$(PYTHON) tools/vendor.py
 
 clean: ## remove what the targets above made here
-	@rm -rf $(VENV) build dist bench-results chaos-results fresh-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .pythons build dist bench-results chaos-results fresh-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 python:
 	@command -v $(PYTHON) >/dev/null || { echo "ctiserver needs Python 3.11 or later with venv; on Debian or Ubuntu: sudo apt-get install python3-venv" >&2; exit 2; }

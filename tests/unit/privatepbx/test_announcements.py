@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import wave
 from pathlib import Path
 
@@ -12,13 +13,13 @@ from ctiserver.resources import shipped
 from ctiserver.sound import read_wav, seconds_of
 
 # Writes one second of a tone, or nothing, where espeak-ng would write speech; notes what it was to say.
-_SPEAKER = """#!/usr/bin/env python3
-import sys, wave
-from pathlib import Path
-Path(__file__).with_name("said").open("a").write(sys.argv[-1] + "\\n")
+_SPEAKER = f"""#!{sys.executable} -IS
+import os, sys, wave
+with open(os.path.join(os.path.dirname(__file__), "said"), "a") as said:
+    said.write(sys.argv[-1] + "\\n")
 with wave.open(sys.argv[sys.argv.index("-w") + 1], "wb") as out:
     out.setparams((1, 2, 22050, 0, "NONE", ""))
-    out.writeframes(b"".join((8000 if n // 25 % 2 else -8000).to_bytes(2, "little", signed=True) for n in range(22050)))
+    out.writeframes((25 * {(-8000).to_bytes(2, "little", signed=True)} + 25 * {(8000).to_bytes(2, "little")}) * 441)
 """
 
 
