@@ -19,8 +19,10 @@ import asyncio
 import collections
 import sqlite3
 import time
+from contextlib import suppress
 from typing import Any
 
+import aiosqlite
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.sqlite.aiosqlite import (
     AsyncAdapt_aiosqlite_connection,
@@ -153,9 +155,27 @@ def set_brief(connection: AsyncConnection, brief: bool) -> None:
     adapted.brief = brief
 
 
+async def _opened(*arguments: Any, **options: Any) -> aiosqlite.Connection:
+    """A connection that is open. Whoever is called off meanwhile leaves none behind, as with aiosqlite alone."""
+    connection = aiosqlite.connect(*arguments, **options)
+    connection._thread.daemon = True  # as SQLAlchemy has it: a connection never keeps the process from its end
+
+    async def opened() -> aiosqlite.Connection:
+        return await connection
+
+    opening = asyncio.ensure_future(opened())
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        with suppress(sqlite3.Error):
+            await (await opening).close()
+        raise
+
+
 class _Dbapi(AsyncAdapt_aiosqlite_dbapi):
     def connect(self, *arguments: Any, **options: Any) -> OneTripConnection:
-        return OneTripConnection(self, super().connect(*arguments, **options)._connection)
+        adapted = super().connect(*arguments, async_creator_fn=_opened, **options)
+        return OneTripConnection(self, adapted._connection)
 
 
 class OneTripDialect(SQLiteDialect_aiosqlite):
