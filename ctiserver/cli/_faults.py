@@ -120,6 +120,8 @@ def sentence(error: BaseException) -> str | None:
 def _of_import(error: ImportError) -> str | None:
     if (error.name or "").partition(".")[0] == "ctiserver":
         return None
+    if error.name in ("sqlite3", "_sqlite3"):
+        return f"this Python has no SQLite ({error}). Use one built with it, such as Debian's package python3"
     again = "Install ctiserver again in a new environment, with the extra that this needs (such as ctiserver[demo])"
     return f"a library is missing or does not load: {error}. {again}"
 

@@ -342,3 +342,19 @@ async def test_a_browser_that_lacks_a_library_is_told_in_one_line(place: Path) -
     assert "chrome: error while loading shared libraries: libnss3.so" in said
     assert "\n" not in said
     assert "--disable" not in said
+
+
+def test_a_python_without_sqlite_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['_sqlite3'] = None\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "ctiserver", "db", "current"],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    [line] = done.stderr.splitlines()
+    assert line.startswith("ctiserver: this Python has no SQLite (")
+    assert line.endswith("Use one built with it, such as Debian's package python3")
