@@ -32,7 +32,7 @@ unit: $(VENV)/.test ## unit tests alone: an answer within a minute
 	@$(BIN)/python -m pytest -p no:cacheprovider -n $(WORKERS) tests/unit $(PYTEST)
 
 fast: $(VENV)/.test ## every test that needs no real PBX and no browser, within four minutes
-	@$(BIN)/python -m pytest -p no:cacheprovider -n $(WORKERS) --dist loadscope --no-loadscope-reorder -m "$(FAST)" $(PYTEST)
+	@$(BIN)/python -m pytest -p no:cacheprovider -n $(WORKERS) --dist loadscope --no-loadscope-reorder -m "$(FAST)" --ignore tests/chaos $(PYTEST)
 
 pythons: $(VENV)/.test ## unit, property, protocol, flow and store tests with each Python here (PYTHONS="paths", SQLITE=folder)
 	@$(BIN)/python tools/pythons.py --workers $(WORKERS) $(if $(BESIDES),--besides $(BESIDES)) -- $(PYTEST)

@@ -47,9 +47,15 @@ def _turn(item: pytest.Item) -> int:
     return next((turn for turn, begins in enumerate(_TURNS) if place.startswith(begins)), len(_TURNS))
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses by markers
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the long chaos forms to `make chaos`; skip, or in CI fail, what this machine can't run."""
     missing = _missing()
+    for item in items:
+        # A forgotten marker would have `make fast` start an Asterisk.
+        real = item.path.is_relative_to(_TESTS / "integration") or "programs" in getattr(item, "fixturenames", ())
+        if real and not item.get_closest_marker("pbx"):
+            item.add_marker("pbx")
     if not config.option.markexpr:
         long_forms = [item for item in items if item.get_closest_marker("chaos")]
         if long_forms:
