@@ -6,13 +6,12 @@ import json
 import sys
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from ctiserver.cli import _flow_replay
-from ctiserver.cli._options import config_option
+from ctiserver.cli._options import config_option, moment
 from ctiserver.errors import FileFault, Problem, UserFault
 from ctiserver.ivr.check import SiteNames, check
 from ctiserver.ivr.graph import edges_of, worst_path
@@ -189,7 +188,8 @@ def schema() -> None:
 @click.option("--caller", default="13800138000", help="The number that calls; empty: withheld.")
 @click.option("--dialled", default="4008001234", help="The number that is called; numbers.yaml names its calendar.")
 @click.option("--language", default="", help="The caller's language where it is known.")
-def try_command(file: Path, config: Path | None, caller: str, dialled: str, language: str) -> None:
+@click.option("--clock", default="", help="When the call comes, such as 2026-11-23T10:00; now if left out.")
+def try_command(file: Path, config: Path | None, caller: str, dialled: str, language: str, clock: str) -> None:  # noqa: PLR0917 - click passes them by name
     """Talk a flow through in the terminal; the keyboard is the keypad."""
     from ctiserver.ivr.simulate import Given
     from ctiserver.ivr.terminal import talk
@@ -197,7 +197,7 @@ def try_command(file: Path, config: Path | None, caller: str, dialled: str, lang
     _, site, world = _site(config)
     number = site.number(dialled)
     calendar = number.calendar if number is not None else None
-    given = Given(caller, dialled, datetime.now(UTC), calendar or "", language)
+    given = Given(caller, dialled, moment(clock, world.zone), calendar or "", language)
     talk(_loaded(file, site_names(site, world)), world, given)
 
 

@@ -6,13 +6,12 @@ import asyncio
 import json
 import sys
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import click
 
-from ctiserver.cli._options import config_option
+from ctiserver.cli._options import config_option, moment
 from ctiserver.cli._process_try import Walk, run_script, talk
 from ctiserver.errors import FileFault, Problem, UserFault
 from ctiserver.features.dispatch.definitions import TEST_SUFFIX, definition_files, unused
@@ -104,11 +103,7 @@ def try_(config: Path | None, name: str, clock: str, script: Path | None) -> Non
     """Walk through the process NAME (or a file) by hand: who has an order, what the clock does, what comes of it."""
     site = _Site(config)
     definition = site.named(name)
-    try:
-        start = datetime.fromisoformat(clock) if clock else datetime.now(site.time.zone)
-    except ValueError:
-        raise UserFault(f"{clock!r} is no time", where="--clock", fix="Write it like 2026-11-23T10:00") from None
-    start = start if start.tzinfo is not None else start.replace(tzinfo=site.time.zone)
+    start = moment(clock or "", site.time.zone)
     click.secho(f"{definition.process}, version {definition.version}. ? says what can be typed.", dim=True)
     walk = Walk(process_simulation.Simulation(definition, site.time, start), site.time.zone)
     if script is None:

@@ -117,6 +117,27 @@ def test_a_call_by_keyboard(
     assert "the call is over: goodbye" in text
 
 
+@pytest.mark.parametrize(
+    ("clock", "heard"), [("2026-11-23T10:00", "[welcome]"), ("2026-11-23T23:00", "[message]"), ("late", "is no time")]
+)
+def test_a_flow_is_tried_at_a_time_of_the_day(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, clock: str, heard: str
+) -> None:
+    import io
+
+    run(capsys, "flow", "new", "hotline", "--folder", str(tmp_path))
+    flow = tmp_path / "hotline.flow.yaml"
+    hours = (
+        "nodes:\n  opening:\n    kind: hours\n    calendar: service_desk\n    on: {open: welcome, closed: message}\n"
+    )
+    text = flow.read_text(encoding="utf-8").replace("start: welcome", "start: opening").replace("nodes:\n", hours, 1)
+    flow.write_text(text, encoding="utf-8")
+    monkeypatch.setattr("sys.stdin", io.StringIO("h\n"))
+    status, said = run(capsys, "flow", "try", "--clock", clock, str(flow))
+    assert status == (2 if clock == "late" else 0)
+    assert heard in said
+
+
 def test_prompts_are_rendered_once(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     run(capsys, "flow", "new", "hotline", "--folder", str(tmp_path))
     config = tmp_path / "ctiserver.yaml"
