@@ -154,6 +154,14 @@ class LogSettings(Written):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class TracingSettings(Written):
+    """Traces for OpenTelemetry: from the ring to the closed record."""
+
+    endpoint: str = ""
+    """A collector's address for traces (OTLP over HTTP), such as http://127.0.0.1:4318/v1/traces; empty: no traces."""
+    timeout_s: Seconds = 10.0  #: how long the collector may take
+
+
 class Settings(Written):
     """Everything in ``ctiserver.yaml``."""
 
@@ -173,6 +181,7 @@ class Settings(Written):
     recordings: RecordingSettings = RecordingSettings()
     field: FieldSettings = FieldSettings()
     logs: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @property
     def database_url(self) -> str:

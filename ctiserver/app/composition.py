@@ -224,6 +224,8 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             Part(clockwork={"workflow": workflow.run, "loop-lag": watch_loop, "hang-ups-unheard": hang_ups.sweep}),
             Part(clockwork={"memory": memory.give_back}),
         ]
+        if settings.tracing.endpoint:
+            parts.append(_traces(settings, database, clock))
         web = web_server(settings.web, hub, features.sessions, parts)
         await features.agents.load()
         await stack.enter_async_context(web.running())
@@ -269,6 +271,20 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
                 await supervisor.stop("agi")
             finally:
                 await _wind_down(supervisor, bus, links, [name for part in parts for name in part.services])
+
+
+def _traces(settings: Settings, database: Database, clock: Clock) -> Part:
+    """Raises UserFault if the extra is not installed."""
+    try:
+        from ctiserver.features.tracing.collector import collector  # noqa: PLC0415 - an extra that is off by default
+        from ctiserver.features.tracing.service import Traces  # noqa: PLC0415
+    except ImportError as error:
+        raise UserFault(
+            f"traces need the extra that is not installed ({error})",
+            where="tracing.endpoint",
+            fix="Run: pip install 'ctiserver[tracing]', or leave it empty",
+        ) from None
+    return Part(clockwork={"traces": Traces(database, clock, collector(settings.tracing)).run})
 
 
 def web_server(settings: WebSettings, hub: Hub, sessions: Sessions, parts: Sequence[Part]) -> WebServer:

@@ -54,6 +54,11 @@ def new_ulid(now: datetime, random_bits: Callable[[int], int] = secrets.randbits
     return _ulid(milliseconds, entropy)
 
 
+def earliest_ulid(at: datetime) -> str:
+    """No ULID made then or later sorts before it. ``at`` is aware UTC."""
+    return _ulid(int(at.timestamp() * 1000), 0)
+
+
 def began_at(uniqueid: Uniqueid) -> datetime | None:
     """The second in which a channel began, which Asterisk writes into its uniqueid; None where it is not there."""
     seconds = _UNIQUEID_SECONDS.search(uniqueid)

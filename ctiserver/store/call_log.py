@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -33,6 +33,7 @@ _PATH = (
 )
 
 
+_LONGEST = timedelta(days=1)
 #: What a PBX says may be longer than its column, as a caller's number that somebody made up: it is cut, not refused.
 _LENGTHS = {
     column.name: column.type.length
@@ -117,6 +118,20 @@ class CallLog(Repository[CallEntry, CallId]):
                 self.table.c.outcome.in_(outcomes),
             )
             .order_by(self.table.c.started_at)
+        )
+
+    async def ended_between(self, since: datetime, until: datetime) -> list[CallEntry]:
+        """Calls that ended from ``since`` until before ``until`` and whose entry is finished."""
+        return await self._all(
+            sa.select(self.table)
+            .where(
+                # started, since there is an index of that; no call lasts longer than a day
+                self.table.c.started_at >= since - _LONGEST,
+                self.table.c.ended_at >= since,
+                self.table.c.ended_at < until,
+                self.table.c.complete.is_(True),
+            )
+            .order_by(self.table.c.id)
         )
 
     async def talked(self, number: str, since: datetime) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ctiserver.model.ids import AgentId, CallId, ContactId, RecordId, new_ulid
+from ctiserver.model.ids import AgentId, CallId, ContactId, RecordId, earliest_ulid, new_ulid
 from ctiserver.model.json_value import Json
 from ctiserver.model.record import Record, TimelineEntry
 from ctiserver.store import rows, tables
@@ -94,6 +94,17 @@ class Records(RevisedRepository[Record, RecordId]):
     async def of_call(self, call: CallId) -> list[Record]:
         """Records that a call is linked to, in the order they were opened."""
         return await self._all(_OF_CALL, {"call": call})
+
+    async def closed_between(self, since: datetime, until: datetime) -> list[Record]:
+        """Records that were closed from ``since`` until before ``until``."""
+        its, lines = self.table.c, tables.record_timeline.c
+        # Whatever closes a record writes a line of it, and lines are found by their time where records are not.
+        touched = sa.select(lines.record_id).where(lines.id >= earliest_ulid(since))
+        return await self._all(
+            sa.select(self.table).where(
+                its.id.in_(touched), its.status == "closed", its.closed_at >= since, its.closed_at < until
+            )
+        )
 
     async def recent(self, limit: int = 50, *, before: RecordId | None = None) -> list[Record]:
         """The newest first, from the one after ``before``. Ids sort by when they were opened."""
