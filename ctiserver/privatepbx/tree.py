@@ -140,11 +140,15 @@ async def find_programs(progress: Progress, *, cache: Path | None = None) -> Pro
     try:
         return await asterisk_tree(progress, cache=cache)
     except UserFault as fault:
-        found = Programs.of_machine() or await Programs.of_container(progress)
+        found, container = Programs.of_machine(), "no container engine answers"
+        if found is None:
+            try:
+                found = await Programs.of_container(progress)
+            except UserFault as second:
+                container = second.what
         if found is None:
             raise UserFault(
-                f"no Asterisk: unpacking Debian's packages failed ({fault.what}), none is installed, "
-                "and no container engine answers",
+                f"no Asterisk: unpacking Debian's packages failed ({fault.what}), none is installed, and {container}",
                 where=fault.where,
                 fix=f"{fault.fix or 'Try again'}; or install Asterisk 22.8.2 or later; or start Docker or podman",
             ) from fault

@@ -71,6 +71,17 @@ async def test_no_way_works_one_message_says_what_to_do(no_packages: None, empty
     )
 
 
+async def test_a_container_that_can_not_be_built_does_not_hide_why_the_packages_failed(
+    no_packages: None, empty_machine: Path
+) -> None:
+    engine = _install(empty_machine, "podman")
+    engine.write_text('#!/bin/sh\ncase "$1" in info) exit 0;; *) echo "no registry"; exit 1;; esac\n', encoding="utf-8")
+    with pytest.raises(
+        UserFault, match=r"E: no route\), none is installed, and podman could not build the image: no r"
+    ):
+        await find_programs(silent)
+
+
 async def test_installed_asterisk_is_taken_when_packages_fail(
     no_packages: None, empty_machine: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
