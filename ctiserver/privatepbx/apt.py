@@ -280,7 +280,8 @@ class AptFailed(UserFault):
             ("", "See that the mirror in this machine's apt sources can be reached, then try again"),
         )
         reasons = [line.strip() for line in said if _UNMET.match(line)]
-        reasons += [line for line in said if line.startswith("E:")] or said[-3:] or ["it gave no reason"]
+        reasons += [line for line in said if re.match("E: (?!Some (?:index )?files failed)", line)]
+        reasons = reasons or said[-3:] or ["it gave no reason"]
         super().__init__(f"{command} failed{meaning and f': {meaning}'}: {' '.join(reasons[:3])}", fix=fix)
 
 
