@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ class Line:
     port: int
     listens_at: int = 0
     connections: int = 0
+    version: bytes = b""  #: what Asterisk is made to say of itself; empty: what it says
     sent: list[bytes] = field(default_factory=list)  #: every AMI action that went through, as it was written
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
     _flowing: asyncio.Event = field(default_factory=asyncio.Event)
@@ -65,7 +67,7 @@ class Line:
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._pump(reader, back, self._actions()))
-                    group.create_task(self._pump(there, writer))
+                    group.create_task(self._pump(there, writer, changed=self._with_version))
             finally:
                 self._writers.discard(back)
                 back.transport.abort()
@@ -76,15 +78,22 @@ class Line:
             writer.transport.abort()
 
     async def _pump(
-        self, source: asyncio.StreamReader, to: asyncio.StreamWriter, seen: Callable[[bytes], None] = lambda _: None
+        self,
+        source: asyncio.StreamReader,
+        to: asyncio.StreamWriter,
+        seen: Callable[[bytes], None] = lambda _: None,
+        changed: Callable[[bytes], bytes] = lambda data: data,
     ) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await source.read(65536):
                 await self._flowing.wait()
-                to.write(data)
+                to.write(changed(data))
                 await to.drain()
                 seen(data)
         to.transport.abort()
+
+    def _with_version(self, data: bytes) -> bytes:
+        return re.sub(rb"(AsteriskVersion: )[^\r\n]*", rb"\g<1>" + self.version, data) if self.version else data
 
     def _actions(self) -> Callable[[bytes], None]:
         """Note the actions of one connection as its bytes go by."""

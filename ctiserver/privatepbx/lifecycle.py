@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import re
+import shlex
 import shutil
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -50,6 +53,7 @@ class PrivatePbx:
         self._state = state
         self._process = Process(state.pid, state.started)
         self._dies_with_us = False
+        self._ordered: list[Process] = []  #: consoles that still wait for an answer
         self.ami_secret = accounts["ami"]
         self.phone_secrets = {
             name.removeprefix("phone:"): secret for name, secret in accounts.items() if name.startswith("phone:")
@@ -138,6 +142,8 @@ class PrivatePbx:
         configuration = ("-C", str(layout.etc / "asterisk.conf"))
         start = ask = tuple(programs.command("asterisk"))
         kill: tuple[str, ...] = ()
+        if "--argv0" in start:  # by a loader of a tree of its own
+            start = (str(_starter(layout, start)),)
         if programs.container:
             name = name_for(state_dir)
             start = programs.container.run(folders=(state_dir, layout.run, sounds), name=name)
@@ -277,6 +283,23 @@ class PrivatePbx:
             raise PeerLost(f"Asterisk is not there to answer: {output.strip()}")
         return output
 
+    def order(self, command: str) -> None:
+        """Have Asterisk's console do ``command``, and don't wait for its answer: `core stop gracefully` gives none."""
+        asked = Process.spawn([*self._state.ask, "-rx", command], Path(os.devnull), dies_with_us=True)
+        self._ordered = [one for one in self._ordered if one.alive] + [asked]
+
+    def send(self, number: signal.Signals) -> None:
+        """Signal Asterisk itself."""
+        self._process.send(number)
+
+    async def ended(self, within_s: float) -> None:
+        """Wait until Asterisk has ended by itself. Raises PeerLost where it does not."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._process.ended()
+        except TimeoutError:
+            raise PeerLost(f"Asterisk did not end within {within_s:.0f} s") from None
+
     async def stop(self) -> None:
         """End it and nothing else. Calls end with it."""
         await self._end()
@@ -295,6 +318,9 @@ class PrivatePbx:
 
     async def _end(self) -> None:
         await self._process.stop(STOP_PATIENCE_S)
+        for console in self._ordered:
+            await console.kill()
+        self._ordered.clear()
         if self._state.kill:  # its client may have been killed before it
             await _output(list(self._state.kill))
 
@@ -360,6 +386,15 @@ class PrivatePbx:
         (self._layout.state / "pbx.json").unlink(missing_ok=True)
         if self._layout.run.parent != self._layout.state:
             shutil.rmtree(self._layout.run, ignore_errors=True)
+
+
+def _starter(layout: Layout, command: Sequence[str]) -> Path:
+    """A program that starts Asterisk: `core restart` runs the name that Asterisk was started by, with its arguments."""
+    starter = layout.run / "asterisk"
+    words = [*command[: command.index("--argv0")], "--argv0", str(starter), *command[command.index("--argv0") + 2 :]]
+    write_privately(starter, "#!/bin/sh\nexec " + shlex.join(words) + ' "$@"\n')
+    starter.chmod(0o700)
+    return starter
 
 
 def choose_ports(sip: int = 0, ami: int = 0, http: int = 0) -> Ports:

@@ -49,6 +49,9 @@ _WITHOUT_DATABASE = (
     "calls_not_logged_once",
 )
 
+_LIVES_ON = "its calls are over; the server lives on; agents are back and reached; each call is in the log once"
+_AFTER_ITS_END = ("calls_then", "agents_back_after_s", "callers_without_an_agent_afterwards", "calls_not_logged_once")
+
 #: By fault, in the order of the page.
 ROWS = {
     "server-killed": Row(
@@ -107,6 +110,44 @@ ROWS = {
         "Asterisk and the server are killed at once",
         "the same, once both are there again; every call is in the log once",
         ("callers", "calls_ended_s", "agents_back_after_s", "calls_not_logged_once"),
+    ),
+    "pbx-stopped": Row(
+        "Asterisk is told to stop when its calls are over (`core stop gracefully`), and started again",
+        "nobody in queue or talk is dropped; desks say what is going on; the server lives on",
+        ("callers", "dropped_in_queue_or_talk", "agents_back_after_s", "calls_not_logged_once"),
+    ),
+    "pbx-restarted": Row("Asterisk restarts at once (`core restart now`) with calls on it", _LIVES_ON, _AFTER_ITS_END),
+    "pbx-stopped-now": Row("Asterisk stops at once (`core stop now`), and is started again", _LIVES_ON, _AFTER_ITS_END),
+    "pbx-stopped-when-convenient": Row(
+        "Asterisk is told to stop when it has no calls (`core stop when convenient`), and started again",
+        "nobody is dropped; the server lives on",
+        ("callers", "dropped_in_queue_or_talk", "agents_back_after_s", "calls_not_logged_once"),
+    ),
+    "pbx-restarted-gracefully": Row(
+        "Asterisk restarts when its calls are over (`core restart gracefully`)",
+        "nobody in queue or talk is dropped; the server lives on",
+        ("callers", "dropped_in_queue_or_talk", "agents_back_after_s", "calls_not_logged_once"),
+    ),
+    "pbx-restarted-when-convenient": Row(
+        "Asterisk restarts when it has no calls (`core restart when convenient`)",
+        "nobody is dropped; the server lives on",
+        ("callers", "dropped_in_queue_or_talk", "agents_back_after_s", "calls_not_logged_once"),
+    ),
+    "pbx-terminated": Row("Asterisk is asked to end (SIGTERM), and started again", _LIVES_ON, _AFTER_ITS_END),
+    "pbx-reloaded": Row(
+        "Asterisk reloads everything, with calls on it",
+        "nobody notices",
+        ("callers", "dropped_in_queue_or_talk", "callers_never_served", "calls_not_logged_once"),
+    ),
+    "queues-unloaded": Row(
+        "app_queue is unloaded between calls, and loaded again",
+        "desks say that there are no queues; agents are back",
+        ("unloaded_with_calls", "agents_back_after_s", "callers_without_an_agent_afterwards"),
+    ),
+    "pbx-exchanged": Row(
+        "Asterisk comes back as a version with known holes, then as a good one",
+        "the server serves both, and says of the first that it is too old",
+        ("calls_then", "agents_back_after_s", "callers_without_an_agent_afterwards"),
     ),
     "event-storm": Row(
         "Asterisk says 25,000 events a second for some seconds",

@@ -8,6 +8,18 @@ from ctiserver.drill.faults.callers import load, rush
 from ctiserver.drill.faults.database import database_locked, disk_full
 from ctiserver.drill.faults.line import line_frozen, line_reset
 from ctiserver.drill.faults.pbx import both_killed, pbx_killed
+from ctiserver.drill.faults.pbx_ways import (
+    pbx_exchanged,
+    pbx_reloaded,
+    pbx_restarted,
+    pbx_restarted_gracefully,
+    pbx_restarted_when_convenient,
+    pbx_stopped,
+    pbx_stopped_now,
+    pbx_stopped_when_convenient,
+    pbx_terminated,
+    queues_unloaded,
+)
 from ctiserver.drill.faults.server import host_gone, server_ended, server_frozen, server_killed, server_killed_often
 from ctiserver.drill.finding import Finding
 from ctiserver.drill.rig import Rig
@@ -24,6 +36,16 @@ FAULTS: Mapping[str, Callable[[Rig, Size], Awaitable[Finding]]] = {
     "line-frozen": line_frozen,
     "pbx-killed": pbx_killed,
     "both-killed": both_killed,
+    "pbx-stopped": pbx_stopped,
+    "pbx-stopped-now": pbx_stopped_now,
+    "pbx-stopped-when-convenient": pbx_stopped_when_convenient,
+    "pbx-restarted": pbx_restarted,
+    "pbx-restarted-gracefully": pbx_restarted_gracefully,
+    "pbx-restarted-when-convenient": pbx_restarted_when_convenient,
+    "pbx-terminated": pbx_terminated,
+    "pbx-reloaded": pbx_reloaded,
+    "queues-unloaded": queues_unloaded,
+    "pbx-exchanged": pbx_exchanged,
     "database-locked": database_locked,
     "disk-full": disk_full,
     "rush": rush,

@@ -15,7 +15,7 @@ async def pbx_killed(rig: Rig, size: Size) -> Finding:
     """kill -9 of Asterisk with calls, and a restart."""
     finding = Finding("pbx-killed", "Asterisk is killed (SIGKILL) with calls on it, and started anew")
     async with AsyncExitStack() as stack:
-        scene = await _all_on_the_line(rig, size, finding, stack)
+        scene = await all_on_the_line(rig, size, finding, stack)
         await rig.pbx.kill()
         await rig.ear.pbx_died()
     await rig.pbx.restart()
@@ -27,7 +27,7 @@ async def both_killed(rig: Rig, size: Size) -> Finding:
     """kill -9 of Asterisk and the server in the same moment, with calls; both are started anew."""
     finding = Finding("both-killed", "Asterisk and the server are killed (SIGKILL) at once, and started anew")
     async with AsyncExitStack() as stack:
-        scene = await _all_on_the_line(rig, size, finding, stack)
+        scene = await all_on_the_line(rig, size, finding, stack)
         await rig.server.kill()
         await rig.pbx.kill()
         await rig.ear.pbx_died()
@@ -37,7 +37,7 @@ async def both_killed(rig: Rig, size: Size) -> Finding:
     return finding
 
 
-async def _all_on_the_line(rig: Rig, size: Size, finding: Finding, stack: AsyncExitStack) -> Scene:
+async def all_on_the_line(rig: Rig, size: Size, finding: Finding, stack: AsyncExitStack) -> Scene:
     """Every caller has called, and some are in the menu, some in the queue, and some talk."""
     callers = await callers_everywhere(rig, size, stack)
     await rig.all_called(callers)
