@@ -16,7 +16,7 @@ from ctiserver import net
 from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
 from ctiserver.features.telephony.phones import Phones
-from ctiserver.features.telephony.sip import Account, NotYours, to_pbx
+from ctiserver.features.telephony.sip import Account, Dialogue, NotYours
 from ctiserver.model.ids import AgentId, UserId
 from ctiserver.settings import BrowserPhoneSettings
 from ctiserver.web.access import agent_of
@@ -29,6 +29,7 @@ PROTOCOL = "sip"  # RFC 7118
 _OPENED_WITHIN_S = 30.0
 _MESSAGE_MAX_BYTES = 64 * 1024
 _HEARTBEAT_S = 10.0
+_TOLD_EVERY_S = 60.0
 _CLOSE_POLICY = 1008
 _CLOSE_RESTART = 1012
 _CLOSE_AWAY = 1013
@@ -60,6 +61,7 @@ class Lines:
         self._given: dict[str, Line] = {}  #: by their ticket, until they are opened
         self._open: dict[web.WebSocketResponse, Line] = {}
         self._closing = False
+        self._told_at: dict[AgentId, float] = {}  #: when the log last heard of a line's misuse
 
     def connected(self, agent_id: AgentId) -> bool:
         """Whether a browser of this agent has a line open."""
@@ -137,15 +139,16 @@ class Lines:
         return socket
 
     async def _pass_on(self, socket: web.WebSocketResponse, upstream: ClientWebSocketResponse, line: Line) -> None:
+        dialogue = Dialogue(line.account)
         async with asyncio.TaskGroup() as group:
             beside = [
-                group.create_task(self._from_pbx(socket, upstream)),
+                group.create_task(self._from_pbx(socket, upstream, dialogue)),
                 group.create_task(self._until_over(socket, line)),
             ]
             try:
-                await self._from_browser(socket, upstream, line)
+                await self._from_browser(socket, upstream, dialogue)
             except NotYours as error:
-                log.warning("phone_line_misused", agent=line.agent_id, reason=str(error))
+                self._misused(line.agent_id, str(error))
                 await socket.close(code=_CLOSE_POLICY)
             except ConnectionError:
                 pass  # the PBX's side broke under a write; the task beside tells the browser
@@ -158,19 +161,33 @@ class Lines:
                 await line.over.wait()
         await socket.close(code=_CLOSE_LOGGED_OUT)
 
-    async def _from_browser(self, socket: web.WebSocketResponse, upstream: ClientWebSocketResponse, line: Line) -> None:
-        async for message in socket:
-            if message.type is WSMsgType.TEXT:
-                await upstream.send_str(to_pbx(message.data, line.account))
-            elif message.type is WSMsgType.BINARY:
-                await upstream.send_str(to_pbx(message.data.decode("utf-8", "replace"), line.account))
+    def _misused(self, agent_id: AgentId, reason: str) -> None:
+        """One line in the log for each agent and minute: a line costs its owner nothing but a request."""
+        now = self._clock.monotonic()
+        if now < self._told_at.get(agent_id, float("-inf")) + _TOLD_EVERY_S:
+            return
+        self._told_at[agent_id] = now
+        log.warning("phone_line_misused", agent=agent_id, reason=reason)
 
-    async def _from_pbx(self, socket: web.WebSocketResponse, upstream: ClientWebSocketResponse) -> None:
+    async def _from_browser(
+        self, socket: web.WebSocketResponse, upstream: ClientWebSocketResponse, dialogue: Dialogue
+    ) -> None:
+        async for message in socket:
+            if message.type is WSMsgType.BINARY:
+                raise NotYours("a binary message")  # browsers send text
+            if message.type is WSMsgType.TEXT and (told := dialogue.to_pbx(message.data)) is not None:
+                await upstream.send_str(told)
+
+    async def _from_pbx(
+        self, socket: web.WebSocketResponse, upstream: ClientWebSocketResponse, dialogue: Dialogue
+    ) -> None:
         try:
             async for message in upstream:
                 if message.type is WSMsgType.TEXT:
+                    dialogue.from_pbx(message.data)
                     await socket.send_str(message.data)
                 elif message.type is WSMsgType.BINARY:
+                    dialogue.from_pbx(message.data.decode("utf-8", "replace"))
                     await socket.send_bytes(message.data)
             await socket.close(code=_CLOSE_AWAY)
         except ConnectionError:

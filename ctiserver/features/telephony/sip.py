@@ -1,8 +1,12 @@
 """What is read and changed of the SIP that passes between a browser and the PBX.
 
 The browser proves itself with a secret that is good for its log-in session alone; the phone's real password never
-leaves the server. So a digest that is right by the session's secret is written anew by the real one, and whatever is
-not right goes on as it is, for the PBX to refuse (RFC 3261 section 22, RFC 2617 section 3.2.2).
+leaves the server. So a digest that is right by the session's secret is written anew by the real one; a wrong one goes
+on as it is, for the PBX to refuse (RFC 3261 section 22, RFC 2617 section 3.2.2).
+
+Everything else is closed: what is not a request of this phone in exactly the form that browsers write, nor a response
+to one of the PBX's, is refused. Asterisk's SIP stack is lenient (it takes `invite`, a second blank, an empty line in
+front, two messages in one frame), so what we could not read must not be left to it to read.
 """
 
 from __future__ import annotations
@@ -10,16 +14,54 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from ctiserver.errors import CtiError
 
-_DIGEST = re.compile(r"^((?:proxy-)?authorization)[ \t]*:[ \t]*digest[ \t]+(.*)$", re.IGNORECASE)
+_DIGEST = re.compile(r"^((?:proxy-)?authorization): ?digest[ ]+(.*)$", re.IGNORECASE)
 _FIELD = re.compile(r'([A-Za-z]+)=(?:"((?:[^"\\]|\\.)*)"|([^",\s]+))')
-_FROM = re.compile(r"^(?:from|f)[ \t]*:[^<]*<?sips?:([^@>;]*)@", re.IGNORECASE)
-_TO = re.compile(r"^(?:to|t)[ \t]*:(?:[^<>]*<[^<>]*>[^<>]*|[^<>]*);[ \t]*tag=[^<>]*$", re.IGNORECASE)
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
-_REQUEST = re.compile(r"^([A-Z]+) \S+ SIP/2\.0$")
+#: What a phone asks. It transfers over the console, so REFER is none of them; nor are messages and subscriptions.
+_METHODS = frozenset({"ACK", "BYE", "CANCEL", "INFO", "INVITE", "PRACK", "REGISTER", "UPDATE"})
+_REQUEST = re.compile(r"([A-Z]+) sips?:[!-~]+ SIP/2\.0")
+_RESPONSE = re.compile(r"SIP/2\.0 [1-6][0-9]{2} [^\r\n]*")
+_ANY_REQUEST = re.compile(r"[A-Z]+ \S+ SIP/2\.0")  #: the PBX's
+_HEADER = re.compile(r"([A-Za-z][A-Za-z-]*): ?(.*)")
+_CALL_ID = re.compile(r"[!-~]{1,255}")
+_CSEQ = re.compile(r"[0-9]{1,10} ([A-Z]+)")
+_BRANCH = re.compile(r";[ ]?branch=([A-Za-z0-9.!%*_+`'~-]+)")
+_ADDRESS = re.compile(
+    r"""(?:"(?:[^"\\]|\\.)*"|[A-Za-z0-9 .!%*_+`'~-]*)\ ?"""  # a name, quoted or in plain words
+    r"""<sips?:(?:([^@<>"\s]*)@)?[^@<>"\s;]+(?:;[^@<>"\s]*)?>"""
+    r"""((?:;[A-Za-z0-9._-]+(?:=[^;,<>"\s]*)?)*)"""
+)
+_TAG = re.compile(r";tag=[^;]+")
+#: Line ends and control characters, as they are and as a lenient reader may make of them.
+_ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]|%(?:0[0-9a-f]|1[0-9a-f]|7f)", re.IGNORECASE)
+_COMPACT = {
+    **{
+        "c": "content-type",
+        "e": "content-encoding",
+        "f": "from",
+        "i": "call-id",
+        "k": "supported",
+        "l": "content-length",
+    },
+    **{"m": "contact", "s": "subject", "t": "to", "u": "allow-events", "v": "via", "x": "session-expires"},
+}
+_ONCE = ("from", "to", "call-id", "cseq", "content-length")
+_AT_MOST_ONCE = ("contact", "max-forwards", "content-type", "expires", "authorization", "proxy-authorization")
+#: What browsers write; none of these makes a PBX take the caller for another one, or join calls of others.
+_KNOWN = frozenset(
+    {
+        *_ONCE,
+        *_AT_MOST_ONCE,
+        *("via", "allow", "supported", "user-agent", "session-expires", "min-se", "reason", "require", "rack", "rseq"),
+        *("accept", "allow-events", "warning", "server", "retry-after", "record-route", "route", "content-disposition"),
+    }
+)
+_KEEP_ALIVE = ("\r\n\r\n", "\r\n")  # RFC 5626 section 4.4.1
+_MOST_ASKED = 256
 
 
 class NotYours(CtiError):
@@ -35,26 +77,75 @@ class Account:
     secret: str  #: what the PBX knows
 
 
-def to_pbx(message: str, account: Account) -> str:
-    """A browser's message as the PBX shall have it.
+class Dialogue:
+    """What passes over one line: the browser's messages one way, the PBX's the other."""
 
-    Raises NotYours for a request outside any dialog that comes from another user: a PBX that knows its trunks by
-    address must not take a browser, whose address is ctiserver's, for one of them. Likewise for line ends that a PBX
-    may or may not take for such, and for folded lines: browsers send neither.
-    """
-    head, gap, body = message.partition("\r\n\r\n")
-    lines = head.split("\r\n")
-    request = _REQUEST.match(lines[0])
-    if request is None:
-        return message
-    if any(re.search(r"[\r\n\0]|^[ \t]", line) for line in lines):
-        raise NotYours(f"a {request[1]} with odd line ends on the line of {account.user}")
-    plain = [_QUOTED.sub("", line) for line in lines]
-    if not any(_TO.match(line) for line in plain):
-        users = [found[1] for line in plain if (found := _FROM.match(line))]
-        if users != [account.user]:
-            raise NotYours(f"a {request[1]} from {users or 'nobody'} on the line of {account.user}")
-    return "\r\n".join(_digested(line, request[1], account) for line in lines) + gap + body
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._asked: OrderedDict[str, None] = OrderedDict()  #: branches of the PBX's requests, oldest first
+
+    def from_pbx(self, message: str) -> None:
+        """Take note of a request of the PBX, so that it may be answered."""
+        first, _, rest = message.lstrip("\r\n").partition("\r\n")
+        branch = _BRANCH.search(rest.partition("\r\n\r\n")[0])
+        if branch is None or _ANY_REQUEST.fullmatch(first) is None:
+            return
+        self._asked[branch[1]] = None
+        self._asked.move_to_end(branch[1])
+        while len(self._asked) > _MOST_ASKED:
+            self._asked.popitem(last=False)
+
+    def to_pbx(self, message: str) -> str | None:
+        """A browser's message as the PBX shall have it; None for a response to what it did not ask on this line.
+
+        Such a one is no fault of the browser: a line that broke took the question with it. Raises NotYours.
+        """
+        if message in _KEEP_ALIVE:
+            return message
+        user = self._account.user
+        head, gap, body = message.partition("\r\n\r\n")
+        first, *lines = head.split("\r\n")
+        if not gap or _ODD.search(first) or any(_ODD.search(line) for line in lines):
+            raise NotYours(f"odd line ends or characters on the line of {user}")
+        headers = _headers(lines, user)
+        if headers["content-length"] != [str(len(body.encode("utf-8", "surrogatepass")))]:
+            raise NotYours(f"a message with more or less than its length on the line of {user}")
+        if _RESPONSE.fullmatch(first):
+            branch = _BRANCH.search(headers["via"][0])
+            return message if branch is not None and branch[1] in self._asked else None
+        request = _REQUEST.fullmatch(first)
+        if request is None or request[1] not in _METHODS:
+            raise NotYours(f"{first[:40]!r} is no request of a phone, on the line of {user}")
+        _refuse_others(request[1], headers, user)
+        return "\r\n".join([first, *(_digested(line, request[1], self._account) for line in lines)]) + gap + body
+
+
+def _headers(lines: list[str], user: str) -> dict[str, list[str]]:
+    """Values by their full names in small letters. Raises NotYours for what no browser writes."""
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        header = _HEADER.fullmatch(line)
+        name = "" if header is None else _COMPACT.get(header[1].lower(), header[1].lower())
+        if header is None or name not in _KNOWN:
+            raise NotYours(f"the header {line.partition(':')[0][:40]!r} on the line of {user}")
+        found.setdefault(name, []).append(header[2])
+    if any(len(found.get(name, ())) != 1 for name in _ONCE) or any(len(found.get(n, ())) > 1 for n in _AT_MOST_ONCE):
+        raise NotYours(f"a message that lacks a header, or has one twice, on the line of {user}")
+    if "via" not in found or _CALL_ID.fullmatch(found["call-id"][0]) is None:
+        raise NotYours(f"a message without Via or Call-ID on the line of {user}")
+    return found
+
+
+def _refuse_others(method: str, headers: dict[str, list[str]], user: str) -> None:
+    """Raises NotYours for a request outside any dialog that comes from another user: a PBX that knows its trunks by
+    address must not take a browser, whose address is ctiserver's, for one of them."""
+    cseq = _CSEQ.fullmatch(headers["cseq"][0])
+    sender, to = _ADDRESS.fullmatch(headers["from"][0]), _ADDRESS.fullmatch(headers["to"][0])
+    if cseq is None or cseq[1] != method or len(headers["via"]) != 1 or sender is None or to is None:
+        raise NotYours(f"a malformed {method} on the line of {user}")
+    in_dialog = _TAG.search(to[2]) is not None and method != "REGISTER"
+    if not in_dialog and sender[1] != user:
+        raise NotYours(f"a {method} from {sender[1] or 'nobody'} on the line of {user}")
 
 
 def _digested(line: str, method: str, account: Account) -> str:
