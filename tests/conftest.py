@@ -23,6 +23,7 @@ _MISSING = {
     "browser": "Chromium is not installed (Debian's package chromium)",
     "postgres": "PostgreSQL is not installed (Debian's package postgresql)",
     "nginx": "nginx is not installed (Debian's package nginx)",
+    "clean_system": "debootstrap is not installed, or you are not root (Debian's package debootstrap)",
 }
 
 
@@ -31,6 +32,8 @@ def _missing() -> dict[str, str]:
         "browser": any(shutil.which(name) for name in ("chromium", "chromium-headless-shell", "google-chrome")),
         "postgres": bool(shutil.which("initdb")) or any(Path("/usr/lib/postgresql").glob("*/bin/initdb")),
         "nginx": bool(shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")),
+        # An ordinary user has `make fresh` with mmdebstrap; among the tests it would build its systems with each run.
+        "clean_system": bool(shutil.which("debootstrap")) and os.geteuid() == 0,
     }
     return {marker: why for marker, why in _MISSING.items() if not present[marker]}
 
@@ -38,7 +41,7 @@ def _missing() -> dict[str, str]:
 #: Which files are run first. Several processes share the files: the longest begins beside the lightest, and the many short
 #: ones of the web come last, so that no process waits for another at the end.
 _TURNS = (
-    "chaos/test_drill.py", "unit/", "properties/", "protocol/", "store/", "chaos/", "e2e/", "flows/", "integration/",
+    "chaos/test_drill.py", "fresh/", "unit/", "properties/", "protocol/", "store/", "chaos/", "e2e/", "flows/", "integration/",
 )  # fmt: skip
 
 

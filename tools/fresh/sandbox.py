@@ -10,6 +10,7 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,8 +22,8 @@ from tools.fresh.machine import Machine
 #: How long what a command started may take to end after it.
 _LEFT_S = 5
 
-# Arguments: the system's folder, the file for what is left, "loopback" or "", pairs of a path here and one there, "--",
-# the command.
+# Arguments: the system's folder, the file for what is left, a Python that sets a loopback up or "", pairs of a path
+# here and one there, "--", the command.
 _ENTER = r"""
 set -eu
 root=$1 left=$2 loopback=$3
@@ -50,7 +51,7 @@ while [ "$1" != -- ]; do
   shift 2
 done
 shift
-[ -z "$loopback" ] || chroot "$root" python3 -c \
+[ -z "$loopback" ] || "$loopback" -c \
   'import fcntl, socket; fcntl.ioctl(socket.socket(), 0x8914, b"lo".ljust(16, b"\0") + b"\1".ljust(24, b"\0"))'
 status=0
 chroot "$root" "$@" || status=$?
@@ -153,7 +154,18 @@ class Sandbox:
         seen = [str(part) for pair in (*self.machine.shared, *self.shared) for part in pair]
         command = [
             *namespaces(("--mount", "--pid", "--ipc", "--uts", *(() if network else ("--net",)))),
-            *("sh", "-c", _ENTER, "sh", str(self.root), str(left), "" if network else "loopback", *seen, "--", *inside),
+            *(
+                "sh",
+                "-c",
+                _ENTER,
+                "sh",
+                str(self.root),
+                str(left),
+                "" if network else sys.executable,
+                *seen,
+                "--",
+                *inside,
+            ),
         ]
         return _watched(command, left, timeout_s, heard)
 
