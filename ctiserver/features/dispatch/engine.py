@@ -331,6 +331,8 @@ def _launch(url: str, threads: int, polling_s: float, executor_id: str) -> None:
         executor_id=executor_id,
         log_level="WARNING",
         use_listen_notify=False,  # nobody waits for DBOS's events: a connection less
+        # With none to look for a look costs nothing, and destroy() waits for the next one: a second, if left alone.
+        notification_listener_polling_interval_sec=0.1,
         run_migrations=True,
     )
     try:
