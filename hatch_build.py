@@ -39,7 +39,13 @@ class SpeakPrompts(BuildHookInterface[Any]):
         shelf = Shelf(PromptSettings(), root / "ivr_flows" / "prompts")
         missing = shelf.missing(texts_of_package())
         if missing:
-            with ProcessPoolExecutor(os.cpu_count()) as pool:
-                for text, reason in zip(missing, pool.map(shelf.speak_bundled, missing, chunksize=8), strict=True):
-                    if reason:
-                        self.app.display_warning(f"not spoken: {text.text}: {reason}")
+            try:
+                pool = ProcessPoolExecutor(os.cpu_count())
+            except (OSError, ImportError):  # /dev/shm is not there, or can't be written: one after the other, here
+                reasons = [shelf.speak_bundled(text) for text in missing]
+            else:
+                with pool:
+                    reasons = list(pool.map(shelf.speak_bundled, missing, chunksize=8))
+            for text, reason in zip(missing, reasons, strict=True):
+                if reason:
+                    self.app.display_warning(f"not spoken: {text.text}: {reason}")
