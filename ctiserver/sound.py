@@ -7,11 +7,16 @@ import wave
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from ctiserver.errors import CtiError
+
+# numpy is imported where samples are computed: to look at a file's length, as `check` does, takes none of its 0.1 s.
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Samples = NDArray[np.int16]
 
 _HALF_TAPS = 16
 _TRIM_BELOW = 200  #: of 32767; espeak-ng's own silence is exact zero
@@ -19,8 +24,6 @@ _KEEP_S = 0.04
 _WAV_HEADER_BYTES = 44
 #: New samples that are worked out together. All of a prompt's took 20 to 50 MB, which each thread's heap then kept.
 _AT_ONCE = 2048
-
-Samples = NDArray[np.int16]
 
 
 class NoSound(CtiError):
@@ -42,12 +45,16 @@ class Sound:
     @property
     def level(self) -> float:
         """Root mean square, 0 … 1."""
+        import numpy as np  # noqa: PLC0415
+
         if not len(self.samples):
             return 0.0
         return float(np.sqrt(np.mean(np.square(self.samples.astype(np.float64))))) / 32768
 
     def trimmed(self) -> Sound:
         """Without the silence around it, but for 40 ms. Raises NoSound where nothing is left."""
+        import numpy as np  # noqa: PLC0415
+
         loud = np.flatnonzero(np.abs(self.samples.astype(np.int32)) > _TRIM_BELOW)
         if not len(loud):
             raise NoSound("the engine spoke only silence")
@@ -56,6 +63,8 @@ class Sound:
 
     def resampled(self, rate: int) -> Sound:
         """At another rate, low-pass filtered by a windowed sinc of 33 taps at the lower rate."""
+        import numpy as np  # noqa: PLC0415
+
         if rate == self.rate:
             return self
         divisor = math.gcd(rate, self.rate)
@@ -75,6 +84,8 @@ class Sound:
 @lru_cache(maxsize=16)
 def _phases(up: int, down: int) -> tuple[NDArray[np.float64], int]:
     """One row of filter taps for each position that a new sample can have between two old ones, and their reach."""
+    import numpy as np  # noqa: PLC0415
+
     cutoff = min(1.0, up / down) * 0.95
     reach = math.ceil(_HALF_TAPS / cutoff)
     x = np.arange(-reach, reach + 1) - np.arange(up)[:, None] / up
@@ -84,12 +95,16 @@ def _phases(up: int, down: int) -> tuple[NDArray[np.float64], int]:
 
 def tone(hertz: float, seconds: float, level: int, rate: int) -> Sound:
     """A plain tone; ``level`` is its peak, of 32767."""
+    import numpy as np  # noqa: PLC0415
+
     at = np.arange(int(rate * seconds)) / rate
     return Sound(rate, np.rint(level * np.sin(2 * np.pi * hertz * at)).astype(np.int16))
 
 
 def read_wav(path: Path) -> Sound:
     """Read a WAV file; of several channels the first. Raises NoSound."""
+    import numpy as np  # noqa: PLC0415
+
     try:
         with wave.open(str(path), "rb") as file:
             if file.getsampwidth() != 2:

@@ -19,8 +19,6 @@ from ctiserver.ivr.loader import Flow, load_flow
 from ctiserver.ivr.replay import Replayed, Step, replay
 from ctiserver.resources import shipped
 from ctiserver.settings import Settings, load_settings
-from ctiserver.store.database import Database
-from ctiserver.store.faults import StoreUnavailable
 from ctiserver.strict_yaml import duration, load
 
 _EXAMPLES = 3
@@ -33,6 +31,8 @@ _EXAMPLES = 3
 @config_option
 def command(against: Path, since: str, as_object: bool, config: Path | None) -> None:
     """Lead the calls of the last days through another version of their flow, and say who would end elsewhere."""
+    from ctiserver.store.faults import StoreUnavailable  # the other verbs of `flow` need no database
+
     settings = load_settings(config or shipped("config", "ctiserver.yaml"))
     if not against.is_file():
         raise UserFault("is no file", where=str(against), fix="Name the flow that real calls are to be led through")
@@ -70,6 +70,8 @@ def _versions(settings: Settings, name: str) -> Mapping[str, Flow]:
 
 async def _ways(settings: Settings, name: str, back: timedelta) -> dict[str, tuple[str, list[Step]]]:
     """call → the version of the flow that it was on, and its steps."""
+    from ctiserver.store.database import Database
+
     found: dict[str, tuple[str, list[Step]]] = {}
     async with Database.open(settings.database_url, upgrade=False) as database, database.reading() as uow:
         for entry in await uow.calls.since(SystemClock().now() - back):

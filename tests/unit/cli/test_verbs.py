@@ -32,6 +32,20 @@ def test_each_verb_has_help(verb: str) -> None:
     assert "Usage: " in said.output
 
 
+@pytest.mark.parametrize(
+    ("verb", "needless"),
+    [(["check"], ("numpy", "sqlalchemy", "aiohttp")), (["flow", "check"], ("numpy", "sqlalchemy", "aiohttp"))],
+)
+def test_what_a_verb_does_not_need_is_not_imported(verb: list[str], needless: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "ctiserver", *verb], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert "pydantic" in imported  # it was looked at what is imported
+    assert imported.isdisjoint(needless)
+
+
 def test_asking_what_there_is_imports_no_verb() -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "ctiserver", "--help"], capture_output=True, text=True, timeout=60
