@@ -17,7 +17,6 @@ from pathlib import Path
 import click
 
 from ctiserver import __version__
-from ctiserver.cli import _faults
 
 
 class _Verbs(click.Group):
@@ -60,8 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()
-        sys.exit(_faults.EXIT_USER_FAULT)
+        sys.exit(2)
     except BaseException as error:
         if isinstance(error, SystemExit | GeneratorExit):
             raise
+        from ctiserver.cli import _faults  # what works needs none of its imports
+
         sys.exit(_faults.end_with(error))
