@@ -32,6 +32,14 @@ def _mask_numbers(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMa
     return event
 
 
+def _printable(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What others wrote moves no terminal's cursor, and no half character keeps a line from being written."""
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[key] = "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in value)
+    return event
+
+
 def _worth_telling(record: logging.LogRecord) -> bool:
     """Not that a task was cancelled while the pool took its database connection back: the pool closes that one."""
     error = record.exc_info[1] if record.exc_info else None
@@ -45,6 +53,7 @@ def configure(settings: LogSettings) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _mask_numbers,
+        _printable,
         structlog.processors.StackInfoRenderer(),
     ]
     renderer: Any
