@@ -16,6 +16,7 @@ from ctiserver.ivr.prompts import GET_A_VOICE, Shelf, engines
 from ctiserver.ivr.texts import Spoken, in_one_sentence, unspoken
 from ctiserver.model.person import Agent
 from ctiserver.net import RequestFailed, get_json
+from ctiserver.private_files import readable_by_others
 from ctiserver.resources import shipped
 from ctiserver.settings import Settings
 from ctiserver.site import Site
@@ -35,6 +36,7 @@ async def examine(settings: Settings, site: Site, texts: Sequence[Spoken], clock
     found, agents = await _database(settings)
     yield found
     yield await _workflow_database(settings)
+    yield _private(settings, site)
     yield _prompts(settings, site, texts)
     running = await _running(settings)
     yield _port("FastAGI port", "agi", settings.agi.host, settings.agi.port, running.get("agi_port"))
@@ -93,6 +95,22 @@ async def _workflow_database(settings: Settings) -> Finding:
         what = error.what if isinstance(error, UserFault) else str(error)
         return bad(check, what, where=where, fix="Check path or server; a broken file must be put back from a backup")
     return good(check, dialect)
+
+
+def _private(settings: Settings, site: Site) -> Finding:
+    check, messages = "private files", site.messages
+    names = [pbx.secret_file for pbx in settings.pbxs.values()]
+    names += [pbx.browser_phones.secrets_file for pbx in settings.pbxs.values()]
+    beside = [messages.sms.token_file, messages.email.password_file]
+    beside += [hook.secret_file for hook in messages.webhooks.values()]
+    paths = [settings.config_dir / name for name in names if name is not None]
+    paths += [site.directory / name for name in beside if name is not None]
+    paths += [path for path in map(_file, (settings.database_url, settings.workflow_url)) if path is not None]
+    open_ = readable_by_others(paths)
+    if open_:
+        said = ", ".join(map(str, open_))
+        return bad(check, "other accounts of this machine may read them", where=said, fix=f"Run: chmod 600 {open_[0]}")
+    return good(check, "databases and secrets are for their owner alone")
 
 
 def _file(url: str) -> Path | None:
