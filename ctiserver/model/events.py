@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from ctiserver.model.ids import CallId, Interface, Linkedid, PbxName, QueueName, RecordingId, Uniqueid
+from ctiserver.model.ids import CallId, Interface, Linkedid, PbxName, QueueName, Uniqueid
 
 Direction = Literal["inbound", "outbound", "internal"]
 QueueOutcome = Literal["answered", "abandoned", "timeout", "empty", "full", "key", "unknown"]
@@ -180,15 +180,6 @@ class CallbackTried(CallEvent):
 
     wished_in: CallId  #: the call in which the caller wished it
     reached: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordingHeard(PbxEvent):
-    """Somebody played a recording."""
-
-    recording_id: RecordingId
-    call_id: CallId
-    by: str  #: the account's login
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

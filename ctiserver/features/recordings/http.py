@@ -8,11 +8,9 @@ from typing import Literal
 
 from aiohttp import web
 
-from ctiserver.bus import Bus
 from ctiserver.clock import Clock
 from ctiserver.features.recordings.answers import MaskAnswer, RecordingAnswer, RecordingsAnswer
 from ctiserver.features.recordings.service import Recordings
-from ctiserver.model.events import RecordingHeard
 from ctiserver.model.ids import CallId, RecordingId
 from ctiserver.model.recording import Recording
 from ctiserver.store.faults import NotFound
@@ -31,10 +29,9 @@ class RecordingBody(Body):
 class RecordingsHttp:
     """Routes over recordings."""
 
-    def __init__(self, recordings: Recordings, bus: Bus, clock: Clock, *, may_reach_call: MayReachCall) -> None:
+    def __init__(self, recordings: Recordings, clock: Clock, *, may_reach_call: MayReachCall) -> None:
         """Who may reach a call may hear what was recorded of it."""
         self._recordings = recordings
-        self._bus = bus
         self._clock = clock
         self._may_reach_call = may_reach_call
 
@@ -78,18 +75,9 @@ class RecordingsHttp:
         if recording is None:
             raise NotFound("there is no such recording")
         path = self._recordings.path(recording)
-        start = request.http_range.start
-        if not start:  # a player that jumps asks for the rest: it was heard once
-            person = person_of(request)
-            self._bus.publish(
-                RecordingHeard(
-                    pbx=recording.pbx,
-                    at=self._clock.now(),
-                    recording_id=recording.id,
-                    call_id=recording.call_id,
-                    by=person.login,
-                )
-            )
+        person = person_of(request)
+        # Before the first byte, whatever part is asked for: where it can't be written down, nothing is heard.
+        await self._recordings.heard_by(recording, person.login, person.peer)
         headers = {"Cache-Control": "private, no-store", "Content-Type": "audio/wav"}
         return web.FileResponse(path, headers=headers)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ import pytest
 from pydantic import SecretStr
 
 from ctiserver.app.composition import App, running
-from ctiserver.model.events import RecordingHeard
 from ctiserver.model.ids import CallId
 from ctiserver.privatepbx.lifecycle import PrivatePbx
 from ctiserver.privatepbx.phone import SipPhone
@@ -57,7 +56,6 @@ LOUD = 0.01
 class Desk:
     app: App
     browser: Browser
-    heard: list[RecordingHeard] = field(default_factory=list)
 
     async def calls(self) -> list[Any]:
         """The call log."""
@@ -143,7 +141,6 @@ async def sounds(pbx: PrivatePbx, tenths_of_talk: int) -> None:
 async def test_recorded_masked_and_played(pbx: PrivatePbx, programs: Programs, tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         here = await stack.enter_async_context(desk(pbx, tmp_path))
-        heard = stack.enter_context(here.app.bus.subscribe(RecordingHeard))
         agent = await stack.enter_async_context(SipPhone.agent(programs, pbx, "agent1"))
         caller = await stack.enter_async_context(SipPhone.caller(programs, pbx, "13800138000"))
         await here.browser.json("POST", "/api/v1/agents/me/login")
@@ -197,8 +194,9 @@ async def test_recorded_masked_and_played(pbx: PrivatePbx, programs: Programs, t
         async with here.browser.http.get(address, headers=rest) as part:
             assert part.status == 206
             assert len(await part.read()) == by_flow["size"] - 16000
-        told = [(await anext(aiter(heard))).recording_id for _ in both]
-        assert told == [by_flow["id"], by_queue["id"]]
+        async with here.app.database.reading() as uow:
+            noted = [entry.detail["recording"] for entry in await uow.audit.page(act="recording_played")]
+        assert noted == [by_queue["id"], by_flow["id"]]
 
         async with Browser(here.app.url) as other:
             await other.log_in("wu.na")
