@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from ctiserver.model import email_address
 from ctiserver.price_list import Amount
 from ctiserver.strict_yaml import Name, Written
 
@@ -26,6 +27,12 @@ def _text(text: str) -> str:
     unknown = [name for name in re.findall(r"{(.*?)}", text) if name not in PLACES]
     if unknown:
         raise ValueError(f"{{{unknown[0]}}} can't be filled in; known: {', '.join(PLACES)}")
+    return text
+
+
+def _sender(text: str) -> str:
+    if text:
+        email_address.normal(text)
     return text
 
 
@@ -48,7 +55,7 @@ class MailServer(Written):
     host: str = ""  #: empty: no e-mail is sent
     port: Annotated[int, Field(ge=1, le=65535)] = 25
     tls: Literal["none", "starttls", "tls"] = "starttls"
-    sender: str = ""
+    sender: Annotated[str, AfterValidator(_sender)] = ""
     username: str | None = None
     password_file: str | None = None
 

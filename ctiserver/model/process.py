@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, assert_never
 
 from ctiserver.errors import CtiError
@@ -46,6 +46,8 @@ from ctiserver.model.span import Span, WorkingTime
 
 #: How long an attempt of a follow-up lasts where the definition gives it no end.
 _ATTEMPT = Span(1, "day")
+#: A time that was agreed on further away than this is a slip of the pen: no zone and no calendar is sure to reach it.
+_AGREED_WITHIN = timedelta(days=5 * 366)
 _ANYBODY: Choice = "anybody"
 #: Who does the orders that no person does.
 SERVER = "server"
@@ -428,7 +430,11 @@ def _agreed(formula: str, came_to: Mapping[str, Mapping[str, Json]], context: Co
         at = datetime.fromisoformat(str(value).partition("/")[0].strip())
     except (ExpressionError, ValueError):
         return None
-    return at if at.tzinfo is not None else at.replace(tzinfo=context.zone)
+    at = at if at.tzinfo is not None else at.replace(tzinfo=context.zone)
+    try:
+        return at if abs(at.astimezone(UTC) - context.now) <= _AGREED_WITHIN else None
+    except OverflowError:  # at either end of the calendar
+        return None
 
 
 def results(state: ProcessState) -> Mapping[str, Mapping[str, Json]]:

@@ -34,7 +34,8 @@ def fault(kind: FieldKind, text: str, choices: Mapping[str, object]) -> str | No
             return None if _AMOUNT.fullmatch(text) else "amount"
         case "date":
             try:
-                return None if re.fullmatch(r"\d{4}-\d\d-\d\d", text) and date.fromisoformat(text) else "date"
+                usual = re.fullmatch(r"(19|20|21)\d\d-\d\d-\d\d", text)
+                return None if usual and date.fromisoformat(text) else "date"
             except ValueError:
                 return "date"
         case "choice":

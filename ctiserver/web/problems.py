@@ -103,6 +103,13 @@ class TooLarge(Refusal):
     code = "too_large"
 
 
+class Unfit(Refusal):
+    """The database can't keep a value that was sent: too long, too large, or with a character that it has none for."""
+
+    status = 422
+    code = "unfit"
+
+
 class Away(Refusal):
     """Something that this needs does not answer just now; try again."""
 

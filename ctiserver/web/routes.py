@@ -6,10 +6,10 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from ctiserver.model.person import Role
 from ctiserver.web.access import Intent
@@ -23,6 +23,25 @@ class Body(BaseModel):
     """What a request's body must be: unknown members are refused, text is trimmed of nothing."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="after")
+    def _storable(self) -> Self:
+        """PostgreSQL keeps no NUL in a text, and nobody means one."""
+        if _has_nul(self.__dict__):
+            raise ValueError("a text holds a NUL character")
+        return self
+
+
+def _has_nul(value: object) -> bool:
+    match value:
+        case str():
+            return "\x00" in value
+        case Mapping():
+            return any(_has_nul(key) or _has_nul(inner) for key, inner in value.items())
+        case list() | tuple():
+            return any(map(_has_nul, value))
+        case _:
+            return False
 
 
 class Answer(BaseModel):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
 from aiohttp import web
+from pydantic import Field
 
 from ctiserver.features.calls.answers import CallsAnswer, WholeCallAnswer
 from ctiserver.features.calls.service import CallLogService
@@ -21,7 +23,7 @@ _PAGE = 50
 class Reason(Body):
     """Why a call has no record."""
 
-    reason: str
+    reason: Annotated[str, Field(max_length=64)]
 
 
 def _entry(entry: CallEntry) -> JsonObject:

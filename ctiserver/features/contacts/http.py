@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import date
 from typing import Annotated, TypeVar
 
 from aiohttp import web
@@ -23,6 +22,7 @@ from ctiserver.model.json_value import JsonObject, iso
 from ctiserver.store.database import Database
 from ctiserver.store.faults import NotFound
 from ctiserver.web.access import DESK, Intent, Person, Rule
+from ctiserver.web.inputs import Day, EmailAddress, Revision
 from ctiserver.web.routes import Body, Route, json_answer, read_body
 
 
@@ -31,10 +31,10 @@ class ContactChange(Body):
 
     name: Annotated[str, Field(max_length=200)]
     organisation: Annotated[str, Field(max_length=200)] = ""
-    email: Annotated[str, Field(max_length=320, pattern=r"^([^@\s]+@[^@\s]+)?$")] | None = None
+    email: EmailAddress | None = None
     """Left out: it stays as it is."""
     note: Annotated[str, Field(max_length=10_000)] = ""
-    revision: int
+    revision: Revision
 
 
 Key = TypeVar("Key")
@@ -66,7 +66,7 @@ class SiteChange(SiteBody):
     """PUT /api/v1/sites/{site_id}: all of it, as it shall be."""
 
     retired: bool = False
-    revision: int
+    revision: Revision
 
 
 class DeviceBody(Body):
@@ -75,8 +75,8 @@ class DeviceBody(Body):
     serial: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
     model: Text = ""
     site_id: Annotated[str, Field(pattern=r"^[0-9A-Z]{26}$")] | None = None
-    bought_on: date | None = None
-    warranty_until: date | None = None
+    bought_on: Day | None = None
+    warranty_until: Day | None = None
     contract: Text = ""
 
     def words(self) -> DeviceWords:
@@ -94,7 +94,7 @@ class DeviceChange(DeviceBody):
     """PUT /api/v1/devices/{device_id}: all of it, as it shall be."""
 
     retired: bool = False
-    revision: int
+    revision: Revision
 
 
 class ContactsHttp:

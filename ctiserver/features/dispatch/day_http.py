@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
 from typing import Annotated
 
 from aiohttp import web
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from ctiserver.features.dispatch.answers import AbsenceAnswer, DayAnswer, HandoverAnswer
 from ctiserver.features.dispatch.day import Day, Days, Row, Visit
@@ -17,7 +16,8 @@ from ctiserver.model.ids import UserId
 from ctiserver.model.json_value import JsonObject, iso
 from ctiserver.store.database import Database
 from ctiserver.web.access import person_of
-from ctiserver.web.problems import Invalid
+from ctiserver.web.inputs import Day as DayText
+from ctiserver.web.inputs import NearTime, usual_day
 from ctiserver.web.routes import Body, Route, json_answer, read_body
 
 
@@ -28,9 +28,9 @@ class HandoverBody(Body):
     reason: Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
     to: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     """A log-in; nobody: each order goes by its rule."""
-    day: date | None = None
+    day: DayText | None = None
     """Only what is planned for this date or for no time; none: everything."""
-    away_until: AwareDatetime | None = None
+    away_until: NearTime | None = None
     """So long the rules give them nothing new."""
 
 
@@ -38,7 +38,7 @@ class AbsenceBody(Body):
     """POST /api/v1/absences"""
 
     login: Annotated[str, Field(min_length=1, max_length=64)]
-    until: AwareDatetime | None
+    until: NearTime | None
     """So long the rules give them nothing new; none: they are back."""
     reason: Annotated[str, Field(max_length=TEXT_MAX)] = ""
 
@@ -81,10 +81,7 @@ class DayHttp:
 
     async def _day(self, request: web.Request) -> web.Response:
         text = request.query.get("date")
-        try:
-            wanted = None if text is None else date.fromisoformat(text)
-        except ValueError:
-            raise Invalid("date is a day such as 2026-11-23", {"date": "invalid"}) from None
+        wanted = None if text is None else usual_day(text, "date")
         return json_answer(_day(await self._days.of(wanted)))
 
     async def _hand_over(self, request: web.Request) -> web.Response:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from typing import Annotated
 
 from aiohttp import web
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from ctiserver.features.dispatch.answers import TakenAnswer, WorkOrderAnswer, WorkOrdersAnswer
 from ctiserver.features.dispatch.assigning import had_before
@@ -22,6 +22,7 @@ from ctiserver.site import Site
 from ctiserver.store.database import Database
 from ctiserver.store.unit_of_work import UnitOfWork
 from ctiserver.web.access import DESK, EVERYBODY, SUPERVISORS, Intent, Person, person_of
+from ctiserver.web.inputs import NearTime, Revision
 from ctiserver.web.problems import Conflict, Invalid, NotFound
 from ctiserver.web.routes import PAGED, Body, Route, json_answer, page_wanted, read_body
 
@@ -81,9 +82,9 @@ class PlaceBody(Body):
 
     to: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     """A log-in; nobody: whoever has it keeps it."""
-    planned_at: AwareDatetime | None = None
+    planned_at: NearTime | None = None
     """When it is to be begun; none: at the time it was planned for."""
-    revision: Annotated[int, Field(ge=1)] | None = None
+    revision: Revision | None = None
     """The order's, as the asker saw it: with another one 409 is answered and nothing done."""
     reason: Annotated[str, Field(max_length=TEXT_MAX)] = ""
 

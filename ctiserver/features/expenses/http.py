@@ -59,7 +59,7 @@ class SettleBody(Body):
     """POST /api/v1/settlements"""
 
     payee: Annotated[str, Field(min_length=1, max_length=128)]
-    month: Annotated[str, Field(pattern=r"^\d{4}-\d{2}$")]
+    month: Annotated[str, Field(pattern=r"^20\d{2}-(0[1-9]|1[0-2])$")]
 
 
 class ExpensesHttp:

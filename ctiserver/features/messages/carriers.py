@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from email.headerregistry import Address
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +14,7 @@ import aiosmtplib
 from ctiserver.clock import Clock
 from ctiserver.errors import CtiError, UserFault
 from ctiserver.message_rules import MailServer, MessageRules, SmsGateway, Webhook
+from ctiserver.model import email_address
 from ctiserver.model.message import Message, Via, signature
 from ctiserver.net import RequestFailed, deliver
 
@@ -64,16 +66,21 @@ class MailCarrier:
         )
 
     async def carry(self, message: Message) -> None:
+        try:
+            to = email_address.normal(message.to)  # what was kept before addresses were checked may be anything
+        except email_address.NoEmailAddress as error:
+            raise NotSent(f"{message.to!r} is not an e-mail address: {error}", for_good=True) from None
         letter = EmailMessage()
         letter["From"] = self._server.sender
-        letter["To"] = message.to
-        letter["Subject"] = message.subject
+        letter["To"] = Address(addr_spec=to)
+        letter["Subject"] = " ".join(message.subject.split())
         domain = self._server.sender.rpartition("@")[2] or "localhost"
         letter["Message-ID"] = f"<{message.id}@{domain}>"
         letter.set_content(message.text)
         try:
             await aiosmtplib.send(
                 letter,
+                recipients=[to],  # and nobody else whom a header may name
                 hostname=self._server.host,
                 port=self._server.port,
                 use_tls=self._server.tls == "tls",

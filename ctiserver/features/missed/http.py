@@ -12,6 +12,7 @@ from ctiserver.features.missed.service import Callback, Missed
 from ctiserver.model.json_value import JsonObject, iso
 from ctiserver.model.missed import MISSED_STATES, MissedCall
 from ctiserver.web.access import SUPERVISORS
+from ctiserver.web.inputs import near_time
 from ctiserver.web.problems import Invalid
 from ctiserver.web.routes import Route, json_answer
 
@@ -34,12 +35,7 @@ def routes(missed: Missed, midnight: Callable[[], datetime]) -> list[Route]:
         since = midnight()
         asked = request.query.get("since")
         if asked:
-            try:
-                since = datetime.fromisoformat(asked)
-            except ValueError:
-                raise Invalid("this is no time", {"since": "write it like 2026-11-21T00:00:00+08:00"}) from None
-            if since.tzinfo is None:
-                raise Invalid("this time has no zone", {"since": "write it like 2026-11-21T00:00:00+08:00"})
+            since = near_time(asked, "since")
         it = await missed.figures(since)
         return json_answer(
             {
