@@ -2,19 +2,42 @@
 
 The bus keeps order per subscriber, never blocks the publisher and is bounded: a subscriber that falls behind by more
 than its limit is told so (:class:`Lagged` out of its ``async for``), drops what it missed and takes a fresh snapshot.
+
+A subscriber takes each event in by :meth:`Bus.take_in`: one that it fails on is set aside, with the reason and a way to
+try it again, and the next one is taken in.
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
+import itertools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
+import structlog
+from prometheus_client import Counter
+
 from ctiserver.errors import CtiError
+from ctiserver.metrics import REGISTRY
+
+log = structlog.get_logger(__name__)
 
 E = TypeVar("E")
+
+FAILED = Counter(
+    "ctiserver_events_not_taken_in_total",
+    "Events that a service failed on",
+    ("service", "event"),
+    registry=REGISTRY,
+)
+#: So many events that a service failed on are kept, the newest: what is older is in the counter and in the log.
+_KEPT = 200
+_REASON_MAX = 500
 
 
 class Lagged(CtiError):
@@ -68,11 +91,82 @@ class Subscription(Generic[E]):
             await self._wake.wait()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotTakenIn:
+    """An event that a service failed on. It is in memory alone: after a restart a fresh snapshot tells as much."""
+
+    id: str  #: ``event-<number>``
+    service: str
+    event: object
+    work: Callable[[Any], Awaitable[object] | object]
+    reason: str
+    at: datetime
+    tries: int = 1
+
+
 class Bus:
     """One process's event bus."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._subscriptions: set[Subscription[Any]] = set()
+        self._now = now
+        self._numbers = itertools.count(1)
+        self._failed: dict[str, NotTakenIn] = {}
+        self._told: dict[tuple[str, str, str], int] = {}
+
+    async def take_in(self, service: str, event: E, work: Callable[[E], Awaitable[object] | object]) -> bool:
+        """Let ``work`` take ``event`` in; whether it did. What it raises goes no further than here.
+
+        An event that fails has no claim on the ones behind it, nor on the service: both would be lost with it.
+        """
+        return await self._take_in(service, event, work, tries=1)
+
+    async def _take_in(
+        self, service: str, event: E, work: Callable[[E], Awaitable[object] | object], *, tries: int
+    ) -> bool:
+        try:
+            going_on = work(event)
+            if inspect.isawaitable(going_on):
+                await going_on
+        except Exception as error:  # noqa: BLE001 - the edge of one event: nothing of it may reach another
+            self._set_aside(service, event, work, error, tries)
+            return False
+        return True
+
+    def _set_aside(self, service: str, event: object, work: Callable[[Any], Any], error: Exception, tries: int) -> None:
+        kind = type(event).__name__
+        FAILED.labels(service, kind).inc()
+        told = (service, kind, type(error).__name__)
+        times = self._told[told] = self._told.get(told, 0) + 1
+        if times & (times - 1) == 0:  # the first, the second, the fourth …: one that fails each time fills no disk
+            log.error("event_not_taken_in", service=service, kind=kind, times=times, exc_info=error)
+        said = "".join(c if c.isprintable() else " " for c in str(error))[:_REASON_MAX]
+        item = NotTakenIn(
+            id=f"event-{next(self._numbers)}",
+            service=service,
+            event=event,
+            work=work,
+            reason=f"{type(error).__name__}: {said}",
+            at=self._now(),
+            tries=tries,
+        )
+        self._failed[item.id] = item
+        if len(self._failed) > _KEPT:
+            del self._failed[next(iter(self._failed))]
+
+    @property
+    def not_taken_in(self) -> list[NotTakenIn]:
+        """The events that services failed on, the newest first."""
+        return list(reversed(self._failed.values()))
+
+    async def again(self, key: str) -> bool:
+        """Take one of them in again; whether that went well. Raises KeyError for one that is not there."""
+        item = self._failed.pop(key)
+        return await self._take_in(item.service, item.event, item.work, tries=item.tries + 1)
+
+    def drop(self, key: str) -> NotTakenIn:
+        """Forget one of them. Raises KeyError for one that is not there."""
+        return self._failed.pop(key)
 
     def publish(self, event: object) -> None:
         """Hand ``event`` to every subscriber of its type or of a base of it, now, without waiting."""

@@ -61,6 +61,7 @@ REFUSALS: Mapping[type[CtiError], type[problems.Refusal]] = {
     faults.NotFound: problems.NotFound,
     faults.Conflict: problems.Conflict,
     faults.StoreUnavailable: problems.Away,
+    faults.Unfit: problems.Unfit,
     PbxRefused: problems.Conflict,
     IllegalAct: problems.Conflict,
     NotDead: problems.Conflict,
@@ -96,6 +97,7 @@ class App:
     features: Features
     links: Mapping[PbxName, PbxLink]
     supervisor: Supervisor
+    hang_ups: HangUps
     reload: Callable[[], tuple[str, ...]]
     """Take flows, numbers, calendars, rosters, fees and processes anew; raises FileFault and changes nothing if any
     of them does not check."""
@@ -131,7 +133,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         http = await stack.enter_async_context(
             HttpClient.open(settings.http.allow_hosts, timeout_s=settings.http.timeout_s)
         )
-        bus = Bus()
+        bus = Bus(clock.now)
         hub = Hub(clock, HubLimits(queued_frames=settings.web.websocket_queue))
         first_tries = FirstTries(map(PbxName, settings.pbxs))
         links = {
@@ -161,7 +163,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             WorkingTime(zone, world.calendars),
             changed=features.orders_changed,
         )
-        workflow = Workflow(database, advance, clock, settings.workflow_url, settings.workflow)
+        workflow = Workflow(database, advance, clock, settings.workflow_url, settings.workflow, aside=features.aside)
         ports = StoreFlowPorts(
             database,
             clock,
@@ -210,6 +212,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             pbxs=tuple(links),
             going_on=lambda pbx: {call.call_id for call in links[pbx].calls()},
             behind=features.catching_up.behind,
+            aside=features.aside,
         )
         supervised = _Supervised()
         operations = OperationsHttp(
@@ -261,6 +264,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
                     features=features,
                     links=links,
                     supervisor=supervisor,
+                    hang_ups=hang_ups,
                     reload=reload,
                 )
                 # A clean end: who is in a menu may finish, with everything there that the flow needs.

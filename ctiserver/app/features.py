@@ -14,7 +14,6 @@ from ctiserver.features.agents import push as agents_push
 from ctiserver.features.agents.http import AgentsHttp
 from ctiserver.features.agents.service import Agents
 from ctiserver.features.audit.http import routes as audit_routes
-from ctiserver.features.audit.service import keep as keep_audit
 from ctiserver.features.callbacks.service import Callbacks
 from ctiserver.features.calls.catching_up import CatchingUp
 from ctiserver.features.calls.http import CallsHttp
@@ -53,6 +52,7 @@ from ctiserver.features.records.service import Records
 from ctiserver.features.screenpop import push as pop_push
 from ctiserver.features.screenpop.http import ScreenPopHttp
 from ctiserver.features.screenpop.service import ScreenPops
+from ctiserver.features.set_aside.http import SetAsideHttp
 from ctiserver.features.stock.http import StockHttp
 from ctiserver.features.stock.service import StockKeeping
 from ctiserver.features.telephony import push as telephony_push
@@ -80,6 +80,7 @@ from ctiserver.pbx.port import Pbx
 from ctiserver.settings import Settings
 from ctiserver.site import Site
 from ctiserver.store.database import Database
+from ctiserver.store.setting_aside import SettingAside
 from ctiserver.store.unit_of_work import UnitOfWork
 from ctiserver.web.access import Rule
 from ctiserver.web.hub import Hub, Topic
@@ -145,6 +146,10 @@ class Features:
     followups: FollowUps
     care: Care
     telephony: Telephony
+    lines: Lines
+    messages: Messages
+    stock: StockKeeping
+    aside: SettingAside
     orders_changed: Callable[[Record, list[WorkOrder]], None]
     parts: Sequence[Part]
 
@@ -159,6 +164,7 @@ def build(ground: Ground) -> Features:
         ground.database,
         ground.hub,
     )
+    aside = SettingAside(database, clock)
     users = Users(
         database,
         clock,
@@ -241,6 +247,7 @@ def build(ground: Ground) -> Features:
         changed=records.tell,
         told=told,
         first_pbx=ground.main,
+        aside=aside,
     )
     calls = CallLogService(
         database,
@@ -269,8 +276,9 @@ def build(ground: Ground) -> Features:
         folders=folders({name: pbx.recordings_dir for name, pbx in settings.pbxs.items()}),
         kept=timedelta(days=settings.recordings.retention_days),
         going_on=ground.going_on,
+        aside=aside,
     )
-    recordings_http = RecordingsHttp(recordings, bus, clock, may_reach_call=calls_http.may_reach)
+    recordings_http = RecordingsHttp(recordings, clock, may_reach_call=calls_http.may_reach)
     queues = Queues(
         bus,
         clock,
@@ -297,6 +305,7 @@ def build(ground: Ground) -> Features:
         site,
         zone=ZoneInfo(settings.time_zone),
         opened=lambda record: records_push.publish(hub, record.id, record.revision),
+        aside=aside,
     )
     followups = FollowUps(
         database,
@@ -309,6 +318,7 @@ def build(ground: Ground) -> Features:
         hours=ground.hours,
         going_on=ground.going_on,
         changed=orders_changed,
+        aside=aside,
     )
     phones = Phones(lambda: [agent for agent, _ in agents.everybody()], ground.pbxs, settings.pbxs)
     lost_talks = LostTalks(bus, clock, phones)
@@ -358,6 +368,7 @@ def build(ground: Ground) -> Features:
         record_changed=records.tell,
         changed=lambda: missed_push.publish(hub),
         told_later=lambda pbx: pbx in queue_logs,
+        aside=aside,
     )
     board = Board(
         database,
@@ -390,19 +401,22 @@ def build(ground: Ground) -> Features:
         region=settings.region,
         time_zone=settings.time_zone,
         language=settings.languages[0],
+        aside=aside,
     )
     messages_http = MessagesHttp(database, messages)
-    stock = StockKeeping(database, clock, site.goods)
+    stock = StockKeeping(database, clock, site.goods, aside)
     money = Money(
         database, clock, site.goods, time_zone=settings.time_zone, issue=partial(stock.move_within, kind="issue")
     )
     expenses_http = ExpensesHttp(database, money, site.goods)
+    set_aside_http = SetAsideHttp(aside, bus)
     parts = [
         Part(
             routes=user_routes(users, sessions, hub, agents.load),
             rules={"login": users_may_reach(users)},
         ),
-        Part(routes=audit_routes(database), services={"audit": lambda: keep_audit(database, bus)}),
+        Part(routes=set_aside_http.routes(), rules={"aside_id": set_aside_http.may_reach}),
+        Part(routes=audit_routes(database)),
         Part(
             routes=missed_routes(missed, lambda: midnight(clock.now())),
             topics=missed_push.topics(),
@@ -497,6 +511,10 @@ def build(ground: Ground) -> Features:
         followups=followups,
         care=care,
         telephony=telephony,
+        lines=lines,
+        messages=messages,
+        stock=stock,
+        aside=aside,
         orders_changed=orders_changed,
         parts=parts,
     )

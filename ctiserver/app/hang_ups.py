@@ -21,11 +21,14 @@ from ctiserver.model.events import CallEnded, CallOutcome
 from ctiserver.model.ids import CallId, PbxName
 from ctiserver.store.database import Database
 from ctiserver.store.patience import now_and_again, until_stored
+from ctiserver.store.setting_aside import SettingAside
 from ctiserver.store.unit_of_work import UnitOfWork
 
 log = structlog.get_logger(__name__)
 
 SWEEP_EVERY_S = 15.0
+#: The kind of work that is set aside: a flow that can't be told of its caller's end.
+_HANG_UP = "hang_up"
 #: Of which a caller who has gone needs nothing more.
 _SERVED: frozenset[CallOutcome | None] = frozenset({"answered", "voicemail"})
 
@@ -42,6 +45,7 @@ class HangUps:
         pbxs: Collection[PbxName],
         going_on: Callable[[PbxName], Collection[CallId]],
         behind: Callable[[PbxName], bool],
+        aside: SettingAside,
     ) -> None:
         """``behind``: whether what became of a PBX's calls that ended unseen is still to be told by its own log."""
         self._database = database
@@ -50,6 +54,8 @@ class HangUps:
         self._pbxs = pbxs
         self._going_on = going_on
         self._behind = behind
+        self._aside = aside
+        self._aside.add_kind(_HANG_UP)
         self._found: frozenset[CallId] = frozenset()  #: by the last look
 
     async def run(self) -> None:
@@ -59,11 +65,14 @@ class HangUps:
                 try:
                     async for event in events:
                         if event.reason != "lost":  # what became of the caller is told later, by the PBX's own log
-                            work = partial(self._ended, event.call_id, served=event.summary.outcome in _SERVED)
-                            await until_stored(work, "on_hangup")
+                            await self._bus.take_in("hung-up-flows", event, self._take_in)
                     return
                 except Lagged as lagged:
                     log.error("hangups_lagged", missed=str(lagged))  # the call log has them
+
+    async def _take_in(self, event: CallEnded) -> None:
+        work = partial(self._ended, event.call_id, served=event.summary.outcome in _SERVED)
+        await until_stored(work, "on_hangup")
 
     async def sweep(self) -> None:
         """Look for ends that were not heard, until cancelled."""
@@ -82,12 +91,17 @@ class HangUps:
             log.warning("flows_kept_in_memory", reason=str(error))
         async with self._database.reading() as uow:
             found = await uow.flow_states.of_ended_calls(self._pbxs)
-            ends = [(call, await self._end(uow, call)) for call in found if call in self._found]
+        due = [call for call in found if call in self._found]
         self._found = frozenset(found)
-        for call, end in ends:
-            if end is not None:
-                log.info("hang_up_unheard", call_id=call, outcome=end.outcome)
-                await self._ended(call, served=end.outcome in _SERVED)
+        for call in due:
+            await self._aside.contain(_HANG_UP, call, partial(self._look_at, call))
+
+    async def _look_at(self, call: CallId) -> None:
+        async with self._database.reading() as uow:
+            end = await self._end(uow, call)
+        if end is not None:
+            log.info("hang_up_unheard", call_id=call, outcome=end.outcome)
+            await self._ended(call, served=end.outcome in _SERVED)
 
     async def _end(self, uow: UnitOfWork, call: CallId) -> CallEntry | None:
         """What the log has of a call's end; None while it is not known, or goes on under an older call's name."""

@@ -25,6 +25,8 @@ AuditAct = Literal[
     "recording_masked",
     "recording_unmasked",
     "exported",
+    "set_aside_again",  #: work that could not be done is to be tried again
+    "set_aside_dropped",  #: it is not to be done any more
 ]
 ACTS: tuple[AuditAct, ...] = get_args(AuditAct)
 

@@ -14,10 +14,12 @@ from typing import Literal, get_args
 
 from ctiserver.errors import CtiError
 from ctiserver.model.ids import RecordId
+from ctiserver.model.set_aside import storable
 
 Via = Literal["sms", "email", "webhook"]
 #: ``dead``: every try failed; it can be looked at and sent again. ``suppressed``: it must not be sent, with the reason.
-MessageState = Literal["queued", "sent", "delivered", "dead", "suppressed"]
+#: ``set_aside``: its row can't be read or written; admins see why.
+MessageState = Literal["queued", "sent", "delivered", "dead", "suppressed", "set_aside"]
 MESSAGE_STATES: tuple[MessageState, ...] = get_args(MessageState)
 
 #: How long after each failed try the next one is made; after the last one the message is dead. In all a day and a half.
@@ -61,7 +63,7 @@ def sent(message: Message, now: datetime, cost: Decimal) -> Message:
 def failed(message: Message, now: datetime, error: str, *, for_good: bool = False) -> Message:
     """A try failed: another one later, or none (``for_good``: the far side said that it never will)."""
     attempts = message.attempts + 1
-    kept = replace(message, attempts=attempts, error=error[:_ERROR_MAX])
+    kept = replace(message, attempts=attempts, error=storable(error, _ERROR_MAX))
     if for_good or attempts > len(PAUSES):
         return replace(kept, state="dead")
     return replace(kept, next_at=now + PAUSES[attempts - 1])

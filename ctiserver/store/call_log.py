@@ -103,9 +103,10 @@ class CallLog(Repository[CallEntry, CallId]):
 
     async def incomplete(self) -> list[CallEntry]:
         """Calls whose end has not been seen, the oldest first."""
-        return await self._all(
+        found, _ = await self._readable(
             sa.select(self.table).where(self.table.c.complete.is_(False)).order_by(self.table.c.started_at)
         )
+        return found
 
     async def ended(self, outcomes: Collection[CallOutcome], since: datetime) -> list[CallEntry]:
         """Inbound calls that started then or later and whose entry is finished with one of these, the oldest first."""

@@ -64,6 +64,15 @@ class CareSubjects:
         return [_subject(row._mapping, zone) for row in found]
 
 
+def _day(day: date | datetime, zone: ZoneInfo) -> date:
+    if not isinstance(day, datetime):
+        return day
+    try:
+        return day.astimezone(zone).date()
+    except OverflowError:  # at either end of the calendar there is no other zone
+        return day.date()
+
+
 def _subject(row: Mapping[Any, Any], zone: ZoneInfo) -> Subject:
     names: dict[str, dict[str, Any]] = {}
     for label, value in row.items():
@@ -73,7 +82,7 @@ def _subject(row: Mapping[Any, Any], zone: ZoneInfo) -> Subject:
     day: date | datetime = row["day"]
     return Subject(
         id=row["id"],
-        day=day.astimezone(zone).date() if isinstance(day, datetime) else day,
+        day=_day(day, zone),
         names=names,
         contact_id=row["contact_id"],
         site_id=row.get("site_id"),

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from ctiserver.errors import UserFault
+from ctiserver.private_files import keep_private
 from ctiserver.store import schema, sqlite_abilities, sqlite_dialect
 from ctiserver.store.faults import StoreUnavailable, translated
 from ctiserver.store.unit_of_work import UnitOfWork
@@ -265,6 +266,8 @@ def _sqlite_engines(url: sa.URL, readers: int) -> tuple[AsyncEngine, AsyncEngine
     path = Path(url.database or "")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.name not in ("", ":memory:"):
+            keep_private(path)
         # Without a thread first: aiosqlite leaves one behind where it can't open, and that ends with a traceback.
         sqlite3.connect(path).close()
     except (OSError, sqlite3.Error) as error:
@@ -273,6 +276,7 @@ def _sqlite_engines(url: sa.URL, readers: int) -> tuple[AsyncEngine, AsyncEngine
     def engine(size: int, begin: str, pragmas: tuple[str, ...]) -> AsyncEngine:
         made = create_async_engine(
             url,
+            hide_parameters=True,  # an error's text goes to the log, and a row's values may be a password's hash
             poolclass=AsyncAdaptedQueuePool,
             pool_size=size,
             max_overflow=0,
@@ -323,6 +327,7 @@ def _postgres(url: sa.URL, readers: int) -> tuple[AsyncEngine, AsyncEngine]:
     def engine(**execution_options: Any) -> AsyncEngine:
         made = create_async_engine(
             url,
+            hide_parameters=True,  # an error's text goes to the log, and a row's values may be a password's hash
             pool_size=readers,
             max_overflow=0,
             pool_timeout=_BUSY_S,

@@ -25,9 +25,9 @@ class Messages(Repository[Message, str]):
         """Write over what is kept of it; whoever does has locked it."""
         await rows.insert_or_replace(self._connection, self.table, rows.values(self.table, message))
 
-    async def due(self, now: datetime, limit: int = 20) -> list[Message]:
-        """Those to be sent now, the longest due first."""
-        return await self._all(
+    async def due(self, now: datetime, limit: int = 20) -> tuple[list[Message], dict[str, Exception]]:
+        """Those to be sent now, the longest due first; and the ids of those that can't be read, with why."""
+        return await self._readable(
             sa.select(self.table)
             .where(self.table.c.state == "queued", self.table.c.next_at <= now)
             .order_by(self.table.c.next_at, self.table.c.id)
@@ -51,7 +51,12 @@ class Messages(Repository[Message, str]):
             statement = statement.where(self.table.c.state == state)
         if before is not None:
             statement = statement.where(self.table.c.id < before)
-        return await self._all(statement)
+        found, _ = await self._readable(statement)  # the others are set aside
+        return found
+
+    async def set_state(self, key: str, state: MessageState) -> None:
+        """Of one whose row may not be readable."""
+        await self._connection.execute(sa.update(self.table).where(self.table.c.id == key).values(state=state))
 
     async def opt_out(self, number: str, now: datetime) -> None:
         """This number wants no SMS any more."""

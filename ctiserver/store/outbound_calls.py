@@ -42,6 +42,21 @@ class OutboundCalls(Repository[OutboundCall, str]):
             .with_for_update(skip_locked=True)
         )
 
+    async def next_due(self, now: datetime) -> str | None:
+        """The id of the one that :meth:`claim` gives, of which no more is read."""
+        found = await self._connection.execute(
+            sa.select(self.table.c.id)
+            .where(self.table.c.state == "waiting", self.table.c.due_at <= now)
+            .order_by(self.table.c.due_at, self.table.c.id)
+            .limit(1)
+        )
+        key: str | None = found.scalar_one_or_none()
+        return key
+
+    async def set_state(self, key: str, state: str) -> None:
+        """Of one whose row may not be readable."""
+        await self._connection.execute(sa.update(self.table).where(self.table.c.id == key).values(state=state))
+
     async def lock_by_call(self, call: CallId) -> OutboundCall | None:
         """The one that this call of the PBX is, for this unit of work alone."""
         return await self._one(sa.select(self.table).where(self.table.c.call_id == call).with_for_update())
@@ -59,11 +74,12 @@ class OutboundCalls(Repository[OutboundCall, str]):
 
     async def under_way(self, asked_before: datetime) -> list[OutboundCall]:
         """Those that the PBX was asked for before then and that are not over, the oldest first."""
-        return await self._all(
+        found, _ = await self._readable(
             sa.select(self.table)
             .where(self.table.c.state.in_(_UNDER_WAY), self.table.c.asked_at <= asked_before)
             .order_by(self.table.c.asked_at)
         )
+        return found
 
     async def spent(self, just_now_from: datetime, day_from: datetime) -> Spent:
         """What was done of the limits since then."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ctiserver.model.ids import RecordId, new_ulid
@@ -15,6 +17,10 @@ from ctiserver.store import rows, tables
 
 #: Topic of rows that have a process started.
 PROCESS_START = "process_start"
+
+
+#: When rows were handed on that were set aside instead: long before any was.
+_ASIDE = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,24 +87,50 @@ class Outbox:
             )
 
     async def waiting(
-        self, topics: Sequence[str], limit: int = 100, *, due_by: datetime | None = None, claim: bool = False
+        self,
+        topics: Sequence[str],
+        limit: int = 100,
+        *,
+        due_by: datetime | None = None,
+        claim: bool = False,
+        only: str | None = None,
     ) -> list[OutboxRow]:
         """Rows not yet handed on, those first that are due first; with ``due_by`` only those due until then.
 
         With ``claim`` they are this unit of work's until its end, and those that another one has are left out.
+        ``only``: no other one than the one with this id.
         """
-        table = tables.outbox
-        statement = (
-            sa.select(table)
-            .where(table.c.handed_at.is_(None), table.c.topic.in_(topics))
-            .order_by(table.c.due_at, table.c.id)
-            .limit(limit)
-        )
-        if due_by is not None:
-            statement = statement.where(table.c.due_at <= due_by)
+        statement = _waiting(topics, limit, due_by)
+        if only is not None:
+            statement = statement.where(tables.outbox.c.id == only)
         if claim:
             statement = statement.with_for_update(skip_locked=True)
         return [rows.build(OutboxRow, row) for row in await self._connection.execute(statement)]
+
+    async def readable(
+        self, topics: Sequence[str], limit: int = 100, *, due_by: datetime | None = None
+    ) -> tuple[list[OutboxRow], dict[str, Exception]]:
+        """As :meth:`waiting`, each read by itself; beside them the ids of those that can't be read, and why."""
+        table = tables.outbox
+        found: list[OutboxRow] = []
+        unreadable: dict[str, Exception] = {}
+        keys = await self._connection.execute(_waiting(topics, limit, due_by).with_only_columns(table.c.id))
+        for key in keys.scalars().all():
+            row = await self._connection.execute(sa.select(table).where(table.c.id == key))
+            try:
+                found += [rows.build(OutboxRow, one) for one in row]
+            except DBAPIError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the edge of one row
+                unreadable[key] = error
+        return found, unreadable
+
+    async def set_aside(self, key: str, *, aside: bool) -> None:
+        """Take a row out of what waits, or put it back. It is neither handed on nor purged meanwhile."""
+        table = tables.outbox
+        await self._connection.execute(
+            sa.update(table).where(table.c.id == key).values(handed_at=_ASIDE if aside else None)
+        )
 
     async def waiting_count(self) -> int:
         """How many rows of any topic are not yet handed on."""
@@ -107,6 +139,11 @@ class Outbox:
             sa.select(sa.func.count()).select_from(table).where(table.c.handed_at.is_(None))
         )
         return int(found.scalar_one())
+
+    async def by_id(self, row_id: str) -> OutboxRow | None:
+        found = await self._connection.execute(sa.select(tables.outbox).where(tables.outbox.c.id == row_id))
+        row = found.one_or_none()
+        return None if row is None else rows.build(OutboxRow, row)
 
     async def by_key(self, key: str) -> OutboxRow | None:
         found = await self._connection.execute(sa.select(tables.outbox).where(tables.outbox.c.key == key))
@@ -123,5 +160,17 @@ class Outbox:
 
     async def purge(self, before: datetime) -> int:
         """Remove rows handed on before then; how many they were."""
-        done = await self._connection.execute(sa.delete(tables.outbox).where(tables.outbox.c.handed_at < before))
+        handed_at = tables.outbox.c.handed_at
+        done = await self._connection.execute(sa.delete(tables.outbox).where(handed_at < before, handed_at != _ASIDE))
         return done.rowcount
+
+
+def _waiting(topics: Sequence[str], limit: int, due_by: datetime | None) -> sa.Select[Any]:
+    table = tables.outbox
+    statement = (
+        sa.select(table)
+        .where(table.c.handed_at.is_(None), table.c.topic.in_(topics))
+        .order_by(table.c.due_at, table.c.id)
+        .limit(limit)
+    )
+    return statement if due_by is None else statement.where(table.c.due_at <= due_by)

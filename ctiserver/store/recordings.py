@@ -53,11 +53,14 @@ class Recordings(Repository[Recording, RecordingId]):
 
     async def open(self) -> list[Recording]:
         """Those whose end has not been seen, the oldest first."""
-        return await self._all(sa.select(self.table).where(self.table.c.stopped_at.is_(None)).order_by(self.table.c.id))
+        found, _ = await self._readable(
+            sa.select(self.table).where(self.table.c.stopped_at.is_(None)).order_by(self.table.c.id)
+        )
+        return found
 
     async def unfound(self, since: datetime) -> list[Recording]:
         """Those that ended after ``since`` and whose file nobody has seen, the oldest first."""
-        return await self._all(
+        found, _ = await self._readable(
             sa.select(self.table)
             .where(
                 self.table.c.stopped_at >= since,
@@ -66,12 +69,14 @@ class Recordings(Repository[Recording, RecordingId]):
             )
             .order_by(self.table.c.id)
         )
+        return found
 
     async def old(self, before: datetime, limit: int = 500) -> list[Recording]:
         """Those that began before this and were not removed, the oldest first."""
-        return await self._all(
+        found, _ = await self._readable(
             sa.select(self.table)
             .where(self.table.c.started_at < before, self.table.c.removed_at.is_(None))
             .order_by(self.table.c.id)
             .limit(limit)
         )
+        return found

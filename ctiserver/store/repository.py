@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ctiserver.store import rows
@@ -60,6 +61,29 @@ class Repository(Generic[T, Id]):
 
     async def _all(self, statement: sa.Select[Any], values: dict[str, Any] | None = None) -> list[T]:
         return [rows.build(self.kind, row) for row in await self._connection.execute(statement, values)]
+
+    async def _readable(self, statement: sa.Select[Any]) -> tuple[list[T], dict[str, Exception]]:
+        """As :meth:`_all`; beside them the ids of rows in which something stands that can't be read, and why.
+
+        One such row must not hide the others from a service that would deal with each.
+        """
+        try:
+            return await self._all(statement), {}
+        except (DBAPIError, TimeoutError):
+            raise
+        except Exception:  # noqa: BLE001 - whose row it is, is found by reading each alone
+            found: list[T] = []
+            unreadable: dict[str, Exception] = {}
+            for key in (await self._connection.execute(statement.with_only_columns(self.table.c.id))).scalars().all():
+                try:
+                    item = await self.find(key)
+                except (DBAPIError, TimeoutError):
+                    raise
+                except Exception as error:  # noqa: BLE001 - likewise
+                    unreadable[key] = error
+                else:
+                    found += [] if item is None else [item]
+            return found, unreadable
 
     def _must(self, item: T | None, key: str) -> T:
         if item is None:

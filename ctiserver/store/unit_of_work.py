@@ -22,6 +22,7 @@ from ctiserver.store.processes import Executors, Processes, Timers
 from ctiserver.store.recordings import Recordings
 from ctiserver.store.records import Records
 from ctiserver.store.requests import Requests
+from ctiserver.store.set_aside import SetAsideWork
 from ctiserver.store.work_orders import WorkOrders
 
 
@@ -61,3 +62,4 @@ class UnitOfWork:
         self.messages = Messages(connection)
         self.audit = AuditLog(connection)
         self.missed_calls = MissedCalls(connection)
+        self.set_aside = SetAsideWork(connection)

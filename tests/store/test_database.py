@@ -22,13 +22,13 @@ from ctiserver.errors import UserFault
 from ctiserver.model.call_entry import CallEntry
 from ctiserver.model.contact import Contact
 from ctiserver.model.ids import AgentId, CallId, ContactId, PbxName
-from ctiserver.store import schema, tables
+from ctiserver.store import rows, schema, tables
 from ctiserver.store.database import Database, parse_url
 from ctiserver.store.faults import Conflict, Duplicate, NotFound, StoreUnavailable, Unfit
 from ctiserver.store.sqlite_dialect import BUSY_S
 from ctiserver.store.unit_of_work import UnitOfWork
 from tests.support.postgres import Cluster
-from tests.support.rows import a_contact, a_record
+from tests.support.rows import a_contact, a_record, a_user
 
 
 async def _add(block: AbstractAsyncContextManager[UnitOfWork], contact: Contact) -> None:
@@ -496,3 +496,23 @@ async def test_who_writes_again_and_again_lets_others_in(database: Database) -> 
             await uow.executors.beat("other", NOW)
         over.set()
     assert waited <= 8, "everybody else once, and those who had begun"
+
+
+async def test_an_error_of_the_database_tells_no_values(database: Database) -> None:
+    """They go to the log, and one of them may be the hash of a password."""
+    user = a_user("tech1", password_hash="$argon2id$secret")
+
+    async def added_without_a_name() -> None:
+        async with database.unit_of_work() as uow:
+            nameless = {**rows.values(tables.users, user), "name": None}
+            await uow.users._connection.execute(sa.insert(tables.users), nameless)
+
+    with pytest.raises(Duplicate) as failure:
+        await added_without_a_name()
+    told = []
+    error: BaseException | None = failure.value
+    while error is not None:
+        told.append(str(error))
+        error = error.__cause__
+    assert told
+    assert "$argon2id$secret" not in "\n".join(told)

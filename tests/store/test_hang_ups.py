@@ -14,12 +14,14 @@ import pytest
 
 from ctiserver.app.hang_ups import HangUps
 from ctiserver.bus import Bus
+from ctiserver.clock import SystemClock
 from ctiserver.ivr.ports import MemoryPorts
 from ctiserver.ivr.state import PathStep
 from ctiserver.model.call_entry import CallEntry
 from ctiserver.model.events import CallEnded, CallOutcome, CallSummary
 from ctiserver.model.ids import CallId, Linkedid, PbxName
 from ctiserver.store.database import Database
+from ctiserver.store.setting_aside import SettingAside
 from tests.support.eventually import eventually
 from tests.support.fake_asterisk import FakeAsterisk
 from tests.support.flow_server import PBX, FlowServer, flow_server
@@ -70,6 +72,7 @@ class Desk:
             pbxs=(PBX,),
             going_on=lambda _: self.going_on,
             behind=lambda _: self.behind,
+            aside=SettingAside(cast(Database, self.shaky), SystemClock()),
         )
 
     async def logged(self, *entries: CallEntry) -> None:

@@ -14,8 +14,9 @@ import structlog
 from ctiserver.bus import Bus, Lagged
 from ctiserver.clock import ManualClock
 from ctiserver.errors import UserFault
-from ctiserver.logs import _worth_telling, mask
+from ctiserver.logs import _printable, _worth_telling, mask
 from ctiserver.model.ids import PbxName, Uniqueid, call_id, new_ulid
+from ctiserver.model.set_aside import reason_of, storable
 from ctiserver.supervise import RestartPolicy, Supervisor
 
 
@@ -211,6 +212,14 @@ async def test_a_users_fault_ends_the_server_at_the_start_of_what_it_needs_and_n
     assert isinstance(fault, UserFault)
     assert fault.what == "wrong password"
     assert runs["other"] > 1
+
+
+def test_what_others_wrote_is_printable_in_a_log_and_in_a_reason() -> None:
+    event = _printable(None, "", {"path": "/\x1b[2J\x07", "ref": "a\ud800b", "n": 7, "name": "张伟\n"})
+    assert event == {"path": "/\\x1b[2J\\x07", "ref": "a\\xd800b", "n": 7, "name": "张伟\n"}
+    assert reason_of(ValueError("no\nsuch\x00 zone\ud800")) == "ValueError: no such zone"
+    assert reason_of(KeyError()) == "KeyError"
+    assert storable("a\x00\ud800" + "x" * 500, 4) == "a ?x"
 
 
 def test_numbers_are_masked() -> None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from ctiserver.errors import DeadlineExceeded, PeerLost
+from ctiserver.errors import CtiError, DeadlineExceeded, PeerLost
 from ctiserver.model.ids import AgentId, Interface, QueueName
-from ctiserver.pbx.port import Pbx, PbxRefused
+from ctiserver.pbx.port import Pbx
 
 log = structlog.get_logger(__name__)
 
@@ -97,7 +97,7 @@ class Orders:
                 log.warning("agent_order_unanswered", agent=order.agent_id, error=str(error))
                 await asyncio.sleep(_AGAIN_AFTER_S)
                 self.give(order)
-            except PbxRefused as error:
+            except CtiError as error:  # refused by the PBX; an agent who is gone; a name that no AMI message can hold
                 log.warning("agent_order_refused", agent=order.agent_id, error=str(error))
 
     def _owe(self, order: Order) -> None:

@@ -193,7 +193,8 @@ class Presences:
     # -- the PBX goes and comes ---------------------------------------------------------------------------------------
 
     def _pbx_away(self, event: PbxDown) -> None:
-        self._unheard_since.setdefault(event.pbx, event.at)
+        # A clock of the PBX's that is ahead of ours would leave its agents as they were for as long.
+        self._unheard_since.setdefault(event.pbx, min(event.at, self._clock.now()))
         self._deadline_moved.set()
         agents = self._seating.on(event.pbx)
         self._before.setdefault(

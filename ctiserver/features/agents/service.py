@@ -16,7 +16,7 @@ import structlog
 
 from ctiserver.bus import Bus, Lagged
 from ctiserver.clock import Clock
-from ctiserver.errors import UserFault
+from ctiserver.errors import CtiError, UserFault
 from ctiserver.features.agents.orders import Orders, Pause
 from ctiserver.features.agents.presences import WRAP_UP, Presences
 from ctiserver.features.agents.seating import Seating
@@ -77,7 +77,7 @@ class Agents:
                 while True:
                     try:
                         async for event in events:
-                            self._presences.heard(event)
+                            await self._bus.take_in("agents", event, self._presences.heard)
                         break
                     except Lagged as lagged:
                         log.error("agents_lagged", missed=str(lagged))
@@ -251,7 +251,7 @@ class Agents:
                 async with self._database.unit_of_work() as uow:
                     for wrap_up in wrap_ups:
                         await uow.wrap_ups.keep(wrap_up)
-            except StoreUnavailable as error:
+            except CtiError as error:  # the database is away, or refuses one of them; after-call work ends all the same
                 log.error("wrap_ups_not_kept", agents=len(wrap_ups), error=str(error))
 
 

@@ -65,10 +65,13 @@ class Callbacks:
             while True:
                 try:
                     async for event in events:
-                        await until_stored(partial(self.heard, event), "callback")
+                        await self._bus.take_in("callbacks", event, self._take_in)
                     return
                 except Lagged as lagged:
                     log.error("callbacks_lagged", missed=str(lagged))  # the orders remain, and people do them
+
+    async def _take_in(self, event: CallEvent) -> None:
+        await until_stored(partial(self.heard, event), "callback")
 
     async def keep_place(self, wished_in: CallId, number: str, queue: str, *, pbx: PbxName, priority: int) -> bool:
         """Let a channel wait in a caller's stead; False where the number may not be dialled.
@@ -140,19 +143,21 @@ class Callbacks:
     async def withdraw(self) -> None:
         """Hang up what waits needlessly, until cancelled."""
         while True:
-            waiting = await self._needless.get()
-            if waiting not in self._channels:
-                continue  # its time came first, or it is over
-            pbx, channel = self._channels[waiting]
-            try:
-                await self._pbxs[pbx].hangup(channel)
-            except (PeerLost, DeadlineExceeded) as error:
-                log.warning("callback_not_withdrawn_yet", channel=channel, reason=str(error))
-                asyncio.get_running_loop().call_later(_AGAIN_S, self._needless.put_nowait, waiting)
-                continue
-            except PbxRefused as error:
-                log.info("callback_gone", channel=channel, reason=str(error))
-            self._channels.pop(waiting, None)
+            await self._bus.take_in("callbacks-withdrawn", await self._needless.get(), self._withdraw_one)
+
+    async def _withdraw_one(self, waiting: CallId) -> None:
+        if waiting not in self._channels:
+            return  # its time came first, or it is over
+        pbx, channel = self._channels[waiting]
+        try:
+            await self._pbxs[pbx].hangup(channel)
+        except (PeerLost, DeadlineExceeded) as error:
+            log.warning("callback_not_withdrawn_yet", channel=channel, reason=str(error))
+            asyncio.get_running_loop().call_later(_AGAIN_S, self._needless.put_nowait, waiting)
+            return
+        except PbxRefused as error:
+            log.info("callback_gone", channel=channel, reason=str(error))
+        self._channels.pop(waiting, None)
 
     async def got_through(self, uow: UnitOfWork, wished_in: CallId, by: CallId) -> None:
         """The order is over, since ``by`` has reached the caller: its process is told, once, to commit with ``uow``."""

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -31,6 +32,8 @@ from ctiserver.pbx.log_files import read_queue_log
 from ctiserver.pbx.port import Pbx
 from ctiserver.store.database import Database
 from ctiserver.store.faults import Conflict, Duplicate, StoreUnavailable
+from ctiserver.store.setting_aside import Kind, SettingAside
+from ctiserver.store.unit_of_work import UnitOfWork
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +42,9 @@ _OVERLAP = timedelta(seconds=60)
 #: Asterisk writes a line of queue_log a moment after it told us that the call is over.
 _WRITTEN_AFTER_S = 1.0
 EVERY_S = 30.0
+#: Kinds of work that is set aside: a caller in queue_log, a call that was not told, an entry of the journal, and a
+#: caller of whom nothing is known but that they waited.
+_LOGGED, _TOLD, _JOURNAL, _UNSERVED = "queue_log", "call_told", "journal", "unserved"
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _AWAY = (PeerLost, DeadlineExceeded, PbxRefused, StoreUnavailable)
 #: Two wrote at once; the next time it may go.
@@ -67,6 +73,7 @@ class CatchingUp:
         first_pbx: PbxName | None = None,
         every_s: float = EVERY_S,
         written_after_s: float = _WRITTEN_AFTER_S,
+        aside: SettingAside | None = None,
     ) -> None:
         """``queue_logs``: where they can be read. ``first_pbx`` is the PBX of agents who name none; None: there is but
         one. ``changed`` is told of each record after its commit, ``told`` of each call that became known or clearer:
@@ -88,6 +95,11 @@ class CatchingUp:
         self._untold: dict[CallId, CallSummary] = {}  #: committed, and not yet told
         self._behind = set(pbxs)
         self._woken = asyncio.Event()
+        self._aside = aside or SettingAside(database, clock)
+        self._aside.add_kind(_LOGGED, Kind(show=self._look_again))
+        self._aside.add_kind(_TOLD, Kind(show=self._look_again))
+        self._aside.add_kind(_JOURNAL, Kind(wake=self._woken.set))
+        self._aside.add_kind(_UNSERVED, Kind(show=self._left_after_all))
 
     def behind(self, pbx: PbxName) -> bool:
         """Whether queue_log has still to tell what became of calls of this PBX that nobody saw end."""
@@ -185,14 +197,18 @@ class CatchingUp:
         told = 0
         again: CtiError | None = None
         for uniqueid, its_visits in by_caller.items():
+            ref = f"{pbx}/{uniqueid}"
+            if await self._aside.has(_LOGGED, ref):
+                continue
             try:
                 told += await self._mend(pbx, uniqueid, its_visits, who)
             except _AWAY:
                 raise
             except _AT_ONCE as error:
                 again = error
-            except Exception:  # the edge of one call: nothing of it may reach another
+            except Exception as error:  # the edge of one call: nothing of it may reach another
                 log.exception("call_not_told_by_queue_log", pbx=pbx, uniqueid=uniqueid)
+                await self._aside.put(_LOGGED, ref, error, about=its_visits[0].queue)
         if told:
             log.info("calls_told_by_queue_log", pbx=pbx, calls=told)
         if again is not None:
@@ -226,8 +242,9 @@ class CatchingUp:
             await self._told(summary)
         except (*_AWAY, *_AT_ONCE):
             raise
-        except Exception:
+        except Exception as error:
             log.exception("call_not_told", pbx=summary.pbx, call_id=summary.call_id)
+            await self._aside.put(_TOLD, f"{summary.pbx}/{summary.call_id}", error, about=summary.ani)
         del self._untold[summary.call_id]
 
     async def _waited_in_vain(self, pbx: PbxName) -> None:
@@ -235,7 +252,7 @@ class CatchingUp:
         left unserved: a call too many is better than one too few."""
         ended = self._ended_unseen[pbx]
         while ended:
-            await self._left_unserved(ended[0])
+            await self._aside.contain(_UNSERVED, f"{pbx}/{ended[0]}", partial(self._left_unserved, ended[0]))
             del ended[0]  # only now: it may have failed, and others may have been added meanwhile
 
     async def _left_unserved(self, call: CallId) -> None:
@@ -249,20 +266,47 @@ class CatchingUp:
             await uow.calls.save(entry)
         await self._tell(call_detail.summary(entry))
 
+    # -- set aside ------------------------------------------------------------------------------------------------
+
+    async def _look_again(self, uow: UnitOfWork, ref: str) -> None:
+        """Read queue_log once more, from where this caller came in."""
+        pbx, _, key = ref.partition("/")
+        entry = await uow.calls.find(CallId(key))
+        began = began_at(Uniqueid(key)) if entry is None else entry.started_at
+        if entry is not None and entry.complete:
+            self._untold[entry.id] = call_detail.summary(entry)
+        self.wake(PbxName(pbx), began or self._clock.now() - _OVERLAP)
+
+    async def _left_after_all(self, uow: UnitOfWork, ref: str) -> None:
+        pbx, _, key = ref.partition("/")
+        self._ended_unseen[PbxName(pbx)].append(CallId(key))
+        self._woken.set()
+
     # -- the journal ----------------------------------------------------------------------------------------------
 
     async def _journal(self, pbx: Pbx) -> None:
         for key, value in (await pbx.read_tree(FAMILY)).items():
-            entry = read_entry(key, value)
+            try:
+                entry = read_entry(key, value)
+            except (ValueError, OverflowError):  # seconds that no clock reaches
+                entry = None
+            ref = f"{pbx.name}/{key}"
             if entry is None:
-                log.warning("journal_entry_unreadable", pbx=pbx.name, key=key)
+                if not await self._aside.has(_JOURNAL, ref):
+                    log.warning("journal_entry_unreadable", pbx=pbx.name, key=key)
+                    await self._aside.put(_JOURNAL, ref, ValueError("it is not an entry of the dialplan's journal"))
+                continue
+            if await self._aside.has(_JOURNAL, ref):
                 continue
             try:
                 await self._take_over(pbx, entry)
-            except _AWAY:
+            except (*_AWAY, Conflict):
                 raise
-            except Exception:  # the edge of one entry: it stays where it is, and those behind it are taken over
+            except (
+                Exception
+            ) as error:  # the edge of one entry: it stays where it is, and those behind it are taken over
                 log.exception("journal_entry_not_taken_over", pbx=pbx.name, key=key)
+                await self._aside.put(_JOURNAL, ref, error)
 
     async def _take_over(self, pbx: Pbx, entry: JournalEntry) -> None:
         call = call_id(pbx.name, Uniqueid(entry.linkedid))

@@ -29,7 +29,6 @@ from ctiserver.model.events import (
 from ctiserver.model.ids import AgentId, CallId, Interface, PbxName
 from ctiserver.model.person import place_of
 from ctiserver.store.database import Database
-from ctiserver.store.faults import Unfit
 from ctiserver.store.patience import until_stored
 from ctiserver.store.unit_of_work import UnitOfWork
 
@@ -91,12 +90,30 @@ class CallLogService:
                 try:
                     async for event in events:
                         for part in _parts([event, *events.waiting(_TOGETHER)]):
-                            await until_stored(partial(self._heard, part), "call log")
+                            await self._take_in(part)
                     return
                 except Lagged as lagged:
                     log.error("call_log_lagged", missed=str(lagged))
                     for pbx in self._up():
                         await until_stored(partial(self.settle, pbx, since=self._heard_until), "call log")
+
+    async def _take_in(self, part: PbxUp | Mark | list[_Written]) -> None:
+        """All of it with one transaction; where that fails, each event by itself, so that one fails alone."""
+        if not isinstance(part, list):
+            await self._bus.take_in("call-log", part, self._take_in_one)
+            return
+        if len(part) > 1:
+            try:
+                await until_stored(partial(self._heard, part), "call log")
+            except Exception as error:  # noqa: BLE001 - whose it is, is found by trying each alone
+                log.warning("call_events_parted", events=len(part), why=str(error))
+            else:
+                return
+        for event in part:
+            await self._bus.take_in("call-log", event, self._take_in_one)
+
+    async def _take_in_one(self, event: PbxUp | Mark | _Written) -> None:
+        await until_stored(partial(self._heard, event if isinstance(event, PbxUp | Mark) else [event]), "call log")
 
     async def caught_up(self) -> None:
         """Wait until what was published so far is in the log, but not for ever."""
@@ -113,14 +130,7 @@ class CallLogService:
         if isinstance(part, PbxUp):
             await self.settle(part.pbx, epoch=part.epoch)
             return
-        try:
-            await self.record(*part)
-        except Unfit as error:  # of one of them; the others, and those that come after it, are written
-            if len(part) == 1:
-                log.error("call_event_not_kept", call_id=part[0].call_id, kind=type(part[0]).__name__, why=str(error))
-                return
-            for event in part:
-                await until_stored(partial(self._heard, [event]), "call log")
+        await self.record(*part)
 
     async def settle(self, pbx: PbxName, *, epoch: datetime | None = None, since: datetime | None = None) -> None:
         """Close the entries of calls that ended while nobody looked: before a restart of ours, or of the link.

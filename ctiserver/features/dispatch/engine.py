@@ -37,6 +37,7 @@ from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
 from ctiserver.metrics import REGISTRY
 from ctiserver.model.json_value import JsonObject
+from ctiserver.private_files import keep_private
 from ctiserver.store import sqlite_abilities
 from ctiserver.store.faults import Conflict, StoreUnavailable, translated
 
@@ -68,6 +69,10 @@ _FAILED_AGAIN = (timedelta(seconds=10), timedelta(minutes=1), timedelta(minutes=
 _RETRY_FIRST_S, _RETRY_LONGEST_S = 0.05, 5.0
 
 
+#: Told what became of an advance that failed now, or had failed before: the error, or None if it went well after all.
+Ended = Callable[["Handed", Exception | None], Awaitable[None]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handed:
     """One thing to be carried out: now, or not before ``due_at``."""
@@ -87,12 +92,18 @@ class Engine:
     """DBOS, launched. Made by :meth:`open`; one in a process at a time, as DBOS is."""
 
     def __init__(
-        self, advance: Advance, clock: Clock, loop: asyncio.AbstractEventLoop, callers: ThreadPoolExecutor
+        self,
+        advance: Advance,
+        clock: Clock,
+        loop: asyncio.AbstractEventLoop,
+        callers: ThreadPoolExecutor,
+        ended: Ended | None = None,
     ) -> None:
         self._advance = advance
         self._clock = clock
         self._loop = loop
         self._callers = callers
+        self._ended = ended
         self._stopping = threading.Event()
         self._running: set[asyncio.Task[None]] = set()
         self._sharing = asyncio.Lock()  #: one shared commit at a time: others would hold connections while they wait
@@ -109,6 +120,7 @@ class Engine:
         polling_s: float = 0.1,
         executor_id: str = "local",
         again: bool = False,
+        ended: Ended | None = None,
     ) -> AsyncIterator[Engine]:
         """Run the engine on its database for the length of the block; what was left unfinished goes on at once.
 
@@ -120,7 +132,7 @@ class Engine:
         if _current.engine is not None:
             raise RuntimeError("an engine runs in this process already")
         with ThreadPoolExecutor(1, thread_name_prefix="workflow-calls") as callers:
-            engine = cls(advance, clock, asyncio.get_running_loop(), callers)
+            engine = cls(advance, clock, asyncio.get_running_loop(), callers, ended)
             _current.engine = engine
             try:
                 try:
@@ -246,16 +258,20 @@ class Engine:
         try:
             await self._advance([(handed.topic, handed.id, handed.payload)])
             ADVANCES.labels(handed.topic, "done").inc()
+            if handed.failures and self._ended is not None:
+                await self._ended(handed, None)
         except (StoreUnavailable, Conflict):
             ADVANCES.labels(handed.topic, "put_off").inc()
             raise
-        except Exception:
+        except Exception as error:
             # A fault of ours, or of what is stored. It must neither be lost nor hold up others: it is tried again
             # later and later, so that the next version of the server mends it.
             ADVANCES.labels(handed.topic, "failed").inc()
             wait = _FAILED_AGAIN[min(handed.failures, len(_FAILED_AGAIN) - 1)]
             log.exception("advance_failed", row=handed.id, topic=handed.topic, again_in_s=wait.total_seconds())
             await self.hand([replace(handed, failures=handed.failures + 1, due_at=self._clock.now() + wait)])
+            if self._ended is not None:
+                await self._ended(handed, error)
 
 
 class Stopping(BaseException):
@@ -390,6 +406,7 @@ def _prepare_file(path: Path) -> None:
     """Give DBOS's file the write-ahead log; it stays so. Unlike the default it does not make readers wait."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        keep_private(path)
         connection = sqlite3.connect(path, timeout=15)
         try:
             connection.execute("PRAGMA journal_mode=WAL")

@@ -12,12 +12,17 @@ import structlog
 from ctiserver.clock import Clock
 from ctiserver.features.dispatch.advance import TIMER, TOPICS, Advance
 from ctiserver.features.dispatch.engine import Engine, Handed
-from ctiserver.features.dispatch.relay import Relay
+from ctiserver.features.dispatch.relay import HANDED_ON, Relay
+from ctiserver.model.ids import RecordId
 from ctiserver.model.json_value import JsonObject
 from ctiserver.settings import WorkflowSettings
 from ctiserver.store.database import Database
+from ctiserver.store.faults import StoreUnavailable
 from ctiserver.store.outbox import OutboxRow
 from ctiserver.store.patience import now_and_again
+from ctiserver.store.processes import TimerRow
+from ctiserver.store.setting_aside import Kind, SettingAside, outbox_kind
+from ctiserver.store.unit_of_work import UnitOfWork
 
 log = structlog.get_logger(__name__)
 
@@ -31,13 +36,22 @@ _OVERDUE = timedelta(seconds=30)
 _KEEP = timedelta(days=7)
 _BATCH = 500
 _AWAY = "workflow_store_away"
+#: Kinds of work that is set aside: an advance of a process that fails, and a timer that the engine does not take.
+_ADVANCE, _TIMER = "process", "process_timer"
 
 
 class Workflow:
     """Engine, relay, beat and sweep on one database."""
 
     def __init__(
-        self, database: Database, advance: Advance, clock: Clock, url: str, settings: WorkflowSettings
+        self,
+        database: Database,
+        advance: Advance,
+        clock: Clock,
+        url: str,
+        settings: WorkflowSettings,
+        *,
+        aside: SettingAside | None = None,
     ) -> None:
         self._database = database
         self._advance = advance
@@ -46,6 +60,11 @@ class Workflow:
         self._settings = settings
         self.ready = asyncio.Event()  #: set while the engine runs
         self._has_run = False
+        self._aside = aside or SettingAside(database, clock)
+        self._aside.add_kind(HANDED_ON, outbox_kind())
+        self._aside.add_kind(_ADVANCE, Kind(show=self._hand_again))
+        self._aside.add_kind(_TIMER)
+        self._engine: Engine | None = None
 
     async def run(self) -> None:
         """Run until cancelled; a supervised service.
@@ -60,10 +79,11 @@ class Workflow:
             polling_s=self._settings.polling_s,
             executor_id=self._settings.executor,
             again=self._has_run,
+            ended=self._advanced,
         ) as engine:
-            self._has_run = True
+            self._has_run, self._engine = True, engine
             self.ready.set()
-            relay = Relay(self._database, TOPICS, lambda rows: _receive(engine, rows), self._clock)
+            relay = Relay(self._database, TOPICS, lambda rows: _receive(engine, rows), self._clock, aside=self._aside)
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(relay.run(), name="workflow-relay")
@@ -75,6 +95,25 @@ class Workflow:
                     )
             finally:
                 self.ready.clear()
+                self._engine = None
+
+    async def _advanced(self, handed: Handed, error: Exception | None) -> None:
+        """Show an advance that fails, which is tried again later and later; forget it when it went well after all."""
+        if error is None:
+            await self._aside.done(_ADVANCE, handed.id)
+        else:
+            said = handed.payload if isinstance(handed.payload, dict) else {}  # whatever stands in the outbox
+            about, record = f"{handed.topic}, {said.get('process') or ''}", said.get("record_id")
+            record_id = RecordId(record) if isinstance(record, str) else None
+            await self._aside.put(_ADVANCE, handed.id, error, about=about, record_id=record_id)
+
+    async def _hand_again(self, uow: UnitOfWork, ref: str) -> None:
+        """Carry an advance that failed out now. Its own next try finds that it is done."""
+        row = await uow.outbox.by_id(ref)
+        if self._engine is None or row is None:
+            raise StoreUnavailable("the workflow engine does not run, or has forgotten this; it tries again by itself")
+        another = int(self._clock.now().timestamp())  # a number of failures that none of its own tries has
+        await self._engine.hand([Handed(id=row.id, topic=row.topic, payload=row.payload, failures=another)])
 
     async def beat(self, engine: Engine) -> None:
         """Say that this executor lives, and carry on what those had begun that don't any more."""
@@ -95,17 +134,20 @@ class Workflow:
             overdue = await uow.timers.overdue(now - _OVERDUE, _BATCH)
             ended = await uow.timers.ended(_BATCH)
         for timer in overdue:
-            status = await engine.query(timer.id)
-            if status not in ("DELAYED", "ENQUEUED", "PENDING"):
-                log.warning("timer_handed_again", process=timer.process_id, key=timer.key, engine_had=status)
-                await engine.cancel([timer.id])
-                payload: JsonObject = {"process_id": timer.process_id, "key": timer.key}
-                await engine.hand([Handed(id=timer.id, topic=TIMER, payload=payload)])
+            await self._aside.contain(_TIMER, timer.id, partial(self._hand_timer, engine, timer), about=timer.key)
         await engine.purge(now - _KEEP)
         async with self._database.unit_of_work() as uow:
             await uow.timers.remove([timer.id for timer in ended])
             await uow.outbox.purge(now - _KEEP)
             await uow.executors.forget(now - _KEEP)
+
+    async def _hand_timer(self, engine: Engine, timer: TimerRow) -> None:
+        status = await engine.query(timer.id)
+        if status not in ("DELAYED", "ENQUEUED", "PENDING"):
+            log.warning("timer_handed_again", process=timer.process_id, key=timer.key, engine_had=status)
+            await engine.cancel([timer.id])
+            payload: JsonObject = {"process_id": timer.process_id, "key": timer.key}
+            await engine.hand([Handed(id=timer.id, topic=TIMER, payload=payload)])
 
 
 async def _receive(engine: Engine, rows: Sequence[OutboxRow]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -19,11 +20,14 @@ from ctiserver.site import Site
 from ctiserver.store.database import Database
 from ctiserver.store.faults import Duplicate
 from ctiserver.store.patience import now_and_again
+from ctiserver.store.setting_aside import SettingAside
 
 log = structlog.get_logger(__name__)
 
 _LOOK_EVERY_S = 600.0
 _BATCH = 500
+#: Kinds of work that is set aside: a whole rule, and one of the objects that it looks at.
+_RULE, _SUBJECT = "care_rule", "care"
 
 
 class Care:
@@ -37,8 +41,12 @@ class Care:
         *,
         zone: ZoneInfo,
         opened: Callable[[Record], None] = lambda record: None,
+        aside: SettingAside | None = None,
     ) -> None:
         """``opened`` is told of each record after its commit."""
+        self._aside = aside or SettingAside(database, clock)
+        self._aside.add_kind(_RULE)
+        self._aside.add_kind(_SUBJECT)
         self._database = database
         self._clock = clock
         self._site = site
@@ -54,22 +62,39 @@ class Care:
         today = self._clock.now().astimezone(self._zone).date()
         raised = 0
         for name, rule in self._site.care_rules.items():
-            async with self._database.reading() as uow:
-                known = await uow.raised_records.known(name, today - MADE_UP)
-            after = ""
-            while True:
-                async with self._database.reading() as uow:
-                    batch = await uow.care_subjects.batch(rule.of, rule.date_, after, _BATCH, self._zone)
-                for subject in batch:
-                    for due_on in rule.due_on(subject.day, today):
-                        if (subject.id, due_on) not in known and self._meant(rule, subject):
-                            raised += await self._raise(name, rule, subject, due_on)
-                if len(batch) < _BATCH:
-                    break
-                after = batch[-1].id
+            found: list[int] = []
+            await self._aside.contain(_RULE, name, partial(self._look_by, name, rule, today, found))
+            raised += sum(found)
         if raised:
             log.info("records_raised_by_data", records=raised)
         return raised
+
+    async def _look_by(self, name: str, rule: CareRule, today: date, raised: list[int]) -> None:
+        async with self._database.reading() as uow:
+            known = await uow.raised_records.known(name, today - MADE_UP)
+        after = ""
+        while True:
+            async with self._database.reading() as uow:
+                batch = await uow.care_subjects.batch(rule.of, rule.date_, after, _BATCH, self._zone)
+            for subject in batch:
+                work = partial(self._look_at, name, rule, subject, today, known, raised)
+                await self._aside.contain(_SUBJECT, f"{name}/{subject.id}", work, about=rule.of)
+            if len(batch) < _BATCH:
+                break
+            after = batch[-1].id
+
+    async def _look_at(  # noqa: PLR0917
+        self,
+        name: str,
+        rule: CareRule,
+        subject: Subject,
+        today: date,
+        known: frozenset[tuple[str, date]],
+        raised: list[int],
+    ) -> None:
+        for due_on in rule.due_on(subject.day, today):
+            if (subject.id, due_on) not in known and self._meant(rule, subject):
+                raised.append(await self._raise(name, rule, subject, due_on))
 
     def _context(self) -> Context:
         return Context(now=self._clock.now(), zone=self._zone)

@@ -34,8 +34,9 @@ from ctiserver.model.work_order import WorkOrder
 from ctiserver.pbx.port import Pbx
 from ctiserver.site import Automatic, Site
 from ctiserver.store.database import Database
-from ctiserver.store.faults import NotFound, StoreUnavailable
+from ctiserver.store.faults import Conflict, NotFound, StoreUnavailable
 from ctiserver.store.patience import until_stored
+from ctiserver.store.setting_aside import Kind, SettingAside
 from ctiserver.store.unit_of_work import UnitOfWork
 
 log = structlog.get_logger(__name__)
@@ -47,6 +48,8 @@ CALLS = Counter(
 #: Where the dialplan lets the server's own calls out, and where whoever answers them goes (dialplan/cti.conf).
 OUT, ANSWERED = "cti-automatic", "cti-called"
 _LOOK_EVERY_S = 1.0
+#: Kinds of work that is set aside: a call that can't be decided on, and one whose end can't be noted.
+_CALL, _END = "automatic_call", "automatic_call_end"
 #: A call that was asked for so long ago and that the PBX, whose link is up, does not have, is over or never was.
 _UNSEEN_AFTER = timedelta(seconds=15)
 #: How long a contact's second call waits for their first, before it is looked at again.
@@ -106,6 +109,7 @@ class FollowUps:
         hours: Callable[[], WorkingTime],
         going_on: Callable[[PbxName], Collection[CallId]],
         changed: Callable[[Record, list[WorkOrder]], None] = lambda record, orders: None,
+        aside: SettingAside | None = None,
     ) -> None:
         """``pbx`` is the one that calls go out by, ``others`` those by which they may have gone before.
 
@@ -123,6 +127,9 @@ class FollowUps:
         self._changed = changed
         self._held_up: str | None = None
         self._resting = False
+        self._aside = aside or SettingAside(database, clock)
+        self._aside.add_kind(_CALL, Kind(hide=_hide, show=_show))
+        self._aside.add_kind(_END, Kind())
 
     @property
     def _automatic(self) -> Automatic:
@@ -134,10 +141,13 @@ class FollowUps:
             while True:
                 try:
                     async for event in events:
-                        await until_stored(partial(self._ended, event.call_id), "follow-up call")
+                        await self._bus.take_in("follow-ups", event, self._take_in)
                     return
                 except Lagged as lagged:
                     log.error("follow_ups_lagged", missed=str(lagged))  # tend finds them
+
+    async def _take_in(self, event: CallEnded) -> None:
+        await until_stored(partial(self._ended, event.call_id), "follow-up call")
 
     async def tend(self) -> None:
         """Make the calls that are due, and find those whose end nobody saw; until cancelled."""
@@ -145,7 +155,7 @@ class FollowUps:
             try:
                 await self.settle_unseen()
                 await self.place()
-            except StoreUnavailable as error:
+            except (StoreUnavailable, Conflict) as error:
                 log.warning("follow_ups_store_away", why=str(error))
             await asyncio.sleep(_LOOK_EVERY_S)
 
@@ -159,13 +169,28 @@ class FollowUps:
         """Ask the PBX for every call that may be made now; how many that were."""
         made = 0
         while self._pbx.up and not self._resting:
-            taken = await self._take()
+            taken = await self._take_one()
             if taken == "nothing":
                 break
             if isinstance(taken, OutboundCall):
                 made += 1
                 await self._ask(taken)
         return made
+
+    async def _take_one(self) -> OutboundCall | Literal["nothing", "decided"]:
+        """As :meth:`_take`; a call that can't be decided on is set aside."""
+        async with self._database.reading() as uow:
+            key = await uow.outbound_calls.next_due(self._clock.now())
+        if key is None:
+            return "nothing"
+        try:
+            return await self._take()
+        except (StoreUnavailable, Conflict):
+            raise
+        except Exception as error:  # the edge of one call: those behind it are made
+            log.exception("automatic_call_set_aside", call=key)
+            await self._aside.put(_CALL, key, error)
+            return "decided"
 
     async def _take(self) -> OutboundCall | Literal["nothing", "decided"]:
         """Decide on the next call that is due, and keep that; the call, if it is to be made now."""
@@ -319,11 +344,14 @@ class FollowUps:
         async with self._database.reading() as uow:
             asked = await uow.outbound_calls.under_way(self._clock.now() - _UNSEEN_AFTER)
         for call in asked:
-            placed_by = None if call.pbx is None else self._pbxs.get(call.pbx)
-            if placed_by is not None and not placed_by.up:
-                continue  # whether it goes on is not known
-            if placed_by is None or call.call_id not in self._going_on(placed_by.name):
-                await self._settle(call.id, reason="not_seen" if call.answered_at is None else "ended")
+            await self._aside.contain(_END, call.id, partial(self._settle_if_over, call), record_id=call.record_id)
+
+    async def _settle_if_over(self, call: OutboundCall) -> None:
+        placed_by = None if call.pbx is None else self._pbxs.get(call.pbx)
+        if placed_by is not None and not placed_by.up:
+            return  # whether it goes on is not known
+        if placed_by is None or call.call_id not in self._going_on(placed_by.name):
+            await self._settle(call.id, reason="not_seen" if call.answered_at is None else "ended")
 
     async def _ended(self, call: CallId) -> None:
         try:
@@ -394,3 +422,11 @@ class FollowUps:
     async def _note(self, uow: UnitOfWork, order: WorkOrder, now: datetime, kind: str, data: JsonObject) -> None:
         said = {"order": order.number, "kind": order.kind, **data}
         await uow.records.write_line(order.record_id, now, "server", kind, said)
+
+
+async def _hide(uow: UnitOfWork, key: str) -> None:
+    await uow.outbound_calls.set_state(key, "set_aside")
+
+
+async def _show(uow: UnitOfWork, key: str) -> None:
+    await uow.outbound_calls.set_state(key, "waiting")

@@ -13,12 +13,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import structlog
 
 from ctiserver.clock import Clock
-from ctiserver.errors import CtiError
 from ctiserver.features.messages.carriers import Carrier, NotSent
 from ctiserver.message_rules import CustomerMessage, MessageRules
 from ctiserver.model import message as model
@@ -28,9 +28,12 @@ from ctiserver.model.ids import RecordId, new_ulid
 from ctiserver.model.json_value import Json
 from ctiserver.model.message import Message, MessageState, Via
 from ctiserver.model.record import Record
+from ctiserver.model.set_aside import reason_of
 from ctiserver.store.database import Database
+from ctiserver.store.faults import Conflict, StoreUnavailable
 from ctiserver.store.outbox import OutboxRow
 from ctiserver.store.records import TIMELINE
+from ctiserver.store.setting_aside import Kind, SettingAside, outbox_kind
 from ctiserver.store.unit_of_work import UnitOfWork
 
 log = structlog.get_logger(__name__)
@@ -38,6 +41,8 @@ log = structlog.get_logger(__name__)
 #: How long to wait at most before looking again: another server may have left something.
 _LOOK_EVERY_S = 5.0
 _PAGE = 100
+#: Kinds of work that is set aside: a line of a timeline that makes no message, and a message whose row can't be read.
+_LINE, _UNREADABLE = "timeline", "message"
 
 
 class Messages:
@@ -53,6 +58,7 @@ class Messages:
         region: str,
         time_zone: str,
         language: str,
+        aside: SettingAside | None = None,
     ) -> None:
         """``region``: how national numbers are read; ``language``: of contacts whose own is not known."""
         self._database = database
@@ -63,6 +69,9 @@ class Messages:
         self._zone = ZoneInfo(time_zone)
         self._language = language
         self._wake = asyncio.Event()
+        self._aside = aside or SettingAside(database, clock)
+        self._aside.add_kind(_LINE, outbox_kind(self._wake.set))
+        self._aside.add_kind(_UNREADABLE, Kind(hide=_hide_message, show=_show_message, wake=self._wake.set))
         database.follow_timelines(
             [rule.on for rule in rules.customers if rule.via in carriers]
             + [kind for hook in rules.webhooks.values() for kind in hook.on]
@@ -76,10 +85,12 @@ class Messages:
             try:
                 while await self.write() or await self.send():
                     pass
-            except CtiError as error:  # the database is away: what is to be done stays there
+                pause_s = await self._pause_s()
+            except (StoreUnavailable, Conflict) as error:  # the database is away: what is to be done stays there
                 log.error("messages_wait", reason=str(error))
+                pause_s = _LOOK_EVERY_S
             try:
-                async with asyncio.timeout(await self._pause_s()):
+                async with asyncio.timeout(pause_s):
                     await self._wake.wait()
             except TimeoutError:
                 pass
@@ -90,8 +101,32 @@ class Messages:
         async with self._database.reading() as uow:
             if not await uow.outbox.waiting([TIMELINE], 1):
                 return 0  # nothing to do is what is found most of the time, and writers wait for each other
+        try:
+            return await self._write(now)
+        except (StoreUnavailable, Conflict):
+            raise
+        except Exception as error:  # noqa: BLE001 - whose it is, is found by trying each alone
+            log.warning("messages_parted", why=str(error))
+        async with self._database.reading() as uow:
+            left, unreadable = await uow.outbox.readable([TIMELINE], _PAGE)
+        for key, why in unreadable.items():
+            await self._aside.put(_LINE, key, why)
+        for row in left:
+            said: dict[str, Json] = row.payload if isinstance(row.payload, dict) else {}
+            record_id = said.get("record_id")
+            await self._aside.contain(
+                _LINE,
+                row.id,
+                partial(self._write, now, row.id),
+                about=str(said.get("kind") or ""),
+                record_id=RecordId(record_id) if isinstance(record_id, str) else None,
+            )
+        return len(left) + len(unreadable)
+
+    async def _write(self, now: datetime, only: str | None = None) -> int:
+        """Turn the lines that wait, or only one of them, into messages with one commit."""
         async with self._database.unit_of_work() as uow:
-            left = await uow.outbox.waiting([TIMELINE], _PAGE, claim=True)
+            left = await uow.outbox.waiting([TIMELINE], _PAGE, claim=True, only=only)
             for row in left:
                 for message in await self._messages_of(uow, row, now):
                     await uow.messages.add_once(message)
@@ -101,14 +136,21 @@ class Messages:
     async def send(self) -> int:
         """Send what is due; how many were tried."""
         async with self._database.reading() as uow:
-            due = await uow.messages.due(self._clock.now())
+            due, unreadable = await uow.messages.due(self._clock.now())
+        for key, error in unreadable.items():
+            await self._aside.put(_UNREADABLE, key, error)
         for message in due:
-            tried = await self._try(message)
-            async with self._database.unit_of_work() as uow:
-                kept = await uow.messages.lock(message.id)
-                if kept.state == "queued" and kept.attempts == message.attempts:
-                    await uow.messages.save(tried)
-        return len(due)
+            await self._aside.contain(
+                _UNREADABLE, message.id, partial(self._send, message), about=message.to, record_id=message.record_id
+            )
+        return len(due) + len(unreadable)
+
+    async def _send(self, message: Message) -> None:
+        tried = await self._try(message)
+        async with self._database.unit_of_work() as uow:
+            kept = await uow.messages.lock(message.id)
+            if kept.state == "queued" and kept.attempts == message.attempts:
+                await uow.messages.save(tried)
 
     async def page(self, state: MessageState | None, before: str | None, limit: int) -> list[Message]:
         """The newest first."""
@@ -170,6 +212,9 @@ class Messages:
         except NotSent as error:
             log.warning("message_not_sent", message=message.id, via=message.via, reason=str(error))
             return model.failed(message, self._clock.now(), str(error), for_good=error.for_good)
+        except Exception as error:  # the edge of one message: it is dead with its reason, and can be sent again
+            log.exception("message_cannot_be_sent", message=message.id, via=message.via)
+            return model.failed(message, self._clock.now(), reason_of(error), for_good=True)
         cost = Decimal(self._rules.sms.price) if message.via == "sms" else Decimal(0)
         return model.sent(message, self._clock.now(), cost)
 
@@ -261,7 +306,18 @@ class Messages:
         }
 
     def _day(self, at: datetime | None) -> str:
-        return "" if at is None else at.astimezone(self._zone).strftime("%Y-%m-%d %H:%M")
+        try:
+            return "" if at is None else at.astimezone(self._zone).strftime("%Y-%m-%d %H:%M")
+        except OverflowError:  # at either end of the calendar there is no other zone
+            return ""
+
+
+async def _hide_message(uow: UnitOfWork, key: str) -> None:
+    await uow.messages.set_state(key, "set_aside")
+
+
+async def _show_message(uow: UnitOfWork, key: str) -> None:
+    await uow.messages.set_state(key, "queued")
 
 
 def _fits(rule: CustomerMessage, said: Mapping[str, Json]) -> bool:

@@ -23,6 +23,7 @@ from ctiserver.model.record import CALLBACK_ASKED, Record
 from ctiserver.store.database import Database
 from ctiserver.store.patience import now_and_again, until_stored
 from ctiserver.store.processes import ProcessRow
+from ctiserver.store.setting_aside import SettingAside
 from ctiserver.store.unit_of_work import UnitOfWork
 
 log = structlog.get_logger(__name__)
@@ -33,6 +34,8 @@ GOT_THROUGH = "got_through"
 #: How a callback's process ends when it reached the caller.
 _REACHED = frozenset({"called_back", GOT_THROUGH})
 _SETTLE_EVERY_S = 30.0
+#: Kinds of work that is set aside: a call in the log that can't be taken in, and a missed call that can't be closed.
+_CALL, _SETTLED = "missed_call", "missed_call_settled"
 #: What we may not have been told of is sought in the call log from so long before the last missed call: of two PBXs
 #: the ends of calls come in turn, not in order. Where there is none yet, so far back.
 _OVERLAP = timedelta(hours=1)
@@ -71,6 +74,7 @@ class Missed:
         record_changed: Callable[[Record], None],
         changed: Callable[[], object],
         told_later: Callable[[PbxName], bool] = lambda pbx: False,
+        aside: SettingAside | None = None,
     ) -> None:
         """``period_began`` says when the hours began in which a call to a number, for a queue, at a time falls.
         ``changed`` is told that the missed calls are others now; it must not wait. ``told_later``: whether what became
@@ -84,6 +88,9 @@ class Missed:
         self._record_changed = record_changed
         self._changed = changed
         self._told_later = told_later
+        self._aside = aside or SettingAside(database, clock)
+        self._aside.add_kind(_CALL)
+        self._aside.add_kind(_SETTLED)
         self._parties: dict[CallId, str] = {}  #: the numbers of those outside, of calls under way
 
     async def run(self) -> None:
@@ -93,10 +100,13 @@ class Missed:
                 try:
                     await until_stored(self.catch_up, "missed calls")
                     async for event in events:
-                        await until_stored(partial(self.heard, event), "missed call")
+                        await self._bus.take_in("missed-calls", event, self._take_in)
                     return
                 except Lagged as lagged:
                     log.error("missed_calls_lagged", missed=str(lagged))
+
+    async def _take_in(self, event: CallEvent) -> None:
+        await until_stored(partial(self.heard, event), "missed call")
 
     async def catch_up(self) -> None:
         """Take in the calls which the call log has as ended in vain, and which we were not told of: killed before the
@@ -105,11 +115,19 @@ class Missed:
         async with self._database.reading() as uow:
             last_at = await uow.missed_calls.last_at()
             since = self._clock.now() - _FIRST_LOOK_BACK if last_at is None else last_at - _OVERLAP
-            unheard = [entry for entry in await uow.calls.ended(IN_VAIN, since) if not await self._settled(uow, entry)]
-        for entry in unheard:
-            await self.ended(call_detail.summary(entry))
+            ended = await uow.calls.ended(IN_VAIN, since)
+        unheard: list[CallEntry] = []
+        for entry in ended:
+            await self._aside.contain(_CALL, entry.id, partial(self._catch_up_on, entry, unheard), about=entry.ani)
         if unheard:
             log.warning("missed_calls_found_in_the_log", calls=len(unheard))
+
+    async def _catch_up_on(self, entry: CallEntry, unheard: list[CallEntry]) -> None:
+        async with self._database.reading() as uow:
+            if await self._settled(uow, entry):
+                return
+        await self.ended(call_detail.summary(entry))
+        unheard.append(entry)
 
     async def heard(self, event: CallEvent) -> None:
         """Take in one event of a call. Raises StoreUnavailable."""
@@ -204,19 +222,38 @@ class Missed:
 
     async def settle_now(self) -> None:
         """Those whose callback has ended are over."""
-        any_ended = False
-        async with self._database.unit_of_work() as uow:
-            for missed in await uow.missed_calls.still_open():
-                processes = [it for it in await uow.processes.of_record(missed.record_id) if _owes(it)]
-                ended = [it for it in processes if it.closed_at is not None and it.closed_at >= missed.missed_at]
-                if not ended or any(it.closed_at is None for it in processes):
-                    continue
-                how = str(ended[-1].state.get("closed") or "")
-                state: MissedState = "recovered" if how in _REACHED else "closed"
-                await uow.missed_calls.save(replace(missed, state=state, ended_at=ended[-1].closed_at, ended_by=how))
-                any_ended = True
-        if any_ended:
+        ended: list[MissedCall] = []
+        async with self._database.reading() as uow:
+            open_ = await uow.missed_calls.still_open()
+        for missed in open_:
+            work = partial(self._settle_one, missed, ended)
+            await self._aside.contain(_SETTLED, missed.id, work, about=missed.number, record_id=missed.record_id)
+        if ended:
             self._changed()
+
+    async def _settle_one(self, missed: MissedCall, all_ended: list[MissedCall]) -> None:
+        async with self._database.reading() as uow:
+            if self._how_ended(missed, await uow.processes.of_record(missed.record_id)) is None:
+                return
+        async with self._database.unit_of_work() as uow:
+            known = await uow.missed_calls.lock(missed.id)
+            how = self._how_ended(known, await uow.processes.of_record(known.record_id))
+            if how is None or known.state != "open":
+                return
+            await uow.missed_calls.save(replace(known, state=how[0], ended_at=how[1], ended_by=how[2]))
+        all_ended.append(missed)
+
+    @staticmethod
+    def _how_ended(
+        missed: MissedCall, all_processes: list[ProcessRow]
+    ) -> tuple[MissedState, datetime | None, str] | None:
+        """The state, the time and the end of its callback's processes; None while one runs, or none was."""
+        processes = [it for it in all_processes if _owes(it)]
+        ended = [it for it in processes if it.closed_at is not None and it.closed_at >= missed.missed_at]
+        if not ended or any(it.closed_at is None for it in processes):
+            return None
+        how = str(ended[-1].state.get("closed") or "")
+        return "recovered" if how in _REACHED else "closed", ended[-1].closed_at, how
 
     async def _settled(self, uow: UnitOfWork, entry: CallEntry) -> bool:
         """Was this call in vain counted already, or has its caller got through since?"""

@@ -12,7 +12,7 @@ import structlog
 
 from ctiserver.bus import Bus, Lagged
 from ctiserver.clock import Clock
-from ctiserver.errors import DeadlineExceeded, PeerLost
+from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost
 from ctiserver.model.events import (
     CallEnded,
     CallerEnteredQueue,
@@ -85,7 +85,7 @@ class Queues:
             while True:
                 try:
                     async for event in events:
-                        self.heard(event)
+                        await self._bus.take_in("queues", event, self.heard)
                     return
                 except Lagged as lagged:
                     log.error("queues_lagged", missed=str(lagged))
@@ -112,7 +112,7 @@ class Queues:
         """Take out, until cancelled, who still waits when a queue has been closed for as long as it drains."""
         while True:
             for name in self._site.queues:
-                await self.drain_now(QueueName(name))
+                await self._bus.take_in("queue-closing", QueueName(name), self.drain_now)
             await asyncio.sleep(_DRAIN_EVERY_S)
 
     async def drain_now(self, name: QueueName) -> None:
@@ -129,7 +129,7 @@ class Queues:
                 continue
             try:
                 await self._pbxs[pbx].queue_withdraw(name, channel)
-            except (PeerLost, DeadlineExceeded) as error:
+            except (PeerLost, DeadlineExceeded, PbxRefused) as error:
                 log.warning("queue_not_drained", queue=name, pbx=pbx, reason=str(error))
 
     def heard(self, event: PbxEvent) -> None:

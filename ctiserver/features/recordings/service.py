@@ -24,6 +24,7 @@ from ctiserver.pbx.port import Pbx
 from ctiserver.store.database import Database
 from ctiserver.store.faults import NotFound
 from ctiserver.store.patience import until_stored
+from ctiserver.store.setting_aside import Kind, SettingAside
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +34,8 @@ _CLOSED_AFTER_S = 0.3
 #: More than the days whose folders are looked through.
 _LOOK_BACK = timedelta(days=3)
 _WAITING_EVENTS = 100_000
+#: Kinds of work that is set aside: a recording to be found, to be taken in, to be removed.
+_FOUND, _TAKEN_IN, _REMOVED = "recording_found", "recording_taken_in", "recording_removed"
 #: Why somebody at the desk masks; a flow says its own reason.
 DESK = "desk"
 
@@ -50,6 +53,7 @@ class Recordings:
         folders: Mapping[PbxName, Path | None],
         kept: timedelta,
         going_on: Callable[[PbxName], Collection[CallId]],
+        aside: SettingAside | None = None,
     ) -> None:
         """``folders``: each PBX's recordings as this server sees them; ``kept``: how long they are."""
         self._database = database
@@ -60,7 +64,12 @@ class Recordings:
         self._kept = kept
         self._going_on = going_on
         self._masks: dict[CallId, list[dict[str, Json]]] = {}  #: of calls whose recording has not been told yet
+        self._heard_hour: datetime | None = None
+        self._heard: set[tuple[str, RecordingId]] = set()  #: in this hour: who played what, as the audit log has it
         self._ended = asyncio.Event()
+        self._aside = aside or SettingAside(database, clock)
+        for kind in (_FOUND, _TAKEN_IN, _REMOVED):
+            self._aside.add_kind(kind, Kind(wake=self._ended.set))
 
     async def run(self) -> None:
         """Follow the bus until it closes."""
@@ -69,10 +78,13 @@ class Recordings:
             while True:
                 try:
                     async for event in events:
-                        await until_stored(partial(self.heard, event), "recording")
+                        await self._bus.take_in("recordings", event, self._take_in)
                     return
                 except Lagged as lagged:
                     log.error("recordings_lagged", missed=str(lagged))  # files that were not told of are found later
+
+    async def _take_in(self, event: PbxEvent) -> None:
+        await until_stored(partial(self.heard, event), "recording")
 
     async def tend(self) -> None:
         """Find the files of calls that ended, take in those nobody told of, remove the old; until cancelled."""
@@ -121,6 +133,25 @@ class Recordings:
         """One recording, None if there is none of this id."""
         async with self._database.reading() as uow:
             return await uow.recordings.find(key)
+
+    async def heard_by(self, recording: Recording, login: str, peer: str) -> None:
+        """Keep who plays a recording: once an hour for each person and recording, as a player asks for many parts."""
+        now = self._clock.now()
+        hour = now.replace(minute=0, second=0, microsecond=0)
+        if hour != self._heard_hour:
+            self._heard_hour, self._heard = hour, set()
+        if (login, recording.id) in self._heard:
+            return
+        async with self._database.unit_of_work() as uow:
+            await uow.audit.note(
+                now,
+                f"user:{login}",
+                "recording_played",
+                f"call:{recording.call_id}",
+                peer=peer,
+                detail={"recording": recording.id},
+            )
+        self._heard.add((login, recording.id))
 
     def path(self, recording: Recording) -> Path:
         """Where the audio lies. Raises NotFound where it can't be heard, and says why."""
@@ -176,10 +207,14 @@ class Recordings:
             # what was lost an hour ago is looked for only now and then: somebody may have moved the folder back
             if now - recording.stopped_at > 60 * LATE and now.minute % 10:
                 continue
-            file = await asyncio.to_thread(look, folder, recording.file)
-            if file is not None:
-                async with self._database.unit_of_work() as uow:
-                    await uow.recordings.save(_found(recording, file, now))
+            work = partial(self._look_for, recording, folder, now)
+            await self._aside.contain(_FOUND, recording.id, work, about=recording.file)
+
+    async def _look_for(self, recording: Recording, folder: Path, now: datetime) -> None:
+        file = await asyncio.to_thread(look, folder, recording.file)
+        if file is not None:
+            async with self._database.unit_of_work() as uow:
+                await uow.recordings.save(_found(recording, file, now))
 
     async def take_in(self) -> None:
         """Take in files that no event told of: calls went on while this server, or its link, was down."""
@@ -190,22 +225,26 @@ class Recordings:
             async with self._database.reading() as uow:
                 known = await uow.recordings.files(pbx, now - _LOOK_BACK)
             for file in await asyncio.to_thread(scan, folder, days(now), known):
-                call = call_of(pbx, file.name)
-                if call is None:
-                    continue
-                async with self._database.unit_of_work() as uow:
-                    recording = Recording(
-                        id=RecordingId(new_ulid(now)),
-                        call_id=call,
-                        pbx=pbx,
-                        file=file.name,
-                        channel="",
-                        talk_only=False,
-                        started_at=file.began_at,
-                        stopped_at=file.ended_at,
-                    )
-                    await uow.recordings.add_once(_found(recording, file, now))
-                log.warning("recording_taken_in", pbx=pbx, file=file.name)
+                work = partial(self._take_in_file, pbx, file, now)
+                await self._aside.contain(_TAKEN_IN, f"{pbx}/{file.name}", work, about=file.name)
+
+    async def _take_in_file(self, pbx: PbxName, file: FoundFile, now: datetime) -> None:
+        call = call_of(pbx, file.name)
+        if call is None:
+            return
+        async with self._database.unit_of_work() as uow:
+            recording = Recording(
+                id=RecordingId(new_ulid(now)),
+                call_id=call,
+                pbx=pbx,
+                file=file.name,
+                channel="",
+                talk_only=False,
+                started_at=file.began_at,
+                stopped_at=file.ended_at,
+            )
+            await uow.recordings.add_once(_found(recording, file, now))
+        log.warning("recording_taken_in", pbx=pbx, file=file.name)
 
     async def remove_old(self) -> None:
         """Delete the audio whose time is over; the entry says that there was some."""
@@ -216,13 +255,17 @@ class Recordings:
             folder = self._folders.get(recording.pbx)
             if folder is None:
                 continue
-            try:
-                await asyncio.to_thread((folder / recording.file).unlink, missing_ok=True)
-            except OSError as error:
-                log.error("recording_not_removed", file=recording.file, reason=str(error))
-                continue
-            async with self._database.unit_of_work() as uow:
-                await uow.recordings.save(replace(recording, removed_at=now))
+            work = partial(self._remove, recording, folder, now)
+            await self._aside.contain(_REMOVED, recording.id, work, about=recording.file)
+
+    async def _remove(self, recording: Recording, folder: Path, now: datetime) -> None:
+        try:
+            await asyncio.to_thread((folder / recording.file).unlink, missing_ok=True)
+        except OSError as error:
+            log.error("recording_not_removed", file=recording.file, reason=str(error))
+            return
+        async with self._database.unit_of_work() as uow:
+            await uow.recordings.save(replace(recording, removed_at=now))
 
     async def _began(self, event: RecordingBegan) -> None:
         recording = Recording(

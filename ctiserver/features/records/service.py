@@ -97,10 +97,13 @@ class Records:
             while True:
                 try:
                     async for event in events:
-                        await until_stored(partial(self.answered, event), "owner of a record")
+                        await self._bus.take_in("records", event, self._heard)
                     return
                 except Lagged as lagged:
                     log.error("records_lagged", missed=str(lagged))
+
+    async def _heard(self, event: AgentConnected) -> None:
+        await until_stored(partial(self.answered, event), "owner of a record")
 
     async def answered(self, event: AgentConnected) -> None:
         """An agent talks in a call: its records that nobody answers for are theirs. Raises StoreUnavailable."""

@@ -11,7 +11,6 @@ from datetime import datetime
 
 import structlog
 
-from ctiserver.errors import CtiError
 from ctiserver.model.call_entry import Pop
 from ctiserver.model.ids import AgentId, CallId
 from ctiserver.store.database import Database
@@ -93,7 +92,7 @@ class PopBook:
                     await uow.pops.save(pop)
         except StoreUnavailable:
             raise
-        except CtiError as error:
+        except Exception as error:  # noqa: BLE001 - the edge of one pop
             # One that refers to what is gone must not keep the others from being written.
             if len(pops) > 1:
                 for pop in pops:

@@ -99,7 +99,7 @@ class ScreenPops:
             while True:
                 try:
                     async for event in events:
-                        await self.heard(event)
+                        await self._bus.take_in("screen-pops", event, self.heard)
                     self.book.close()
                     return
                 except Lagged as lagged:

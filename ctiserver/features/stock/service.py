@@ -7,6 +7,7 @@ connection may ask again.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import structlog
 
@@ -18,18 +19,23 @@ from ctiserver.model.stock import Level, Move, MoveKind, moved
 from ctiserver.price_list import Goods
 from ctiserver.store.database import Database
 from ctiserver.store.faults import Conflict
+from ctiserver.store.setting_aside import SettingAside
 from ctiserver.store.unit_of_work import UnitOfWork
 from ctiserver.strict_yaml import suggest
 
 log = structlog.get_logger(__name__)
 
 _TIDY_EVERY_S = 30.0
+#: The kind of work that is set aside: a promise that can't be freed.
+_PROMISE = "stock_promise"
 
 
 class StockKeeping:
     """Spare parts."""
 
-    def __init__(self, database: Database, clock: Clock, goods: Goods) -> None:
+    def __init__(self, database: Database, clock: Clock, goods: Goods, aside: SettingAside | None = None) -> None:
+        self._aside = aside or SettingAside(database, clock)
+        self._aside.add_kind(_PROMISE)
         self._database = database
         self._clock = clock
         self._goods = goods
@@ -130,17 +136,24 @@ class StockKeeping:
         """What was reserved for orders that are over and was not used is free again; for how many promises."""
         freed = 0
         async with self._database.reading() as uow:
-            if not await uow.stock.stale_promises():
-                return 0  # as most of the time: nobody who writes shall wait for that
-        async with self._database.unit_of_work() as uow:
-            for order_id, place, part, quantity in await uow.stock.stale_promises():
-                # a promise may be made and freed again and again, so its key must not stand for all times
-                key = f"{order_id}/released/{new_ulid(self._clock.now())}"
-                await self.move_within(
-                    uow, "release", key=key, place=place, part=part, quantity=quantity, actor="stock", order_id=order_id
-                )
-                freed += 1
+            stale = await uow.stock.stale_promises()  # most of the time there is none, and nobody who writes waits
+        for promise in stale:
+            order_id, place, part, _ = promise
+            freed += await self._aside.contain(
+                _PROMISE, f"{order_id}/{place}/{part}", partial(self._free, promise), about=f"{part} · {place}"
+            )
         return freed
+
+    async def _free(self, promise: tuple[WorkOrderId, str, str, int]) -> None:
+        async with self._database.unit_of_work() as uow:
+            if promise not in await uow.stock.stale_promises():
+                return
+            order_id, place, part, quantity = promise
+            # a promise may be made and freed again and again, so its key must not stand for all times
+            key = f"{order_id}/released/{new_ulid(self._clock.now())}"
+            await self.move_within(
+                uow, "release", key=key, place=place, part=part, quantity=quantity, actor="stock", order_id=order_id
+            )
 
     async def run(self) -> None:
         """Tidy up now and then, until cancelled."""

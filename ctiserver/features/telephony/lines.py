@@ -105,7 +105,8 @@ class Lines:
         finally:
             self._closing = True
             for socket in list(self._open):
-                await socket.close(code=_CLOSE_RESTART, message=b"restart")
+                with suppress(Exception):  # one that is gone already, in whatever way, keeps no other from being told
+                    await socket.close(code=_CLOSE_RESTART, message=b"restart")
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """One browser's SIP, from its WebSocket to the PBX's and back. The server has checked Origin and session."""

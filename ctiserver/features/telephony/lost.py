@@ -67,18 +67,22 @@ class LostTalks:
 
     async def _hold_all(self) -> None:
         while True:
-            agent_id, channel = await self._gone.get()
-            standing = self._phones.standing(self._phones.agent(agent_id))
-            if standing is None or channel not in (None, standing.channel):
-                continue  # it was not in a call, or has another one by now
-            try:
-                await self._hold(agent_id, standing)
-            except (PeerLost, DeadlineExceeded) as error:
-                # The PBX keeps the caller with a page that is gone, in silence, until we tell it otherwise.
-                log.warning("lost_talk_not_held_yet", agent=agent_id, reason=str(error))
-                asyncio.get_running_loop().call_later(_AGAIN_S, self._to_be_held, agent_id, standing.channel)
-            except PbxRefused as error:
-                log.error("lost_talk_not_held", agent=agent_id, reason=str(error))
+            gone = await self._gone.get()
+            await self._bus.take_in("lost-talks", gone, self._hold_one)
+
+    async def _hold_one(self, gone: tuple[AgentId, str | None]) -> None:
+        agent_id, channel = gone
+        standing = self._phones.standing(self._phones.agent(agent_id))
+        if standing is None or channel not in (None, standing.channel):
+            return  # it was not in a call, or has another one by now
+        try:
+            await self._hold(agent_id, standing)
+        except (PeerLost, DeadlineExceeded) as error:
+            # The PBX keeps the caller with a page that is gone, in silence, until we tell it otherwise.
+            log.warning("lost_talk_not_held_yet", agent=agent_id, reason=str(error))
+            asyncio.get_running_loop().call_later(_AGAIN_S, self._to_be_held, agent_id, standing.channel)
+        except PbxRefused as error:
+            log.error("lost_talk_not_held", agent=agent_id, reason=str(error))
 
     async def _forget_those_gone(self) -> None:
         with self._bus.subscribe(CallEnded, CallerEnteredQueue) as events:

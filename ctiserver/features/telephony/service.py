@@ -12,7 +12,7 @@ import structlog
 from ctiserver.bus import Bus, Lagged
 from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UserFault
 from ctiserver.features.telephony.phones import Phones
-from ctiserver.model.events import CallEvent, CallHeld, CallsMerged, PbxUp
+from ctiserver.model.events import CallEvent, CallHeld, CallsMerged, PbxEvent, PbxUp
 from ctiserver.model.ids import AgentId, CallId, PbxName, Uniqueid
 from ctiserver.model.numbers import dialable
 from ctiserver.model.person import Agent
@@ -113,14 +113,17 @@ class Telephony:
             while True:
                 try:
                     async for event in events:
-                        if isinstance(event, PbxUp):
-                            await self._recall(event.pbx)
-                        elif isinstance(event, CallEvent):
-                            self._heard(event)
+                        await self._bus.take_in("telephony", event, self._take_in)
                     return
                 except Lagged:
                     for agent in self._phones.everybody():
                         self._look(agent)
+
+    async def _take_in(self, event: PbxEvent) -> None:
+        if isinstance(event, PbxUp):
+            await self._recall(event.pbx)
+        elif isinstance(event, CallEvent):
+            self._heard(event)
 
     @property
     def outbound(self) -> bool:

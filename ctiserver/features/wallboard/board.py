@@ -98,7 +98,7 @@ class Board:
             while True:
                 try:
                     async for event in events:
-                        self.heard(event)
+                        await self._bus.take_in("board", event, self.heard)
                     return
                 except Lagged as lagged:
                     log.error("board_lagged", missed=str(lagged))

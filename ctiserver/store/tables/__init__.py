@@ -24,6 +24,7 @@ from ctiserver.store.tables.photos import photos
 from ctiserver.store.tables.recordings import recordings
 from ctiserver.store.tables.records import counters, record_calls, record_timeline, records
 from ctiserver.store.tables.requests import requests
+from ctiserver.store.tables.set_aside import set_aside
 from ctiserver.store.tables.work import executors, process_events, processes, timers, work_orders
 from ctiserver.store.tables.written import metadata
 
@@ -58,6 +59,7 @@ __all__ = [
     "records",
     "requests",
     "sessions",
+    "set_aside",
     "settlements",
     "sites",
     "stock_levels",

@@ -6,6 +6,7 @@ import { Socket } from "./lib/socket.js";
 import { shared } from "./lib/styles.js";
 import { LANGUAGES, Worded, currentLanguage, setLanguage, t } from "./lib/words.js";
 import "./pages/accounts.js";
+import "./pages/aside.js";
 import "./pages/audit.js";
 import "./pages/calls.js";
 import "./pages/chain.js";
@@ -36,6 +37,7 @@ const PAGES = {
   goods: { roles: ["technician", "storekeeper", "supervisor", "admin"], key: "Digit6" },
   money: { roles: ["cashier", "supervisor", "admin"], key: "Digit0" },
   audit: { roles: ["supervisor", "admin"], key: "Digit8" },
+  aside: { roles: ["admin"], key: "KeyA" },
   accounts: { roles: ["admin"], key: "Digit9" },
 };
 
@@ -311,6 +313,8 @@ class App extends Worded(LitElement) {
         return html`<cti-missed .socket=${this.socket}></cti-missed>`;
       case "audit":
         return html`<cti-audit></cti-audit>`;
+      case "aside":
+        return html`<cti-aside></cti-aside>`;
       case "accounts":
         return html`<cti-accounts .me=${this._me}></cti-accounts>`;
       case "late":

@@ -19,6 +19,7 @@ from ctiserver.model.message import MESSAGE_STATES, Via
 from ctiserver.model.missed import MISSED_STATES
 from ctiserver.model.person import ROLES
 from ctiserver.model.recording import RecordingState
+from ctiserver.model.set_aside import SET_ASIDE_KINDS
 from ctiserver.model.stock import MOVE_KINDS
 from ctiserver.model.work_order import ORDER_KINDS, OrderState
 from ctiserver.pbx.trouble import TROUBLE_KINDS
@@ -101,6 +102,8 @@ SAID_BY_SERVER = {
     "pause_reason",
     "missed_state",
     "audit_act",
+    "aside_kind",
+    "aside_tried",
     "callback_reason",
     "field_fault",
     "assigned",
@@ -136,6 +139,7 @@ def test_every_word_is_used() -> None:
         ("recording_state", get_args(RecordingState)),
         ("visit_outcome", get_args(QueueOutcome)),
         ("audit_act", ACTS),
+        ("aside_kind", SET_ASIDE_KINDS),
         ("missed_state", MISSED_STATES),
         ("assigned", get_args(How)),
         ("considered", get_args(Against)),

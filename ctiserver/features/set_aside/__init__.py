@@ -1,0 +1,1 @@
+"""Work that could not be done: seen, tried again or dropped by admins."""
