@@ -44,6 +44,7 @@ check: $(VENV)/.test ## style, types, layers, shipped flows and configuration
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python tools/dead_code.py
 	@$(BIN)/ctiserver check
+	@$(BIN)/python -m tests.poison
 
 pins: test ## run the whole suite, then write down the Debian packages that it passed with
 	@$(BIN)/python tools/pins.py
