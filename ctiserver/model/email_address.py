@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from email_validator import EmailNotValidError, validate_email
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
 #: Of an address, by RFC 5321; a longer one is not even looked at.
 LONGEST = 254
+#: The library refuses these as no mail leaves the house by them, and mail of the house's own does not have to. Its
+#: documentation says to take them out of its list.
+for _name in ("local", "localhost"):
+    if _name in SPECIAL_USE_DOMAIN_NAMES:
+        SPECIAL_USE_DOMAIN_NAMES.remove(_name)
 
 
 class NoEmailAddress(ValueError):
