@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.message import Message as Letter
 from pathlib import Path
@@ -13,8 +14,11 @@ from aiosmtpd.controller import UnthreadedController
 from aiosmtpd.handlers import AsyncMessage
 
 from ctiserver.app.composition import App
+from ctiserver.features.messages.carriers import MailCarrier, NotSent
+from ctiserver.message_rules import MailServer
 from ctiserver.model.contact import Contact
 from ctiserver.model.ids import ContactId, RecordId, WorkOrderId, new_ulid
+from ctiserver.model.message import Message
 from ctiserver.model.record import TimelineEntry
 from ctiserver.model.work_order import WorkOrder
 from tests.poison.registry import poison
@@ -156,3 +160,14 @@ async def test_both_are_refused_at_the_entrance(tmp_path: Path) -> None:
             assert list((await browser.json("POST", "/api/v1/absences", absence, status=422))["fields"]) == ["until"]
             await browser.json("GET", f"/api/v1/missed-calls/figures?since={at.replace('+', '%2B')}", status=422)
         assert _healthy(app)
+
+
+async def test_two_addresses_in_one_are_sent_to_nobody(tmp_path: Path, mail: tuple[int, Letters]) -> None:
+    port, letters = mail
+    carrier = MailCarrier(MailServer(host="127.0.0.1", port=port, tls="none", sender="service@example.com"), tmp_path)
+    now = datetime.now(UTC)
+    message = Message(id="m", key="k", via="email", to="li,min@example.com", text="x", next_at=now, created_at=now)
+    with pytest.raises(NotSent, match="not an e-mail address"):
+        await carrier.carry(message)
+    await carrier.carry(replace(message, to="min@example.com", subject="two\nlines"))
+    assert letters.to == ["min@example.com"]
