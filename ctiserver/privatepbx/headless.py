@@ -24,7 +24,7 @@ _ON_PATH = ("chromium-headless-shell", "chromium", "chromium-browser", "google-c
 _BROWSER = Program("chromium-headless-shell", "usr/lib/chromium*/*headless*shell", ("--version",), "Chrom")
 #: The smallest that hold Chinese: 1.6 and 1.8 MB to fetch. The last has 57 MB.
 _CHINESE = "fonts-wqy-microhei|fonts-droid-fallback|fonts-noto-cjk"
-_STAND_INS = ("libc6", "debconf", "x11-utils", "libgl1-mesa-dri", "xdg-utils")
+_STAND_INS = ("libc6", "debconf", "x11-utils", "libgl1-mesa-dri", "libllvm19", "libz3-4", "xdg-utils")
 _FONTS_ON_MACHINE = Path("/etc/fonts/fonts.conf")
 _WRAPPER = """#!/bin/sh
 # Starts the browser's driver with the libraries that this machine lacks.
