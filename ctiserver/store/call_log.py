@@ -74,7 +74,8 @@ class CallLog(Repository[CallEntry, CallId]):
         statement = sa.select(self.table).order_by(self.table.c.id.desc()).limit(limit)
         if before is not None:
             statement = statement.where(self.table.c.id < before)
-        return await self._all(statement if agent is None else statement.where(self.table.c.agent_id == agent))
+        found, _ = await self._readable(statement if agent is None else statement.where(self.table.c.agent_id == agent))
+        return found
 
     async def since(self, begin: datetime) -> list[CallEntry]:
         """Every call that started then or later, the oldest first."""

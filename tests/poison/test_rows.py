@@ -287,13 +287,20 @@ async def test_calls_that_never_ended(tmp_path: Path, database_url: str) -> None
         await spoil(
             app.database, "calls", odd, answered_at=ODD_MOMENT[app.database.dialect], detail=json_sql(app, "[]")
         )
+        async with app.database.unit_of_work() as uow:
+            shapeless = await put(uow, tables.calls, pbx="main", direction="inbound", started_at=now)
+        await spoil(app.database, "calls", shapeless, detail=json_sql(app, "[]"))
         await app.features.calls.settle(MAIN)
         async with app.database.reading() as uow:
             found = await uow.calls.get(CallId(good))
         assert found.complete
         assert healthy(app)
     async with whole_server(tmp_path, database_url=database_url) as app:  # the board reads the day's calls at its start
-        await asyncio.sleep(0)
+
+        async def read() -> bool:
+            return app.features.board._figures is not None and not app.features.board._reading.locked()
+
+        await eventually(read)
         assert healthy(app)
 
 

@@ -157,7 +157,7 @@ class CallLogService:
                         complete=True,
                         no_record_reason=entry.no_record_reason or reason,
                         detail={
-                            **entry.detail,
+                            **(entry.detail if isinstance(entry.detail, dict) else {}),  # whatever stands in the row
                             "reconstructed": True,
                             "ended": "pbx_restarted" if restarted else "lost",
                         },

@@ -11,6 +11,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -231,7 +232,7 @@ class Board:
             async for entries in self._logged_today():
                 for entry in entries:
                     if entry.complete and entry.id not in going_on:
-                        self._read_entry(entry, until)
+                        await self._bus.take_in("board", entry, partial(self._read_entry, until=until))
 
     async def _logged_today(self) -> AsyncIterator[list[CallEntry]]:
         """Today's entries of the call log, the newest first, some at a time. Raises StoreUnavailable."""
