@@ -178,6 +178,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             recordings=features.recordings,
             callbacks=features.callbacks,
             http=http,
+            region=settings.region,
         )
         shelf = Shelf(
             settings.prompts,

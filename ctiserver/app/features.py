@@ -330,6 +330,7 @@ def build(ground: Ground) -> Features:
         phones,
         region=settings.region,
         changed=lambda agent_id, call: telephony_push.publish(hub, agent_id, call),
+        unwanted=contacts.unwanted,
     )
     telephony_http = TelephonyHttp(
         site,

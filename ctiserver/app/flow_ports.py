@@ -23,13 +23,14 @@ from ctiserver.features.recordings.service import Recordings
 from ctiserver.features.records.service import Records
 from ctiserver.ivr.ports import AudioAction, CalledFacts, CallerFacts, Line, PortFailed
 from ctiserver.ivr.state import PathStep
-from ctiserver.model import call_entry
+from ctiserver.model import call_entry, numbers
 from ctiserver.model.contact import Contact, Device
 from ctiserver.model.expression import Money, Value
 from ctiserver.model.ids import AgentId, CallId, ContactId, DeviceId, PbxName, QueueName, RecordId
 from ctiserver.model.json_value import Json
 from ctiserver.model.record import CALLBACK_ASKED, Record
 from ctiserver.net import HttpClient, RequestFailed
+from ctiserver.refused_calls import REFUSED
 from ctiserver.site import Site
 from ctiserver.store.database import Database
 from ctiserver.store.faults import StoreUnavailable
@@ -70,8 +71,11 @@ class StoreFlowPorts:
         recordings: Recordings,
         callbacks: Callbacks,
         http: HttpClient,
+        region: str,
     ) -> None:
+        """``region``: ISO 3166, how the numbers that flows dial are read."""
         self._database = database
+        self._region = region
         self._clock = clock
         self._site = site
         self._pbx = pbx
@@ -174,6 +178,16 @@ class StoreFlowPorts:
             if known.id == AgentId(agent) and presence.logged_in and self._agents.pbx_of(known.id) == pbx:
                 return known.interface
         return None
+
+    async def dialable(self, number: str, *, rostered: bool) -> str | None:
+        rules = self._site.outbound
+        allow = ("+",) if rostered else rules.allow
+        found = numbers.dialable(number, self._region, allow=allow, refuse=rules.refuse)
+        if found is None:
+            REFUSED.note("flow")
+            return None
+        with _told_as_failure():
+            return None if not rostered and await self._contacts.unwanted(found) else found
 
     async def request_callback(self, call_id: CallId, number: str, queue: str, line: Line | None) -> None:
         with _told_as_failure():

@@ -83,6 +83,12 @@ class FlowPorts(Protocol):
         """The device of an agent who is logged in on ``pbx``, such as ``PJSIP/agent1``; None for one who is not."""
         ...
 
+    async def dialable(self, number: str, *, rostered: bool) -> str | None:
+        """The number as a flow may dial it to outside, in E.164. None where dialling.yaml does not allow it, or its
+        contact does not want to be called. ``rostered``: a roster has it, which is leave enough; what dialling.yaml
+        refuses is refused all the same. Raises PortFailed."""
+        ...
+
     async def request_callback(self, call_id: CallId, number: str, queue: str, line: Line | None) -> None:
         """Promise a call back, with the place in the queue that the caller has now. ``line``: None in a simulation."""
         ...
@@ -219,6 +225,9 @@ class MemoryPorts:
 
     async def agent_interface(self, agent: str, pbx: PbxName) -> str | None:
         return self.agents.get(agent)
+
+    async def dialable(self, number: str, *, rostered: bool) -> str | None:
+        return number
 
     async def request_callback(self, call_id: CallId, number: str, queue: str, line: Line | None) -> None:
         self._may_fail("request_callback")

@@ -641,11 +641,13 @@ class FlowService:
         if request.options.get("as") == "agent":
             work = self._ports.agent_interface(request.target, self._line(session).pbx)
             return await self._while_on_line(session, PORT_TIMEOUT_S, work)
-        digits = request.target.removeprefix("+")
-        if not digits.isdecimal() or len(digits) > 20:
-            log.error("not_dialable", digits=len(digits))
+        rostered = any(request.target in roster.numbers for roster in self._world.rosters.values())
+        asked = self._ports.dialable(request.target, rostered=rostered)
+        number = await self._while_on_line(session, PORT_TIMEOUT_S, asked)
+        if number is None:
+            log.error("not_dialable", digits=len(request.target), why="dialling.yaml, or a contact not to be called")
             return None
-        return f"Local/{request.target}@cti-outbound/n"
+        return f"Local/{number}@cti-outbound/n"
 
     async def _finish(self, call: _Call, finish: Finish) -> None:
         log.info("flow_finished", flow=call.flow.name, reason=finish.reason)

@@ -55,6 +55,11 @@ class Roster:
         self._zone = ZoneInfo(file.time_zone) if file.time_zone else zone
         self._duties = sorted(file.duties, key=lambda duty: duty.order)
 
+    @property
+    def numbers(self) -> frozenset[str]:
+        """Everybody's, on call now or not, as the file has them."""
+        return frozenset(duty.number for duty in self._duties)
+
     def on_call(self, moment: datetime) -> tuple[str, ...]:
         """The numbers of those on call at ``moment`` (aware), in the order in which they are rung."""
         return tuple(dict.fromkeys(duty.number for duty in self._duties if self._on(duty, moment)))

@@ -13,10 +13,13 @@ from datetime import timedelta
 from pathlib import Path
 
 from ctiserver.errors import UserFault
+from ctiserver.model.numbers import normal
+from ctiserver.model.roster import RosterFile
 from ctiserver.privatepbx.modules import MODULES
 from ctiserver.privatepbx.tree import Programs
 from ctiserver.resources import shipped
 from ctiserver.site import STRATEGIES, Phone, QueueConfig, Site, Trunk
+from ctiserver.strict_yaml import load, parse
 
 AMI_USER = "ctiserver"
 DIALPLAN = ("cti.conf", "fallback.conf")
@@ -184,10 +187,20 @@ def _trunk(trunk: Trunk) -> str:
     name, host = _safe(trunk.name, "the trunk"), _safe(trunk.host, "the trunk's host")
     return (
         f"[{name}]\ntype = endpoint\ncontext = cti-inbound\ndisallow = all\nallow = {','.join(trunk.codecs)}\n"
-        "dtmf_mode = rfc4733\ndirect_media = no\nlanguage = en\n"
+        # A REFER from outside would have our phones, and what they may dial, dialled by a stranger.
+        "dtmf_mode = rfc4733\ndirect_media = no\nlanguage = en\nallow_transfer = no\n"
         f"aors = {name}\n[{name}]\ntype = aor\ncontact = sip:{host}:{trunk.port}\n"
         f"[{name}]\ntype = identify\nendpoint = {name}\nmatch = {host}\n"
     )
+
+
+def _rostered(site: Site) -> list[str]:
+    """The numbers of those who may be on call: that a roster has them is leave enough to call them."""
+    found: set[str] = set()
+    for path in sorted((site.directory / "rosters").glob("*.yaml")):
+        duties = parse(load(path), RosterFile).duties
+        found |= {normal(duty.number, site.emergency.country) or "" for duty in duties}
+    return sorted(number for number in found if number.startswith("+"))
 
 
 def _phone(phone: Phone, secret: str) -> str:
@@ -195,6 +208,7 @@ def _phone(phone: Phone, secret: str) -> str:
     media = "webrtc = yes\nallow = opus,ulaw\n" if phone.webrtc else "allow = ulaw,alaw\ndirect_media = no\n"
     return (
         f"[{name}]\ntype = endpoint\ncontext = cti-agents\ndisallow = all\n{media}dtmf_mode = rfc4733\n"
+        "set_var = CTI_PHONE=1\n"
         f'aors = {name}\nauth = {name}\ncallerid = "{name}" <{extension}>\n'
         f"[{name}]\ntype = auth\nauth_type = digest\nusername = {name}\npassword = {_safe(secret, 'the password')}\n"
         f"[{name}]\ntype = aor\nmax_contacts = 1\nremove_existing = yes\n"
@@ -249,8 +263,9 @@ def _extensions(plan: Plan) -> str:
     trunk = plan.site.trunks[0].name if plan.site.trunks else ""
     phones = "".join(
         f"exten => {_safe(phone.extension, 'the extension')},hint,PJSIP/{_safe(phone.name, 'the phone')}\n"
-        f"exten => {phone.extension},1,Set(DYNAMIC_FEATURES=cti-hold)\n"
-        f" same => n,Dial(PJSIP/{phone.name},30,tTb(cti-pop^s^1))\n"
+        # Keys are for our own phones: a caller from outside, whom somebody sent here, can neither hold nor transfer.
+        f'exten => {phone.extension},1,ExecIf($["${{CTI_PHONE}}" = "1"]?Set(DYNAMIC_FEATURES=cti-hold))\n'
+        f' same => n,Dial(PJSIP/{phone.name},30,t${{IF($["${{CTI_PHONE}}" = "1"]?T)}}b(cti-pop^s^1))\n'
         # A caller from a queue whom a colleague passed on, and who is not answered, goes back to its head.
         ' same => n,GotoIf($["${CTI_QUEUE}" != "" & "${DIALSTATUS}" != "ANSWER"]?cti-lost,queue,1)\n'
         " same => n,Hangup()\n"
@@ -270,7 +285,7 @@ def _extensions(plan: Plan) -> str:
         + "".join(
             f"[{context}]\n" + "".join(f"exten => _{_safe(prefix, 'the prefix')}!,1,NoOp()\n" for prefix in prefixes)
             for context, prefixes in (
-                ("cti-allowed", plan.site.outbound.allow),
+                ("cti-allowed", (*plan.site.outbound.allow, *_rostered(plan.site))),
                 ("cti-refused", plan.site.outbound.refuse),
             )
         )

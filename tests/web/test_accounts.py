@@ -51,6 +51,15 @@ async def test_an_account_is_added_and_used(running: Desk, admin: Browser) -> No
     assert set(short["fields"]) == {"password"}
 
 
+@pytest.mark.parametrize(
+    "phone", ["PJSIP/0019005551234@trunk", "Local/0019005551234@cti-outbound", "PJSIP/a&PJSIP/b", "PJSIP/a/b", "trunk"]
+)
+async def test_a_phone_named_at_the_console_is_no_way_out(admin: Browser, phone: str) -> None:
+    body = {"login": "li", "role": "agent", "password": PASSWORD, "extension": "177", "interface": phone}
+    refused = await admin.json("POST", "/api/v1/users", body, status=422)
+    assert set(refused["fields"]) == {"interface"}
+
+
 async def test_another_role_applies_at_once_and_ends_sessions_and_sockets(running: Desk, admin: Browser) -> None:
     async with Browser(running.url) as theirs:
         await theirs.log_in("supervisor")

@@ -22,6 +22,7 @@ from ctiserver.model.events import AgentConnected, CallbackTried, CallEnded, Cal
 from ctiserver.model.ids import CallId, PbxName, Uniqueid, call_id
 from ctiserver.model.work_order import WorkOrder
 from ctiserver.pbx.port import Pbx
+from ctiserver.refused_calls import REFUSED
 from ctiserver.site import Site
 from ctiserver.store.database import Database
 from ctiserver.store.patience import until_stored
@@ -82,6 +83,7 @@ class Callbacks:
         outbound = self._site.outbound
         to = numbers.dialable(number, self._region, allow=outbound.allow, refuse=outbound.refuse)
         if to is None:
+            REFUSED.note("callback")
             log.info("callback_without_place", call_id=wished_in, reason="no number that dialling.yaml allows")
             return False
         async with self._database.reading() as uow:

@@ -54,6 +54,11 @@ class Contacts:
         number = numbers.normal(ani, self._region)
         return None if number in self._switchboards else number
 
+    async def unwanted(self, number: str) -> bool:
+        """Whether somebody who has this number does not want to be called. Raises StoreUnavailable."""
+        async with self._database.reading() as uow:
+            return any(contact.do_not_call for contact in await uow.contacts.by_number(number))
+
     async def find(self, ani: str) -> list[Contact]:
         """Everybody who has this number, the one changed last first. A withheld number is nobody's."""
         number = self.key(ani)

@@ -233,6 +233,11 @@ def _calls_step(found: Survey) -> Step:
             f"Send your trunk's calls to ctiserver: context = cti-inbound at {', '.join(calls) or 'its endpoint'}, "
             "or Goto(cti-inbound,${EXTEN},1) for the numbers that shall be ctiserver's"
         )
+    trunks = ", ".join(found.trunks) or "your trunk"
+    words.append(
+        f"At {trunks}: allow_transfer = no, so that no caller has your phones dialled by REFER; at your phones, "
+        "and at nothing else: set_var = CTI_PHONE=1, which gives them the keys for transfer and hold"
+    )
     taken = sorted(
         f"{key} in {context}"
         for context, extensions in found.contexts.items()

@@ -10,7 +10,7 @@ import structlog
 from ctiserver.clock import Clock
 from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UserFault
 from ctiserver.features.telephony.phones import Phones
-from ctiserver.features.telephony.service import AGENTS, HOLD_FEATURE, Place, Target
+from ctiserver.features.telephony.service import AGENTS, HOLD_FEATURE, DoNotCall, Place, Target
 from ctiserver.model.call_entry import CallEntry
 from ctiserver.model.ids import AgentId, CallId, ContactId, RecordId, Uniqueid, WorkOrderId, call_id
 from ctiserver.model.json_value import Json
@@ -18,7 +18,7 @@ from ctiserver.model.person import Agent
 from ctiserver.site import Site
 from ctiserver.store.database import Database
 from ctiserver.store.unit_of_work import UnitOfWork
-from ctiserver.web.problems import Conflict, Refusal
+from ctiserver.web.problems import Conflict
 
 log = structlog.get_logger(__name__)
 
@@ -29,13 +29,6 @@ _ANSWERS_BY_ITSELF = {
     "PJSIP_HEADER(add,Call-Info)": "<sip:ctiserver.invalid>;answer-after=0",
     "PJSIP_HEADER(add,Alert-Info)": "<http://ctiserver.invalid>;info=alert-autoanswer;delay=0",
 }
-
-
-class DoNotCall(Refusal):
-    """This contact does not want to be called."""
-
-    status = 409
-    code = "do_not_call"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +86,8 @@ class Outgoing:
         if self._phones.standing(agent) is not None:
             raise Conflict("your phone is in a call")
         presented = self._presented(agent, wish.queue)
-        variables = {"CTI_OUT_OPTIONS": "T", "DYNAMIC_FEATURES": HOLD_FEATURE}
+        # What the keys of a transfer dial is looked up among phones: in the context of the call it would go outside.
+        variables = {"CTI_OUT_OPTIONS": "T", "DYNAMIC_FEATURES": HOLD_FEATURE, "__TRANSFER_CONTEXT": AGENTS}
         if place.context != AGENTS:
             variables["CTI_PRESENTED"] = presented
         if self._phones.browser_phone(agent) is not None:

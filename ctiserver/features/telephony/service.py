@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +18,7 @@ from ctiserver.model.numbers import dialable
 from ctiserver.model.person import Agent
 from ctiserver.model.tracking.standing import Standing
 from ctiserver.pbx.port import Pbx
+from ctiserver.refused_calls import REFUSED
 from ctiserver.site import Site
 from ctiserver.web.problems import Conflict, Refusal
 
@@ -55,6 +56,13 @@ class HeldByPhone(Refusal):
 
     status = 409
     code = "held_by_phone"
+
+
+class DoNotCall(Refusal):
+    """This contact does not want to be called."""
+
+    status = 409
+    code = "do_not_call"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +104,17 @@ class Telephony:
         *,
         region: str,
         changed: Callable[[AgentId, PhoneCall | None], None],
+        unwanted: Callable[[str], Awaitable[bool]],
     ) -> None:
-        """``changed`` is told what an agent's phone does, whenever that may have changed; it must not wait."""
+        """``unwanted``: whether a number is of a contact who does not want to be called.
+
+        ``changed`` is told what an agent's phone does, whenever that may have changed; it must not wait."""
         self._bus = bus
         self._site = site
         self._phones = phones
         self._region = region
         self._changed = changed
+        self._unwanted = unwanted
         self._told: dict[AgentId, PhoneCall] = {}
         self._muted: dict[AgentId, Uniqueid] = {}  #: and which channel of theirs
         self._held_before: dict[AgentId, Uniqueid] = {}  #: held already when the link to the PBX came up
@@ -181,6 +193,7 @@ class Telephony:
     async def transfer(self, agent_id: AgentId, to: Target) -> None:
         """Blind transfer. Raises Conflict without a talk, UserFault for a target that is none; PeerLost …"""
         (pbx, standing), place = self._talk(agent_id), self.place(agent_id, to)
+        await self._refuse_unwanted(place)
         await self._take_back(agent_id, pbx, standing)
         await pbx.blind_transfer(standing.channel, context=place.context, exten=place.exten)
         log.info("call_transferred", agent=agent_id, call_id=standing.call_id, to=to.kind)
@@ -191,6 +204,7 @@ class Telephony:
         if to.kind == "queue":
             raise UserFault("a queue can't be asked first", fix="Transfer to it, or ask one agent")
         place = self.place(agent_id, to)
+        await self._refuse_unwanted(place)
         await self._take_back(agent_id, pbx, standing)
         # The keys of a feature can be pressed for digits alone, so where they lead is said beforehand.
         await pbx.set_variable(standing.channel, "__CTI_CONSULT", f"{place.context},{place.exten},1")
@@ -229,6 +243,10 @@ class Telephony:
                     return Place(AGENTS, to.key)
                 return Place(self._phones.settings(agent).outbound_context, self._dialable(to.key))
 
+    async def _refuse_unwanted(self, place: Place) -> None:
+        if place.context not in (AGENTS, QUEUES) and await self._unwanted(place.exten):
+            raise DoNotCall("this contact does not want to be called")
+
     def _inside(self, agent: Agent, number: str) -> bool:
         """Whether the agents' own context takes it: a colleague's extension, or a call for help."""
         home = self._phones.pbx_name(agent)
@@ -239,6 +257,7 @@ class Telephony:
         rules = self._site.outbound
         found = dialable(number, self._region, allow=rules.allow, refuse=rules.refuse)
         if found is None:
+            REFUSED.note("desk")
             raise NotDiallable
         return found
 

@@ -52,7 +52,8 @@ class NewUser(Body):
     department: Annotated[str, Field(max_length=40)] = ""
     calendar: Annotated[str, Field(max_length=40)] = ""  #: whose hours they work; empty: at any time
     extension: Annotated[str, Field(pattern=r"^[0-9]{2,6}$")] | None = None
-    interface: Annotated[str, Field(max_length=100)] | None = None
+    # A phone of ours, and no way out: `PJSIP/NUMBER@TRUNK` or a Local channel would be dialled past dialling.yaml.
+    interface: Annotated[str, Field(pattern=r"^(PJSIP|SIP|IAX2)/[A-Za-z0-9_.-]{1,90}$")] | None = None
     pbx: Annotated[str, Field(max_length=64)] | None = (
         None  #: where the phone is; the first in ctiserver.yaml if left out
     )

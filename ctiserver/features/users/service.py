@@ -23,7 +23,8 @@ from ctiserver.web.sessions import SessionStore, hash_of, new_token
 
 _LOGIN = re.compile(r"[a-z][a-z0-9._-]{0,39}")
 #: What may stand in an AMI value and in a dialplan without a second thought.
-_INTERFACE = re.compile(r"(PJSIP|SIP|IAX2|Local)/[A-Za-z0-9_.@/-]{1,100}")
+#: Only a Local channel has a context, and only the command line, which the PBX's admin has, takes such a one.
+_INTERFACE = re.compile(r"(?:PJSIP|SIP|IAX2)/[A-Za-z0-9_.-]{1,90}|Local/[A-Za-z0-9_.-]{1,40}@[A-Za-z0-9_./-]{1,50}")
 LANGUAGES = ("zh-CN", "en")
 
 

@@ -736,3 +736,22 @@ async def test_a_queue_that_was_left_is_not_told_again_until_the_flow_itself_han
     assert "CTI_DO=queue" in back.commands[handed_over][2], "it is the flow's own word, not a guess"
     asked = [words for words in back.commands if words[-1] == "${CTI_QUEUES_LEFT}"]
     assert len(asked) == 1, "though several steps of the session lead there"
+
+
+@pytest.mark.parametrize(("leave", "does"), [(True, "dial"), (False, "voicemail")])
+async def test_a_number_that_may_not_be_dialled_is_nobody(tmp_path: Path, leave: bool, does: str) -> None:
+    """The roster's numbers are asked about as such, and dialled as the gate writes them."""
+    asked: list[tuple[str, bool]] = []
+
+    class Gate(MemoryPorts):
+        async def dialable(self, number: str, *, rostered: bool) -> str | None:
+            asked.append((number, rostered))
+            return f"+86{number}" if leave else None
+
+    async with flow_server(tmp_path, flow="emergency", ports=Gate()) as server:
+        asterisk = FakeAsterisk()
+        await asterisk.call(server.port)
+        assert asterisk.variables["CTI_DO"] == does
+        assert {rostered for _, rostered in asked} == {True}
+        if leave:
+            assert asterisk.variables["CTI_DIAL"] == f"Local/+86{asked[0][0]}@cti-outbound/n"

@@ -65,8 +65,10 @@ def test_phones_get_their_password_their_extension_and_the_agents_context(plan: 
     assert 'callerid = "agent1" <101>' in agent
     extensions = files(plan)["extensions.conf"]
     assert (
-        "exten => 101,1,Set(DYNAMIC_FEATURES=cti-hold)\n same => n,Dial(PJSIP/agent1,30,tTb(cti-pop^s^1))" in extensions
+        'exten => 101,1,ExecIf($["${CTI_PHONE}" = "1"]?Set(DYNAMIC_FEATURES=cti-hold))\n'
+        ' same => n,Dial(PJSIP/agent1,30,t${IF($["${CTI_PHONE}" = "1"]?T)}b(cti-pop^s^1))' in extensions
     )
+    assert "set_var = CTI_PHONE=1" in agent
     assert "cti-hold = *4,self/both,Gosub(cti-hold,s,1),default" in files(plan)["features.conf"]
 
 

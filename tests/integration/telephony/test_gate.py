@@ -1,0 +1,54 @@
+"""The PBX's own gate: whatever is sent to [cti-outbound], the trunk is asked for numbers of dialling.yaml's list alone."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import SecretStr
+
+from ctiserver.bus import Bus
+from ctiserver.clock import SystemClock
+from ctiserver.model.ids import PbxName
+from ctiserver.pbx.codec import Message
+from ctiserver.pbx.link import PbxLink
+from ctiserver.privatepbx.lifecycle import PrivatePbx
+from ctiserver.settings import PbxSettings
+from tests.support.eventually import eventually
+
+
+@pytest.mark.parametrize(
+    ("number", "goes"),
+    [
+        ("+8613800000001", True),
+        ("+8616800000001", False),
+        ("+19005551234", False),
+        ("0019005551234", False),
+        ("110", False),
+        ("9", False),
+        ("+86138x", False),
+    ],
+)
+async def test_only_numbers_of_the_list_reach_the_trunk(pbx: PrivatePbx, number: str, goes: bool) -> None:
+    await pbx.cli("dialplan add extension _+86!,1,NoOp() into cti-allowed replace")
+    await pbx.cli("dialplan add extension _+8616!,1,NoOp() into cti-refused replace")
+    heard: list[Message] = []
+    link = PbxLink(
+        PbxName("main"), PbxSettings(port=pbx.ami_port, secret=SecretStr(pbx.ami_secret)), Bus(), SystemClock()
+    )
+    try:
+        async with link.asking(heard.append) as ask:
+            await ask(
+                "Originate",
+                {"Channel": f"Local/{number}@cti-outbound/n", "Application": "Wait", "Data": "1", "Async": "true"},
+            )
+            await eventually(lambda: _named(heard, "OriginateResponse"), within_s=20.0)
+    finally:
+        await pbx.cli("dialplan remove extension _+86!@cti-allowed")
+        await pbx.cli("dialplan remove extension _+8616!@cti-refused")
+    asked = [one for one in await _named(heard, "Newchannel") if one.get("Channel").startswith("PJSIP/")]
+    assert bool(asked) is goes
+    if not goes:
+        assert "21" in [one.get("Cause") for one in await _named(heard, "Hangup")], "the gate refused it, nothing else"
+
+
+async def _named(heard: list[Message], name: str) -> list[Message]:
+    return [one for one in heard if one.name == name]
