@@ -37,7 +37,8 @@ _ADDRESS = re.compile(
 )
 _TAG = re.compile(r";tag=[^;]+")
 #: Line ends and control characters, as they are and as a lenient reader may make of them.
-_ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]|%(?:0[0-9a-f]|1[0-9a-f]|7f)", re.IGNORECASE)
+_ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_ESCAPED = re.compile(r"%(?:0[0-9a-f]|1[0-9a-f]|7f)", re.IGNORECASE)
 _COMPACT = {
     **{
         "c": "content-type",
@@ -105,18 +106,22 @@ class Dialogue:
         user = self._account.user
         head, gap, body = message.partition("\r\n\r\n")
         first, *lines = head.split("\r\n")
+        answers = _RESPONSE.fullmatch(first) is not None
         if not gap or _ODD.search(first) or any(_ODD.search(line) for line in lines):
+            if answers:
+                return None  # it repeats what the PBX asked: a caller's odd name must not cost an agent the line
             raise NotYours(f"odd line ends or characters on the line of {user}")
         headers = _headers(lines, user)
         if headers["content-length"] != [str(len(body.encode("utf-8", "surrogatepass")))]:
             raise NotYours(f"a message with more or less than its length on the line of {user}")
-        if _RESPONSE.fullmatch(first):
+        if answers:
             branch = _BRANCH.search(headers["via"][0])
             return message if branch is not None and branch[1] in self._asked else None
         request = _REQUEST.fullmatch(first)
         if request is None or request[1] not in _METHODS:
             raise NotYours(f"{first[:40]!r} is no request of a phone, on the line of {user}")
-        _refuse_others(request[1], headers, user)
+        if not _refuse_others(request[1], headers, user) and any(_ESCAPED.search(line) for line in (first, *lines)):
+            raise NotYours(f"an escaped control character on the line of {user}")
         return "\r\n".join([first, *(_digested(line, request[1], self._account) for line in lines)]) + gap + body
 
 
@@ -136,9 +141,11 @@ def _headers(lines: list[str], user: str) -> dict[str, list[str]]:
     return found
 
 
-def _refuse_others(method: str, headers: dict[str, list[str]], user: str) -> None:
-    """Raises NotYours for a request outside any dialog that comes from another user: a PBX that knows its trunks by
-    address must not take a browser, whose address is ctiserver's, for one of them."""
+def _refuse_others(method: str, headers: dict[str, list[str]], user: str) -> bool:
+    """Whether a request is within a dialog. Raises NotYours for one outside any dialog that comes from another user.
+
+    A PBX that knows its trunks by address must not take a browser, whose address is ctiserver's, for one of them.
+    """
     cseq = _CSEQ.fullmatch(headers["cseq"][0])
     sender, to = _ADDRESS.fullmatch(headers["from"][0]), _ADDRESS.fullmatch(headers["to"][0])
     if cseq is None or cseq[1] != method or len(headers["via"]) != 1 or sender is None or to is None:
@@ -146,6 +153,7 @@ def _refuse_others(method: str, headers: dict[str, list[str]], user: str) -> Non
     in_dialog = _TAG.search(to[2]) is not None and method != "REGISTER"
     if not in_dialog and sender[1] != user:
         raise NotYours(f"a {method} from {sender[1] or 'nobody'} on the line of {user}")
+    return in_dialog
 
 
 def _digested(line: str, method: str, account: Account) -> str:
