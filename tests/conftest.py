@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.backends import pytest_sessionfinish, pytest_terminal_summary
 
@@ -17,6 +18,10 @@ __all__ = ["pytest_sessionfinish", "pytest_terminal_summary"]
 # anew: 3 s of CPU, where 0.6 s will do.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# A machine that is busy with other things makes examples slowly; that is no fault of a test.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 _TESTS = Path(__file__).parent
 _MISSING = {
