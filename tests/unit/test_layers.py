@@ -17,6 +17,7 @@ _SQL = "sqlalchemy lives in store alone"
 _AMI = "panoramisk lives in pbx.connection alone"
 _WORKFLOW = "the durable-workflow library lives in dispatch.engine alone"
 _HTTP = "aiohttp lives in web, in the features' routes and lines, and in net alone"
+_TRACES = "opentelemetry lives in features.tracing alone"
 _INDEPENDENT = "Features meet on the bus or in app, never by import"
 _PURE = "The model is pure"
 _SERVES = "What serves callers does not stand on the private PBX"
@@ -62,6 +63,7 @@ _BREACHES = [
     ("site.py", "from alembic import command", _SQL),
     ("drill/rig.py", "import panoramisk", _AMI),
     ("pbx/codec.py", "from panoramisk import manager", _AMI),
+    ("app/composition.py", "import opentelemetry", _TRACES),
     ("agi/server.py", "import aiohttp", _HTTP),
     ("features/calls/service.py", "from aiohttp import web", _HTTP),
     ("memory.py", "from ctiserver.features.calls import service", _LAYERS),
