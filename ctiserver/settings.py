@@ -19,6 +19,7 @@ from pydantic import Field, SecretStr, ValidationError
 
 from ctiserver.errors import UserFault
 from ctiserver.strict_yaml import Document, TimeZone, Written, load, parse
+from ctiserver.system_name import is_secret
 
 ENVIRONMENT_PREFIX = "CTISERVER_"
 #: The name that files spoken by the default engine carry, whichever espeak-ng it is.
@@ -65,6 +66,10 @@ class PbxSettings(Written):
     username: str = "ctiserver"
     secret: SecretStr = SecretStr("")
     secret_file: Path | None = None
+    systemname: SecretStr = SecretStr("")
+    systemname_file: Path | None = None
+    """Its secret systemname (asterisk.conf), by which lines of queue_log are known to be true; further lines: those it
+    had before, for older parts of queue_log. The link learns the present one by itself."""
     connect_timeout_s: Seconds = 5.0
     action_timeout_s: Seconds = 5.0
     ping_every_s: Seconds = 2.0
@@ -79,6 +84,11 @@ class PbxSettings(Written):
     queue_log: Path | None = None  #: the PBX's queue_log, where it can be read here: what we missed is told by it
     cdr: Path | None = None  #: its CDRs, a file of cdr_csv or cdr_custom: for ``ctiserver reconcile``
     time_zone: str = ""  #: of the times in ``cdr``, where those name none; empty: the site's
+
+    @property
+    def systemnames(self) -> tuple[str, ...]:
+        """The secret systemname and those before it; empty where none is known."""
+        return tuple(self.systemname.get_secret_value().split())
 
 
 class AgiSettings(Written):
@@ -217,7 +227,7 @@ def load_settings(path: Path, environment: dict[str, str] | None = None) -> Sett
     base = path.resolve().parent
 
     def whole(name: str, pbx: PbxSettings) -> PbxSettings:
-        with_secret = _with_secret(document, name, _resolved(pbx, base), base)
+        with_secret = _with_systemname(document, name, _with_secret(document, name, _resolved(pbx, base), base), base)
         return _with_phone_secrets(document, name, with_secret, base)
 
     return settings.model_copy(
@@ -240,12 +250,14 @@ def _refuse_secret_in_file(document: Document) -> None:
                 where=str(document.key_place(("pbxs", name, "browser_phones", "secrets"))),
                 fix="Put them into a file named by browser_phones.secrets_file",
             )
-        if isinstance(pbx, dict) and "secret" in pbx:
-            raise UserFault(
-                f"the secret of PBX {name!r} does not belong in this file",
-                where=str(document.key_place(("pbxs", name, "secret"))),
-                fix=f"Put it into a file named by secret_file, or {ENVIRONMENT_PREFIX}PBXS__{name.upper()}__SECRET",
-            )
+        for key in ("secret", "systemname"):
+            if isinstance(pbx, dict) and key in pbx:
+                variable = f"{ENVIRONMENT_PREFIX}PBXS__{name.upper()}__{key.upper()}"
+                raise UserFault(
+                    f"the {key} of PBX {name!r} does not belong in this file",
+                    where=str(document.key_place(("pbxs", name, key))),
+                    fix=f"Put it into a file named by {key}_file, or {variable}",
+                )
 
 
 def _resolved(pbx: PbxSettings, base: Path) -> PbxSettings:
@@ -265,6 +277,28 @@ def _with_secret(document: Document, name: str, pbx: PbxSettings, base: Path) ->
             fix="Write the AMI account's secret into it, one line",
         ) from None
     return pbx.model_copy(update={"secret": SecretStr(secret)})
+
+
+def _with_systemname(document: Document, name: str, pbx: PbxSettings, base: Path) -> PbxSettings:
+    text = pbx.systemname.get_secret_value()
+    where = f"{ENVIRONMENT_PREFIX}PBXS__{name.upper()}__SYSTEMNAME"
+    if pbx.systemname_file is not None and not text:
+        where = str(document.place(("pbxs", name, "systemname_file")))
+        try:
+            text = (base / pbx.systemname_file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserFault(
+                f"the file {pbx.systemname_file} can't be read: {getattr(error, 'strerror', None) or error}",
+                where=where,
+                fix="Write the systemname of the PBX's asterisk.conf into it",
+            ) from None
+    if not all(map(is_secret, text.split())):
+        raise UserFault(
+            "a systemname there is not a secret one: cti and 11 small letters or digits",
+            where=where,
+            fix="`ctiserver pbx adopt HOST` makes one; write it there and into asterisk.conf",
+        )
+    return pbx.model_copy(update={"systemname": SecretStr(text)})
 
 
 def _with_phone_secrets(document: Document, name: str, pbx: PbxSettings, base: Path) -> PbxSettings:

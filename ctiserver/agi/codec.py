@@ -13,6 +13,7 @@ from types import MappingProxyType
 from urllib.parse import parse_qsl, urlsplit
 
 from ctiserver.errors import CtiError, UnsafeValue
+from ctiserver.system_name import bearer, without_system_name
 
 #: A variable's value may be long, but Asterisk itself cuts it far below this.
 MAX_REPLY_BYTES = 65536
@@ -30,7 +31,8 @@ class Request:
 
     script: str  #: the path of ``agi://host/script?query``, without slashes around it
     query: Mapping[str, str]
-    headers: Mapping[str, str]  #: without the ``agi_`` before each name
+    headers: Mapping[str, str]  #: without the ``agi_`` before each name, and without a secret systemname before ids
+    sign: str = ""  #: the secret systemname with which the channel's id began; empty: there was none
 
     def __getitem__(self, name: str) -> str:
         """A header by its name without ``agi_``; empty where Asterisk says nothing or ``unknown``."""
@@ -115,7 +117,10 @@ def _request(block: bytes) -> Request:
         query = dict(parse_qsl(url.query, keep_blank_values=True, max_num_fields=50))
     except ValueError:
         raise AgiGarbage(f"agi_network_script is no path: {address[:60]!r}") from None
-    return Request(url.path.strip("/"), MappingProxyType(query), MappingProxyType(headers))
+    sign = bearer(headers.get("uniqueid", ""))
+    if sign:
+        headers["uniqueid"] = headers["uniqueid"].removeprefix(f"{sign}-")
+    return Request(url.path.strip("/"), MappingProxyType(query), MappingProxyType(headers), sign)
 
 
 @dataclass(slots=True)
@@ -170,7 +175,8 @@ class ReplyReader:
             return Reply(code, usage=rest)
         result = _RESULT.fullmatch(rest)
         if result is not None:
-            return Reply(200, result[1], result[2], int(result[3]) if result[3] else None)
+            text = result[2] and without_system_name(result[2])
+            return Reply(200, result[1], text, int(result[3]) if result[3] else None)
         if re.match(r"result=\S*\s+\(", rest):
             self._partial = line
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
@@ -37,10 +37,24 @@ class Counts:
     failed: int = 0
 
 
+def _no_signs(_: str) -> Collection[str]:
+    return ()
+
+
 class AgiServer:
     """Listens for Asterisk and gives each call to the handler that its script's name means."""
 
-    def __init__(self, settings: AgiSettings, handlers: Mapping[str, Handler], clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: AgiSettings,
+        handlers: Mapping[str, Handler],
+        clock: Clock,
+        *,
+        signs: Callable[[str], Collection[str]] = _no_signs,
+    ) -> None:
+        """``signs``: the secret systemnames of the PBX that a request names (empty: the first): the channel's id must
+        begin with one of them, where there are any."""
+        self._signs = signs
         self._settings = settings
         self._handlers = handlers
         self._clock = clock
@@ -175,7 +189,13 @@ class AgiServer:
         handler = self._handlers.get(request.script)
         with structlog.contextvars.bound_contextvars(uniqueid=request["uniqueid"], script=request.script):
             try:
-                if handler is None:
+                signs = self._signs(request.query.get("pbx", ""))
+                if signs and request.sign not in signs:
+                    # Any program of this machine can connect; only the PBX knows its systemname.
+                    self.counts.refused_peer += 1
+                    log.error("agi_not_from_the_pbx", pbx=request.query.get("pbx", "")[:32], peer=str(connection.peer))
+                    await self._decline(session, "sign")
+                elif handler is None:
                     self.counts.unknown_script += 1
                     log.error("agi_script_unknown", known=sorted(self._handlers))
                     await self._decline(session, "script")

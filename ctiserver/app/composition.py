@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -154,6 +154,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
                     and configuration.world.calendars[calendar].at(at).state != "open"
                 ),
                 hours=lambda: WorkingTime(zone, configuration.world.calendars),
+                signs=lambda pbx: links[pbx].signs,
             )
         )
         advance = Advance(
@@ -198,7 +199,12 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             console=lambda: web.url,
         )
         phones = AgentPhones(features.agents, shelf, site, language=settings.languages[0])
-        agi = AgiServer(settings.agi, {"flow": flows.serve, **phones.handlers()}, clock)
+
+        def signs(pbx: str) -> Collection[str]:
+            link = links.get(PbxName(pbx)) if pbx else next(iter(links.values()), None)
+            return link.signs if link is not None else ()
+
+        agi = AgiServer(settings.agi, {"flow": flows.serve, **phones.handlers()}, clock, signs=signs)
         hours = FallbackHours(
             bus,
             clock,

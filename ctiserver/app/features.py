@@ -90,6 +90,10 @@ from ctiserver.web.sessions import Sessions, SessionTimes
 Service = Callable[[], Awaitable[None]]
 
 
+def _no_signs(_: PbxName) -> Collection[str]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
     """What features stand on: the real thing in a server, parts of it played in tests."""
@@ -104,6 +108,7 @@ class Ground:
     going_on: Callable[[PbxName], Collection[CallId]]  #: the calls that a PBX, whose link is up, has now
     closed: Callable[[str, datetime], bool]  #: whether the calendar of this name is closed then
     hours: Callable[[], WorkingTime]  #: the calendars as they are now
+    signs: Callable[[PbxName], Collection[str]] = _no_signs  #: a PBX's secret systemnames, the present one first
     passwords: Passwords | None = None  #: None: as strong as they come
 
     @property
@@ -241,6 +246,7 @@ def build(ground: Ground) -> Features:
         clock,
         pbxs=ground.pbxs,
         queue_logs=queue_logs,
+        signs=ground.signs,
         going_on=ground.going_on,
         open_record=open_message_record,
         got_through=callbacks.got_through,

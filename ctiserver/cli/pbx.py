@@ -275,6 +275,7 @@ def _facts(pbx: PrivatePbx) -> dict[str, Any]:
         "ami": f"{pbx.ami_host}:{pbx.ami_port}",
         "ami_username": pbx.ami_username,
         "ami_secret_file": str(pbx.ami_secret_path),
+        "systemname_file": str(pbx.systemname_path),
         "websocket": pbx.phones_url,
         "browser_phones_file": str(pbx.browser_phones_path),
         "agi": pbx.agi,
@@ -290,6 +291,7 @@ def _print_facts(pbx: PrivatePbx) -> None:
     rows = {
         "SIP": f"{facts['sip']}; phones {', '.join(facts['phones'])}, passwords in {pbx.secrets_path}",
         "AMI": f"{facts['ami']} as {facts['ami_username']}, secret in {facts['ami_secret_file']}",
+        "systemname": f"in {facts['systemname_file']}",
         "WebSocket": f"{facts['websocket']} for phones in browsers, their passwords in {facts['browser_phones_file']}",
         "AGI": f"asks ctiserver at {facts['agi']}",
         "its own logs": f"queue_log: {facts['queue_log']}, cdr: {facts['cdr']}",

@@ -23,6 +23,7 @@ from pathlib import Path
 import structlog
 
 from ctiserver.errors import CtiError, UserFault
+from ctiserver.inside import OutsideFolder, inside
 from ctiserver.ivr import espeak
 from ctiserver.ivr.requests import Phrase, Said
 from ctiserver.ivr.sentences import Sentence, in_language
@@ -148,6 +149,10 @@ class Shelf:
     def recording(self, language: str, name: str) -> PromptFile | None:
         """A recording by its name, in any format that Asterisk reads."""
         if self.recordings is None:
+            return None
+        try:
+            inside(self.recordings, f"{language}/{name}")
+        except OutsideFolder:
             return None
         base = self.recordings / language / name
         found = sorted(base.parent.glob(f"{base.name}.*")) if base.parent.is_dir() else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +15,8 @@ from ctiserver.model.json_value import Json
 RecordingState = Literal["recording", "expected", "found", "lost", "removed"]
 #: How long after its call's end a file that nobody has found is still only late.
 LATE = timedelta(seconds=60)
+#: As [cti-record] of cti.conf makes it: a day, the channel's id, and which of the channel's files it is.
+_FILE = re.compile(r"\d{8}/[A-Za-z0-9._;:@+-]{1,160}-\d{1,6}\.wav")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +53,8 @@ class Recording:
         if self.stopped_at is None:
             return "recording"
         return "lost" if now - self.stopped_at > LATE else "expected"
+
+
+def is_recording_file(name: str) -> bool:
+    """Whether a file's name, within the folder of recordings, is one that our dialplan makes."""
+    return _FILE.fullmatch(name) is not None

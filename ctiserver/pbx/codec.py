@@ -8,10 +8,13 @@ is counted.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Protocol
 
 from ctiserver.errors import UnsafeValue
+from ctiserver.system_name import without_system_name
 
 GREETING = b"Asterisk Call Manager/"
 _END = b"\r\n\r\n"
@@ -19,6 +22,10 @@ _EVENT = b"Event: "
 #: Asterisk has some two hundred events; whoever sends more kinds than this is not remembered.
 _MOST_NAMES = 1000
 _UNSAFE = ("\r", "\n", "\0")
+#: What is counted under this name: events that were named by somebody else than Asterisk.
+_OTHERS = b"other"
+
+_NAMED = re.compile(rb"Event: [A-Za-z]{1,40}")
 
 #: Which events to parse: name → bytes that the event must hold (none: ``b""``).
 Wanted = Mapping[bytes, bytes]
@@ -49,6 +56,11 @@ class Message:
     def __init__(self, name: str, text: str) -> None:
         self.name = name
         self._text = f"\r\n{text}\r\n"
+
+    @property
+    def text(self) -> str:
+        """All of it, a line's end before and after each line."""
+        return self._text
 
     def get(self, key: str, default: str = "") -> str:
         """The first value of ``key``."""
@@ -95,15 +107,33 @@ class Message:
         return f"Message({self._text.strip()!r})"
 
 
+class Guard(Protocol):
+    """Tells Asterisk's own messages from what a caller wrote; see :mod:`ctiserver.pbx.authenticity`."""
+
+    def genuine(self, message: Message) -> Message | None:
+        """What of a message may be read; None: nothing. One without a name or response is the rest of another."""
+
+    @property
+    def within(self) -> bool:
+        """Whether blocks that nobody reads are to be :meth:`passed` as well."""
+
+    def passed(self, text: str) -> None:
+        """Such a block."""
+
+
 class AmiDecoder:
     """Bytes in, messages out. One per connection.
+
+    With a ``guard`` only what it believes comes out; without one, as for a recording, everything does. Either way no
+    secret systemname stands before an id any more.
 
     ``wanted`` names the events to parse; others are only counted in ``unwanted``. None parses everything. Responses are
     always parsed. A message longer than ``longest`` bytes is dropped and counted in ``unparsable``.
     """
 
-    def __init__(self, wanted: Wanted | None = None, longest: int = 1 << 20) -> None:
+    def __init__(self, wanted: Wanted | None = None, longest: int = 1 << 20, guard: Guard | None = None) -> None:
         self.wanted = wanted
+        self._guard = guard
         self.longest = longest
         self.greeting: str | None = None
         self.unparsable = 0
@@ -172,7 +202,7 @@ class AmiDecoder:
         """One turn of this loop is what an event costs that nobody wants: most of a busy PBX's are such."""
         messages: list[Message] = []
         passed: list[bytes] = []
-        needles, parse = self._needles, self._parse
+        needles, parse, guard = self._needles, self._parse, self._guard
         for block in blocks:
             first = block.partition(b"\r")[0]
             try:
@@ -183,7 +213,9 @@ class AmiDecoder:
                     first = block.partition(b"\r")[0]
                 needle = self._learn(first)
             if needle is None or needle not in block:
-                passed.append(first)
+                passed.append(first if first in needles else _EVENT + _OTHERS)
+                if guard is not None and guard.within:
+                    guard.passed(f"\r\n{block.decode('latin-1')}\r\n")
             else:
                 message = parse(block)
                 if message is not None:
@@ -199,7 +231,7 @@ class AmiDecoder:
             return known[first]
         if self.wanted is None or not first.startswith(_EVENT):
             return b""
-        if len(known) < _MOST_NAMES:
+        if len(known) < _MOST_NAMES and _NAMED.fullmatch(first):
             known[first] = None
         return None
 
@@ -216,11 +248,15 @@ class AmiDecoder:
             message.name = message.get("Event")
             if not message.name and not message.get("Response"):
                 self.unparsable += bool(text.strip())
+                if self._guard is not None:
+                    self._guard.genuine(message)
                 return None
         # Every line has its colon; fewer than lines means that something else is among them.
         if text.count(": ") <= text.count("\n"):
             self.unparsable += sum(":" not in line for line in text.split("\r\n") if line.strip())
-        return message
+        if self._guard is not None:
+            return self._guard.genuine(message)
+        return message if "cti" not in text else Message(message.name, without_system_name(text))
 
 
 def _text(line: bytes) -> str:

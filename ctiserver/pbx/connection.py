@@ -17,9 +17,12 @@ from panoramisk.message import Message as Answer
 
 from ctiserver.errors import DeadlineExceeded, PbxRefused
 from ctiserver.pbx import trouble
+from ctiserver.pbx.authenticity import Authenticity, PbxNow
 from ctiserver.pbx.codec import GREETING, AmiDecoder, Message, Wanted, refuse_unsafe
+from ctiserver.pbx.resync import dialplan_key
 from ctiserver.pbx.trouble import PbxAway
 from ctiserver.settings import PbxSettings
+from ctiserver.system_name import is_secret
 
 #: How an AMI greets, its version aside; a proxy for AMI adds its own name.
 _GREETS = b"Asterisk Call Manager"
@@ -28,8 +31,9 @@ _GREETS = b"Asterisk Call Manager"
 class AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
     """Bytes through our codec; answers to their actions, everything else to ``heard``."""
 
-    def __init__(self, heard: Callable[[Message], None], wanted: Wanted | None) -> None:
-        self.decoder = AmiDecoder(wanted)
+    def __init__(self, heard: Callable[[Message], None], wanted: Wanted | None, now: PbxNow) -> None:
+        self.guard = Authenticity(now, lambda action: action in self.responses)
+        self.decoder = AmiDecoder(wanted, guard=self.guard)
         self.lost: asyncio.Future[PbxAway] = asyncio.get_running_loop().create_future()
         self._heard = heard
         self._answers: dict[str, list[Message]] = {}
@@ -66,6 +70,8 @@ class AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
         for key, value in data.items():
             for one in value if isinstance(value, list) else [value]:
                 refuse_unsafe(key, str(one))
+        if self.guard.systemname and "ChannelId" in data:  # as the PBX does with ids of its own
+            data["ChannelId"] = f"{self.guard.systemname}-{data['ChannelId']}"
         return super().send(data, as_list=as_list)
 
     def answers(self, action: Any) -> list[Message]:
@@ -110,16 +116,25 @@ class Connection:
 
     @classmethod
     async def open(
-        cls, settings: PbxSettings, where: str, heard: Callable[[Message], None], wanted: Wanted | None
+        cls,
+        settings: PbxSettings,
+        where: str,
+        heard: Callable[[Message], None],
+        wanted: Wanted | None,
+        *,
+        now: PbxNow = lambda: None,
     ) -> Connection:
-        """Connect. ``where`` is the setting of the port; every event goes to ``heard``.
+        """Connect. ``where`` is the setting of the port; every event that is Asterisk's own goes to ``heard``. ``now``
+        is the PBX's time, None while it is not known.
 
         Raises PbxAway; PbxFault where another program answers.
         """
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(settings.connect_timeout_s):
-                made = await loop.create_connection(lambda: AmiProtocol(heard, wanted), settings.host, settings.port)
+                made = await loop.create_connection(
+                    lambda: AmiProtocol(heard, wanted, now), settings.host, settings.port
+                )
         except TimeoutError:
             raise PbxAway("unreachable", f"no connection to {settings.host}:{settings.port} in time") from None
         except OSError as error:
@@ -151,6 +166,14 @@ class Connection:
         raise trouble.silent(
             settings, "takes connections and says nothing: it hangs, or this is a port for TLS (`tlsbindaddr`)"
         )
+
+    async def learn_signs(self, systemname: str) -> bool:
+        """By what the PBX's own events are known from now on; whether that is something new."""
+        guard = self.protocol.guard
+        before = guard.systemname, guard.key
+        guard.systemname = systemname if is_secret(systemname) else ""
+        guard.key = await dialplan_key(self.ask)
+        return before != (guard.systemname, guard.key)
 
     def close(self) -> None:
         """End it at once."""

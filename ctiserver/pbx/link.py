@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -51,6 +52,7 @@ _WANTED = WANTED | dict.fromkeys(
 )
 #: Events that may wait while a snapshot is taken; more means that we can't keep up, and the link starts anew.
 _LONGEST_BUFFER = 100_000
+_SECONDS = re.compile(r"\d{1,10}(\.\d+)?")
 #: Modules whose loading, unloading or reloading changes what is known of the PBX without an event of its own: queues
 #: and their members come and go, global variables are forgotten.
 _CHANGING = frozenset({"All", "app_queue.so", "app_queue", "pbx_config.so", "pbx_config"})
@@ -92,8 +94,10 @@ class PbxLink(Actions):
         self._was_up = False
         self._changed = asyncio.Event()  #: something of the PBX was changed that no event tells
         self.trouble: Trouble | None = None  #: what is wrong with it, link up or down; None: nothing is known to be
+        self._ahead_s: float | None = None  #: how far the PBX's clock is ahead of ours; None: not known yet
         self._consumed: Counter[str] = Counter()
         self.version = ""
+        self.systemname = ""  #: the PBX's, where it is a secret; empty: events are judged by their looks
         self.since = clock.now()  #: since when the link is what it is now: up, or down and what is known gets old
 
     @property
@@ -123,6 +127,11 @@ class PbxLink(Actions):
         return list(self._intake.seats.known.values())
 
     @property
+    def signs(self) -> tuple[str, ...]:
+        """The secret systemnames that the PBX has and had, as far as is known, the present one first."""
+        return tuple(dict.fromkeys(filter(None, (self.systemname, *self._settings.systemnames))))
+
+    @property
     def calls_now(self) -> int:
         """How many calls go on, as far as is known."""
         return len(self._intake.tracker.going_on())
@@ -134,9 +143,10 @@ class PbxLink(Actions):
     def counters(self) -> Mapping[str, int]:
         """Since the start: what could not be read, what broke, what was about channels that are not known."""
         if self._connection is not None:
-            self._tally.take(self._connection.protocol.decoder)
+            self._tally.take(self._connection.protocol.decoder, self._connection.protocol.guard)
         return {
             "unparsable": self._tally.unparsable,
+            "refused": self._tally.refused.total(),
             "broken": self._intake.broken,
             "ignored": self._intake.tracker.ignored,
         }
@@ -202,10 +212,11 @@ class PbxLink(Actions):
             log.info("pbx_link_up", pbx=self._name, version=self.version)
             while True:
                 await asyncio.wait([connection.protocol.lost], timeout=self._settings.ping_every_s)
-                self._tally.take(connection.protocol.decoder)
+                self._tally.take(connection.protocol.decoder, connection.protocol.guard)
+                self._tally.tell(self._clock.monotonic())
                 await self._still_there(connection)
         finally:
-            self._tally.take(connection.protocol.decoder)
+            self._tally.take(connection.protocol.decoder, connection.protocol.guard)
             connection.close()
 
     async def _still_there(self, connection: Connection) -> None:
@@ -236,7 +247,8 @@ class PbxLink(Actions):
         """Raises PbxAway where nothing at all came: in a storm of events the answer waits behind them."""
         before = connection.protocol.received
         try:
-            await self._ask("Ping", timeout_s=self._settings.ping_timeout_s)
+            pong = (await self._ask("Ping", timeout_s=self._settings.ping_timeout_s))[0].get("Timestamp")
+            self._ahead_s = float(pong) - self._now() if _SECONDS.fullmatch(pong) else None
         except PbxRefused as refusal:
             log.debug("pbx_ping_refused", pbx=self._name, reason=str(refusal))  # an answer all the same
         except DeadlineExceeded as error:
@@ -274,7 +286,9 @@ class PbxLink(Actions):
 
     async def _open(self, heard: Callable[[Message], None], wanted: Wanted | None) -> Connection:
         self._booted.clear()
-        self._connection = await Connection.open(self._settings, self._setting("port"), heard, wanted)
+        self._connection = await Connection.open(
+            self._settings, self._setting("port"), heard, wanted, now=self._pbx_now
+        )
         return self._connection
 
     async def _log_in(self) -> None:
@@ -318,6 +332,7 @@ class PbxLink(Actions):
             if not self._was_up:
                 raise
             found = fault
+        await self._learn_signs(identity.systemname)
         restarted = self._started is not None and identity.started != self._started
         try:
             snapshot = await take_snapshot(self._needed, self._now(), restarted=restarted)
@@ -348,6 +363,15 @@ class PbxLink(Actions):
         epoch = epoch_of(now, self._uptime or "")
         self._bus.publish(PbxUp(pbx=self._name, at=now, version=self.version, epoch=epoch, restarted=restarted))
 
+    async def _learn_signs(self, systemname: str) -> None:
+        if self._connection is None:
+            raise PeerLost("the link was closed")
+        if await self._connection.learn_signs(systemname) and self._buffer:
+            self._buffer.clear()  # heard before it was known what is forged; the snapshot is asked for after it
+        self.systemname = self._connection.protocol.guard.systemname
+        if self.systemname not in (self._settings.systemnames or (self.systemname,))[:1]:
+            log.error("pbx_systemname_differs", pbx=self._name, setting=self._setting("systemname_file"))
+
     def _take_buffered(self) -> None:
         """Take in what was said while a snapshot was awaited."""
         waiting, self._buffer = self._buffer, None
@@ -376,6 +400,9 @@ class PbxLink(Actions):
 
     def _now(self) -> float:
         return self._clock.now().timestamp()
+
+    def _pbx_now(self) -> float | None:
+        return None if self._ahead_s is None else self._now() + self._ahead_s
 
     # -- actions ------------------------------------------------------------------------------------------------
 

@@ -11,16 +11,24 @@ import glob
 import gzip
 import re
 import zlib
-from collections.abc import Iterator
-from datetime import UTC, datetime, tzinfo
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import IO, cast
 
+import structlog
+
 from ctiserver.errors import UserFault
-from ctiserver.model.queue_log import Line, read_line
+from ctiserver.model.queue_log import Line, LogReader, in_order, read_line
 from ctiserver.model.reconciliation import CdrRow
+from ctiserver.system_name import without_system_name
+
+log = structlog.get_logger(__name__)
 
 _PACKED = ".gz"
+#: No line is later than the file's last change, but for a clock that was set.
+_CLOCK_STEP = timedelta(minutes=5)
+_NEAR = 5
 #: One that is being packed just now, or was cut off, is no whole .gz.
 _BROKEN = (OSError, EOFError, zlib.error)
 #: What rotating appends to a name: a number, or the day and perhaps the time.
@@ -31,25 +39,32 @@ _OURS = 9
 _PLAIN, _WITH_NEW = 16, 19
 
 
-def read_queue_log(path: Path, since: datetime) -> list[Line]:
-    """The lines from ``since`` on, oldest first. Raises UserFault if the file can't be read."""
-    found, first = list(_queue_lines(path, since)), _first_at(path)
+def read_queue_log(path: Path, since: datetime, signs: Collection[str] = ()) -> list[Line]:
+    """The lines from ``since`` on that are believed, oldest first; ``signs``: the PBX's secret systemnames.
+
+    Raises UserFault if the file can't be read.
+    """
+    reader = LogReader(signs)
+    found, first = list(_queue_lines(path, since, reader)), _first_at(path)
     for older in _older(path):
         if first < since:
             break
-        found = [*_queue_lines(older, since), *found]
+        found = [*_queue_lines(older, since, LogReader(signs)), *found]
         first = _first_at(older)
-    return found
+    if reader.refused:
+        log.warning("queue_log_lines_not_believed", file=str(path), lines=reader.refused)
+    return in_order(found)
 
 
-def _queue_lines(path: Path, since: datetime) -> Iterator[Line]:
+def _queue_lines(path: Path, since: datetime, reader: LogReader) -> Iterator[Line]:
     try:
+        written = datetime.fromtimestamp(path.stat().st_mtime, UTC) + _CLOCK_STEP
         with _opened(path) as file:
             if path.suffix != _PACKED:
                 file.seek(_offset(path, since))
             for raw in file:
-                line = read_line(raw.decode("utf-8", "replace")) if raw.endswith(b"\n") else None
-                if line is not None and line.at >= since:
+                line = reader.read(raw.decode("utf-8", "replace")) if raw.endswith(b"\n") else None
+                if line is not None and since <= line.at <= written:
                     yield line
     except _BROKEN as error:
         raise _unreadable(path, error) from None
@@ -63,8 +78,9 @@ def _offset(path: Path, since: datetime) -> int:
             middle = (low + high) // 2
             file.seek(middle)
             file.readline()  # a line that was begun before
-            line = read_line(file.readline().decode("utf-8", "replace"))
-            if line is None or line.at >= since:
+            # The middle of a few: one alone may be a caller's.
+            near = sorted(line.at for line in (_line(file.readline()) for _ in range(_NEAR)) if line is not None)
+            if not near or near[len(near) // 2] >= since:
                 high = middle
             else:
                 low = middle
@@ -74,11 +90,15 @@ def _offset(path: Path, since: datetime) -> int:
         return file.tell()
 
 
+def _line(raw: bytes) -> Line | None:
+    return read_line(raw.decode("utf-8", "replace"))
+
+
 def _first_at(path: Path) -> datetime:
     try:
         with _opened(path) as file:
             for raw in file:
-                line = read_line(raw.decode("utf-8", "replace"))
+                line = _line(raw)
                 if line is not None:
                     return line.at
     except _BROKEN as error:
@@ -153,8 +173,8 @@ def _cdr_row(columns: list[str], zone: tzinfo, where: str) -> CdrRow:
             f"this is no CDR: {error}", where=where, fix="Name a file that cdr_csv or cdr_custom writes"
         ) from None
     return CdrRow(
-        uniqueid=uniqueid,
-        linkedid=linkedid,
+        uniqueid=without_system_name(uniqueid),
+        linkedid=without_system_name(linkedid),
         src=src,
         channel=channel,
         dstchannel=dstchannel,

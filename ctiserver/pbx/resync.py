@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
+
+import structlog
 
 from ctiserver.errors import PbxRefused
 from ctiserver.model.asterisk import OLDEST_SUPPORTED
@@ -15,6 +18,11 @@ from ctiserver.pbx.codec import Message
 from ctiserver.pbx.translate import member_of
 from ctiserver.pbx.trouble import PbxFault
 
+log = structlog.get_logger(__name__)
+
+#: The global variable of the dialplan that only it and we know.
+DIALPLAN_KEY = "CTI_KEY"
+
 Ask = Callable[..., Awaitable[list[Message]]]
 
 
@@ -23,6 +31,7 @@ class Identity(NamedTuple):
 
     version: str
     started: str  #: as the PBX writes it, in its own time zone: only to tell one process from the next
+    systemname: str  #: of asterisk.conf
 
 
 async def identify(ask: Ask) -> Identity:
@@ -30,7 +39,25 @@ async def identify(ask: Ask) -> Identity:
     settings = (await ask("CoreSettings"))[0]
     status = (await ask("CoreStatus"))[0]
     version = settings.get("AsteriskVersion")
-    return Identity(version, f"{status.get('CoreStartupDate')} {status.get('CoreStartupTime')}")
+    started = f"{status.get('CoreStartupDate')} {status.get('CoreStartupTime')}"
+    return Identity(version, started, settings.get("SystemName"))
+
+
+async def dialplan_key(ask: Ask) -> str:
+    """What our dialplan puts into its events: as CTI_KEY is set there, else as we set it now.
+
+    Empty where the account may do neither: its events are judged by their looks then. Raises PeerLost and
+    DeadlineExceeded.
+    """
+    try:
+        key = (await ask("Getvar", {"Variable": DIALPLAN_KEY}))[0].get("Value")
+        if not key:
+            key = secrets.token_hex(16)
+            await ask("Setvar", {"Variable": DIALPLAN_KEY, "Value": key})
+    except PbxRefused as refusal:
+        log.warning("dialplan_key_unknown", why=str(refusal))
+        return ""
+    return key
 
 
 def refuse_old(version: str, where: str) -> None:

@@ -100,6 +100,7 @@ class Survey:
     """What was found. Whatever could not be seen is in ``unseen``, with why."""
 
     version: str = ""
+    systemname: str = ""  #: of asterisk.conf, as far as it could be seen
     actions: frozenset[str] = frozenset()  #: those that the account may use
     queues: tuple[FoundQueue, ...] = ()
     hints: tuple[Hint, ...] = ()
@@ -158,6 +159,7 @@ async def survey(ask: Ask) -> Survey:
         devices = [row.get("Device") for row in rows if row.name == "DeviceStateChange"]
     phones = {hint.phone for hint in hints} | {member.phone for queue in queues for member in queue.members}
     return Survey(
+        systemname=settings[0].get("SystemName") if settings else "",
         version=settings[0].get("AsteriskVersion") if settings else "",
         actions=actions,
         queues=queues,

@@ -83,6 +83,8 @@ class Plan:
     ports: Ports
     agi: str  #: host:port where ctiserver answers FastAGI
     ami_secret: str
+    systemname: str  #: secret: system_name.py says what for
+    dialplan_key: str  #: secret: what our dialplan's events carry
     phone_secrets: Mapping[str, str]  #: by the phone's name
     sounds: Path  #: the announcements, <language>/<name>.wav
     site: Site
@@ -155,7 +157,8 @@ def _asterisk(plan: Plan) -> str:
         "astlogdir": layout.log,
     }
     lines = "".join(f"{name} => {_safe(str(path), 'the path')}\n" for name, path in paths.items())
-    return f"[directories]\n{lines}[options]\nnocolor = yes\nverbose = 3\n"
+    name = _safe(plan.systemname, "the systemname")
+    return f"[directories]\n{lines}[options]\nnocolor = yes\nverbose = 3\nsystemname = {name}\n"
 
 
 def _manager(plan: Plan) -> str:
@@ -263,8 +266,9 @@ def _extensions(plan: Plan) -> str:
     trunk = plan.site.trunks[0].name if plan.site.trunks else ""
     phones = "".join(
         f"exten => {_safe(phone.extension, 'the extension')},hint,PJSIP/{_safe(phone.name, 'the phone')}\n"
+        f"exten => {phone.extension},1,Gosub(cti-clean,s,1)\n"
         # Keys are for our own phones: a caller from outside, whom somebody sent here, can neither hold nor transfer.
-        f'exten => {phone.extension},1,ExecIf($["${{CTI_PHONE}}" = "1"]?Set(DYNAMIC_FEATURES=cti-hold))\n'
+        ' same => n,ExecIf($["${CTI_PHONE}" = "1"]?Set(DYNAMIC_FEATURES=cti-hold))\n'
         f' same => n,Dial(PJSIP/{phone.name},30,t${{IF($["${{CTI_PHONE}}" = "1"]?T)}}b(cti-pop^s^1))\n'
         # A caller from a queue whom a colleague passed on, and who is not answered, goes back to its head.
         ' same => n,GotoIf($["${CTI_QUEUE}" != "" & "${DIALSTATUS}" != "ANSWER"]?cti-lost,queue,1)\n'
@@ -274,6 +278,7 @@ def _extensions(plan: Plan) -> str:
     return (
         "[general]\nstatic = yes\nwriteprotect = yes\nclearglobalvars = no\n"
         f"[globals]\nCTI_AGI = agi://{_safe(plan.agi, 'the AGI address')}\nCTI_DEADMAN_S = 1\n"
+        f"CTI_KEY = {_safe(plan.dialplan_key, 'the key')}\n"
         f"CTI_QUEUE_FIRST = {first and _safe(first, 'the queue')}\n"
         f"CTI_VM_DIR = {_safe(str(plan.layout.voicemail), 'the path')}\n"
         f"CTI_REC_DIR = {_safe(str(plan.layout.recordings), 'the path')}\n"

@@ -55,6 +55,7 @@ class PrivatePbx:
         self._dies_with_us = False
         self._ordered: list[Process] = []  #: consoles that still wait for an answer
         self.ami_secret = accounts["ami"]
+        self.systemname = accounts.get("systemname", "")
         self.phone_secrets = {
             name.removeprefix("phone:"): secret for name, secret in accounts.items() if name.startswith("phone:")
         }
@@ -128,6 +129,8 @@ class PrivatePbx:
                 ports=ports or choose_ports(),
                 agi=agi,
                 ami_secret=accounts["ami"],
+                systemname=accounts["systemname"],
+                dialplan_key=accounts["dialplan"],
                 phone_secrets={phone.name: accounts[f"phone:{phone.name}"] for phone in site.phones},
                 sounds=sounds,
                 site=site,
@@ -221,6 +224,11 @@ class PrivatePbx:
     def ami_secret_path(self) -> Path:
         """The AMI secret alone, for ctiserver.yaml's ``secret_file``."""
         return self._layout.state / "ami.secret"
+
+    @property
+    def systemname_path(self) -> Path:
+        """Its secret systemname, for ctiserver.yaml's ``systemname_file``."""
+        return self._layout.state / "systemname"
 
     @property
     def phones_url(self) -> str:

@@ -13,6 +13,7 @@ from ctiserver.errors import UserFault
 from ctiserver.pid import Process
 from ctiserver.privatepbx.configuration import Layout, Ports
 from ctiserver.site import Site
+from ctiserver.system_name import new_system_name
 
 _SOCKET_PATH_ROOM = 107
 
@@ -67,10 +68,12 @@ def make_accounts(layout: Layout, site: Site) -> dict[str, str]:
     """The secrets, by what they are for; those that this state directory has already are kept."""
     layout.make()
     accounts = read_accounts(layout) if (layout.state / "secrets.json").exists() else {}
-    for name in ("ami", *(f"phone:{phone.name}" for phone in site.phones)):
+    for name in ("ami", "dialplan", *(f"phone:{phone.name}" for phone in site.phones)):
         accounts.setdefault(name, secrets.token_hex(16))
+    accounts.setdefault("systemname", new_system_name(secrets.choice))
     write_privately(layout.state / "secrets.json", json.dumps(accounts))
     write_privately(layout.state / "ami.secret", accounts["ami"] + "\n")
+    write_privately(layout.state / "systemname", accounts["systemname"] + "\n")
     in_browsers = {phone.name: accounts[f"phone:{phone.name}"] for phone in site.phones if phone.webrtc}
     write_privately(layout.state / "browser-phones.json", json.dumps(in_browsers))
     return accounts

@@ -7,10 +7,23 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+#: What the dialplan puts into its events.
+KEY = "0123456789abcdef"
+
 
 def event(name: str, **headers: object) -> bytes:
-    """An event as Asterisk writes it; ``_`` in a key is left out, so that Python's words can be keys."""
-    lines = [f"Event: {name}", *(f"{key.replace('_', '')}: {value}" for key, value in headers.items())]
+    """An event as Asterisk writes it; ``_`` in a key is left out, so that Python's words can be keys.
+
+    One with an ActionID is a row of an answer, and says nothing of rights and time.
+    """
+    lines = [f"Event: {name}"]
+    if "ActionID" not in headers:
+        lines.append("Privilege: call,all")
+        if "Timestamp" in headers:
+            lines.append(f"Timestamp: {float(str(headers.pop('Timestamp'))):.6f}")
+    if str(headers.get("UserEvent", "")).startswith("Cti"):
+        lines.append(f"Key: {KEY}")
+    lines += [f"{key.replace('_', '')}: {value}" for key, value in headers.items()]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
@@ -19,10 +32,16 @@ def channel(uniqueid: str, name: str = "PJSIP/trunk-00000001", **more: object) -
     return {
         "Channel": name,
         "ChannelState": "6",
+        "ChannelStateDesc": "Up",
         "CallerIDNum": "13800138000",
         "CallerIDName": "<unknown>",
+        "ConnectedLineNum": "<unknown>",
+        "ConnectedLineName": "<unknown>",
+        "Language": "en",
+        "AccountCode": "",
         "Context": "cti-inbound",
         "Exten": "4001",
+        "Priority": "1",
         "Uniqueid": uniqueid,
         "Linkedid": uniqueid,
         **more,
@@ -35,6 +54,7 @@ class FakeAmi:
 
     secret: str = "right"
     version: str = "22.10.1"
+    systemname: str = ""
     started: str = "2026-11-21 19:00:00"
     uptime_s: int = 3600
     booted: bool = True
@@ -119,7 +139,7 @@ class FakeAmi:
             else:
                 yield response("Error", "Message: Authentication failed")
         elif name == "CoreSettings":
-            yield response("Success", f"AsteriskVersion: {self.version}")
+            yield response("Success", f"AsteriskVersion: {self.version}", f"SystemName: {self.systemname}")
         elif name == "CoreStatus":
             day, time = self.started.split()
             yield response("Success", f"CoreStartupDate: {day}", f"CoreStartupTime: {time}")
@@ -143,6 +163,8 @@ class FakeAmi:
                 if key.startswith(f"/{action['Family'][0]}/"):
                     yield event("DBGetTreeResponse", Key=key, Val=value, ActionID=action_id)
             yield event("DBGetTreeComplete", ActionID=action_id, EventList="Complete")
+        elif name == "Getvar":
+            yield response("Success", f"Variable: {action['Variable'][0]}", f"Value: {KEY}")
         else:
             if name == "Setvar" and action["Variable"][0].startswith("DB_DELETE("):
                 self.astdb.pop("/" + action["Variable"][0].removeprefix("DB_DELETE(").removesuffix(")"), None)

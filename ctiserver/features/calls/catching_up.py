@@ -55,6 +55,10 @@ async def _nobody(_: CallSummary) -> None:
     """Nobody wants to know."""
 
 
+def _no_signs(_: PbxName) -> Collection[str]:
+    return ()
+
+
 class CatchingUp:
     """Use cases around what was missed. Whatever it does twice, it does once: each call's entry says what is known."""
 
@@ -65,6 +69,7 @@ class CatchingUp:
         *,
         pbxs: Mapping[PbxName, Pbx],
         queue_logs: Mapping[PbxName, Path],
+        signs: Callable[[PbxName], Collection[str]] = _no_signs,
         going_on: Callable[[PbxName], Collection[CallId]],
         open_record: OpenRecord,
         got_through: GotThrough,
@@ -75,13 +80,15 @@ class CatchingUp:
         written_after_s: float = _WRITTEN_AFTER_S,
         aside: SettingAside | None = None,
     ) -> None:
-        """``queue_logs``: where they can be read. ``first_pbx`` is the PBX of agents who name none; None: there is but
-        one. ``changed`` is told of each record after its commit, ``told`` of each call that became known or clearer:
-        once, or again after a kill."""
+        """``queue_logs``: where they can be read; ``signs``: each PBX's secret systemnames, by which their lines are
+        known to be true. ``first_pbx`` is the PBX of agents who name none; None: there is but one. ``changed`` is told
+        of each record after its commit, ``told`` of each call that became known or clearer: once, or again after a
+        kill."""
         self._database = database
         self._clock = clock
         self._pbxs = pbxs
         self._queue_logs = queue_logs
+        self._signs = signs
         self._going_on = going_on
         self._taking_over = TakingOver(open_record, got_through, clock)
         self._changed = changed
@@ -190,7 +197,8 @@ class CatchingUp:
             who = _who([agent for agent in await uow.agents.everybody() if agent.pbx == place])
         # One that is watched for the first time is taken as it is; queue_log has whole seconds.
         since = missed_since.replace(microsecond=0) if watched is None else min(missed_since, watched) - _OVERLAP
-        logged = visits(await asyncio.to_thread(read_queue_log, path, since))
+        signs = self._signs(pbx)
+        logged = visits(await asyncio.to_thread(read_queue_log, path, since, signs))
         by_caller: dict[Uniqueid, list[LoggedVisit]] = defaultdict(list)
         for visit in logged:
             by_caller[visit.uniqueid].append(visit)

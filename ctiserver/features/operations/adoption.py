@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import shlex
 import socket
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from ctiserver.model.ids import Interface
 from ctiserver.pbx.survey import NEEDED_MODULES, FoundMember, FoundQueue, Survey
 from ctiserver.resources import shipped
 from ctiserver.site import STRATEGIES, Strategy
+from ctiserver.system_name import is_secret, new_system_name
 
 #: What our dialplan adds to a PBX's, and where calls and phones are sent.
 DIALPLAN = ("cti.conf", "fallback.conf")
@@ -100,7 +102,7 @@ def adopt(account: Account, found: Survey | None, *, logged_in: bool) -> Adoptio
             "Where Asterisk's files can be read here, --conf /etc/asterisk tells the same without an account.",
         )
         return Adoption(found=None, steps=(*steps, Step(title="Look again", done=False, words=words)))
-    steps += [_module_step(found), _dialplan_step(account, found), _calls_step(found)]
+    steps += [_systemname_step(found), _module_step(found), _dialplan_step(account, found), _calls_step(found)]
     steps += [_settings_step(account, found), _queues_step(found), _agents_step(found), _last_step()]
     return Adoption(found=found, steps=tuple(steps))
 
@@ -140,6 +142,22 @@ def account_text(account: Account) -> str:
         ";   timestampevents = yes\n"
     )
     return f"{general}{section}"
+
+
+def _systemname_step(found: Survey) -> Step:
+    title = "A secret by which the PBX's own events are known"
+    if is_secret(found.systemname):
+        return Step(title=title, done=True)
+    words = [
+        "A caller can write lines of AMI and queue_log by SIP: docs/security.md says what this secret is for, what "
+        "holds without it, and what your PJSIP or session border should refuse",
+        "then restart Asterisk: it reads its name only when it starts. Ids in CDRs and queue_log begin with it from "
+        "then on; ctiserver takes it off",
+    ]
+    if found.systemname:
+        words.insert(0, f"Instead of {found.systemname}, which is no secret; tell programs that read it of the change")
+    text = f"[options]\nsystemname = {new_system_name(secrets.choice)}\n"
+    return Step(title=title, done=False, words=tuple(words), pieces=(Piece(file="asterisk.conf", text=text),))
 
 
 def _module_step(found: Survey) -> Step:

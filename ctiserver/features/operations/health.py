@@ -36,6 +36,8 @@ class PbxHealth:
     since: datetime  #: since when it is up, or down: what is shown of a PBX is as old as that
     version: str
     trouble: Trouble | None  #: what is wrong with it, link up or down
+    signed: bool  #: its events carry a secret systemname
+    refused: int  #: events that were not believed, since the start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +91,15 @@ class Health:
         return Readiness(
             reasons=tuple(reasons),
             pbxs=tuple(
-                PbxHealth(name=name, up=link.up, since=link.since, version=link.version, trouble=link.trouble)
+                PbxHealth(
+                    name=name,
+                    up=link.up,
+                    since=link.since,
+                    version=link.version,
+                    trouble=link.trouble,
+                    signed=bool(link.systemname),
+                    refused=link.counters()["refused"],
+                )
                 for name, link in self._links.items()
             ),
             agi_port=self._agi.port,

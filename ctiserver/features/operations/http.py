@@ -69,6 +69,8 @@ def _pbx_json(pbx: PbxHealth) -> dict[str, object]:
         "up": pbx.up,
         "since": pbx.since.isoformat(),
         "version": pbx.version,
+        "signed_events": pbx.signed,
+        "refused_events": pbx.refused,
         "trouble": None if trouble is None else trouble.kind,
         "why": None if trouble is None else trouble.why,
     }

@@ -22,11 +22,12 @@ from ctiserver.pbx.resync import Ask, refuse_old
 from ctiserver.pbx.survey import Survey, device_state, survey
 from ctiserver.settings import AgiSettings, PbxSettings
 from ctiserver.site import Site
+from ctiserver.system_name import is_secret
 
 #: How far the PBX's clock may be from ours: queue times and records are compared across both.
 CLOCKS_APART = timedelta(seconds=2)
 _EVENT_WITHIN_S = 4.0
-_LATER = ("rights", "event times", "modules", "dialplan", "where the PBX asks", "queues", "phones")
+_LATER = ("rights", "event times", "forged events", "modules", "dialplan", "where the PBX asks", "queues", "phones")
 
 
 class _Ear:
@@ -35,10 +36,24 @@ class _Ear:
     def __init__(self) -> None:
         self.mark = secrets.token_hex(8)
         self._heard: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._tried: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def hear(self, message: Message) -> None:
         if message.name == "UserEvent" and message.get("Mark") == self.mark and not self._heard.done():
             self._heard.set_result(message)
+        elif not self._tried.done():
+            if message.name == "UserEvent" and message.get("Mark") == f"{self.mark}-try":
+                self._tried.set_result("believed" if message.get("UserEvent") == "CtiForged" else "goes on")
+            elif message.name == "OriginateResponse" and message.get("Channel").startswith("Local/s@cti-try"):
+                self._tried.set_result("ended")
+
+    async def tried(self) -> str:
+        """What a call of our own came to: ``ended``, ``goes on`` past the check, ``believed`` what it forged."""
+        try:
+            async with asyncio.timeout(_EVENT_WITHIN_S):
+                return await asyncio.shield(self._tried)
+        except TimeoutError:
+            return "unknown"
 
     async def event(self) -> Message | None:
         try:
@@ -64,6 +79,7 @@ async def pbx_findings(
                 good(check, f"logged in to Asterisk {seen.version} as {settings.username}"),
                 _rights(name, settings, seen),
                 await _event_times(name, ask, ear, clock),
+                await _forging(name, ask, ear, seen),
                 _modules(name, seen),
                 _dialplan(name, seen),
                 _globals(name, agi, seen, first=site is not None),
@@ -96,6 +112,32 @@ def _rights(name: str, settings: PbxSettings, seen: Survey) -> Finding:
     if any(action in seen.actions for action in ("Command", "UpdateConfig")):
         return good(check, "enough, and more than is needed: config/manager.conf has the least that is")
     return good(check, "all that is needed")
+
+
+async def _forging(name: str, ask: Ask, ear: _Ear, seen: Survey) -> Finding:
+    """A call of our own, which rings nowhere, writes an event into its number as people who mean harm do."""
+    check = f"{name}: forged events"
+    if "cti-try" not in seen.contexts:
+        return unseen(check, "the PBX's copy of cti.conf is of an earlier version: copy it again, then look again")
+    order = {"Channel": "Local/s@cti-try/n", "Application": "Wait", "Data": "1", "Async": "true", "Timeout": "3000"}
+    try:
+        await ask("Originate", {**order, "Variable": f"CTI_TRY={ear.mark}-try"})
+    except PbxRefused as refusal:
+        return unseen(check, f"the try was refused: {refusal}")
+    came = await ear.tried()
+    if came in ("believed", "goes on"):
+        return bad(
+            check,
+            "a call with a line's end in its number was not ended, or what it wrote was believed",
+            where="cti.conf: [cti-clean]",
+            fix="Copy cti.conf of this version again, and `dialplan reload`",
+        )
+    if is_secret(seen.systemname):
+        return good(check, "such a call is ended, and the PBX signs its own events")
+    return good(
+        check,
+        "such a call is ended; the PBX has no secret systemname, so events are judged by their looks: security.md",
+    )
 
 
 async def _event_times(name: str, ask: Ask, ear: _Ear, clock: Clock) -> Finding:
@@ -208,7 +250,7 @@ def _own_accounts(name: str, settings: PbxSettings, clock: Clock) -> list[Findin
     check = f"{name}: its own logs"
     try:
         if settings.queue_log is not None:
-            read_queue_log(settings.queue_log, clock.now())
+            read_queue_log(settings.queue_log, clock.now(), settings.systemnames)
         if settings.cdr is not None:
             try_cdrs(settings.cdr)
     except UserFault as fault:

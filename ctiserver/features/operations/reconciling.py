@@ -97,7 +97,8 @@ async def _reconcile(database: Database, name: PbxName, pbx: PbxSettings, zone: 
         found = [row for row in read_cdrs(pbx.cdr, day.since - _AROUND, its_zone) if row.start < day.until + _AROUND]
         rows = _kept(((row.linkedid, row.start, row) for row in found), of_day)
     if pbx.queue_log is not None:
-        lines = [line for line in read_queue_log(pbx.queue_log, day.since - _AROUND) if line.at < day.until + _AROUND]
+        written = read_queue_log(pbx.queue_log, day.since - _AROUND, pbx.systemnames)
+        lines = [line for line in written if line.at < day.until + _AROUND]
         logged = _kept(((str(visit.uniqueid), visit.entered_at, visit) for visit in visits(lines)), of_day)
     return Reconciliation(
         pbx=name,

@@ -6,13 +6,17 @@ import os
 import tempfile
 from pathlib import Path
 
+from ctiserver.inside import inside
 from ctiserver.model.ids import WorkOrderId
 from ctiserver.model.photo import SUFFIXES
 
 
 def path_of(folder: Path, order: WorkOrderId, sha256: str, media_type: str) -> Path:
-    """Where a photo lies. The content is in the name, so that writing it twice changes nothing."""
-    return folder / order / f"{sha256}.{SUFFIXES[media_type]}"
+    """Where a photo lies. The content is in the name, so that writing it twice changes nothing.
+
+    Raises OutsideFolder.
+    """
+    return inside(folder, f"{order}/{sha256}.{SUFFIXES[media_type]}")
 
 
 def write(path: Path, content: bytes) -> None:

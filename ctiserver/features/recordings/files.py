@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from ctiserver.inside import OutsideFolder, inside
 from ctiserver.model.ids import CallId, PbxName, Uniqueid, call_id
+from ctiserver.model.recording import is_recording_file
 
 _HEADER_BYTES = 44
 
@@ -26,9 +28,24 @@ class FoundFile:
     ended_at: datetime
 
 
+def place_of(folder: Path, name: str) -> Path:
+    """Where a recording lies. Raises OutsideFolder for what is no recording's name, or leads out of the folder."""
+    if not is_recording_file(name):
+        raise OutsideFolder(f"{name[:80]!r} is no recording's name")
+    return inside(folder, name)
+
+
+def remove(folder: Path, name: str) -> None:
+    """Delete a recording; one that is not there is gone already. Raises OutsideFolder, OSError."""
+    place_of(folder, name).unlink(missing_ok=True)
+
+
 def look(folder: Path, name: str) -> FoundFile | None:
     """The file of this name; None if it is not there, not closed yet, or no sound."""
-    path = folder / name
+    try:
+        path = place_of(folder, name)
+    except OutsideFolder:
+        return None
     try:
         with path.open("rb") as file:
             header = file.read(_HEADER_BYTES)

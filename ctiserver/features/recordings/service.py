@@ -14,12 +14,13 @@ import structlog
 from ctiserver.bus import Bus, Lagged
 from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
-from ctiserver.features.recordings.files import FoundFile, call_of, days, look, scan
+from ctiserver.features.recordings.files import FoundFile, call_of, days, look, place_of, remove, scan
+from ctiserver.inside import OutsideFolder
 from ctiserver.model.audit import AuditAct
 from ctiserver.model.events import CallEnded, CallsMerged, PbxEvent, PbxUp, RecordingBegan, RecordingStopped
 from ctiserver.model.ids import CallId, PbxName, RecordingId, new_ulid
 from ctiserver.model.json_value import Json
-from ctiserver.model.recording import LATE, Recording
+from ctiserver.model.recording import LATE, Recording, is_recording_file
 from ctiserver.pbx.port import Pbx
 from ctiserver.store.database import Database
 from ctiserver.store.faults import NotFound
@@ -160,8 +161,11 @@ class Recordings:
             raise NotFound("this recording's time was over, and its audio was deleted")
         if folder is None:
             raise NotFound(f"recordings of the PBX {recording.pbx} can't be seen from here; set its recordings_dir")
-        path = folder / recording.file
-        if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
+        try:
+            path = place_of(folder, recording.file)
+        except OutsideFolder:
+            raise NotFound("the audio is not there") from None
+        if not path.is_file():
             raise NotFound("the audio is not there")
         return path
 
@@ -260,7 +264,9 @@ class Recordings:
 
     async def _remove(self, recording: Recording, folder: Path, now: datetime) -> None:
         try:
-            await asyncio.to_thread((folder / recording.file).unlink, missing_ok=True)
+            await asyncio.to_thread(remove, folder, recording.file)
+        except OutsideFolder as error:  # of a version that took any name: there is nothing of ours to delete
+            log.error("recording_has_no_file", recording=recording.id, reason=str(error))
         except OSError as error:
             log.error("recording_not_removed", file=recording.file, reason=str(error))
             return
@@ -268,6 +274,9 @@ class Recordings:
             await uow.recordings.save(replace(recording, removed_at=now))
 
     async def _began(self, event: RecordingBegan) -> None:
+        if not is_recording_file(event.file):
+            log.error("recording_not_taken", pbx=event.pbx, file=event.file[:80])
+            return
         recording = Recording(
             id=RecordingId(new_ulid(event.at)),
             call_id=event.call_id,

@@ -375,7 +375,7 @@ async def test_an_answer_that_comes_after_its_deadline_is_nobodys() -> None:
         await listening.first(CallStarted)
         assert link._connection is not None
         assert link._connection.protocol._answers == {}
-        assert link.counters() == {"unparsable": 0, "broken": 0, "ignored": 0}
+        assert link.counters() == {"unparsable": 0, "refused": 0, "broken": 0, "ignored": 0}
 
 
 async def test_no_action_without_a_link() -> None:

@@ -24,6 +24,8 @@ def plan(tmp_path: Path) -> Plan:
         ports=Ports(sip=25060, ami=25038, http=25088, rtp_first=26000, rtp_last=26399),
         agi="127.0.0.1:4573",
         ami_secret="0a1b2c",
+        systemname="cti0123456789a",
+        dialplan_key="0a1b2c3d",
         phone_secrets={phone.name: f"secret-of-{phone.name}" for phone in site.phones},
         sounds=tmp_path / "sounds",
         site=site,
@@ -65,7 +67,8 @@ def test_phones_get_their_password_their_extension_and_the_agents_context(plan: 
     assert 'callerid = "agent1" <101>' in agent
     extensions = files(plan)["extensions.conf"]
     assert (
-        'exten => 101,1,ExecIf($["${CTI_PHONE}" = "1"]?Set(DYNAMIC_FEATURES=cti-hold))\n'
+        "exten => 101,1,Gosub(cti-clean,s,1)\n"
+        ' same => n,ExecIf($["${CTI_PHONE}" = "1"]?Set(DYNAMIC_FEATURES=cti-hold))\n'
         ' same => n,Dial(PJSIP/agent1,30,t${IF($["${CTI_PHONE}" = "1"]?T)}b(cti-pop^s^1))' in extensions
     )
     assert "set_var = CTI_PHONE=1" in agent
@@ -152,3 +155,23 @@ def test_state_folder_whose_name_does_not_fit_is_refused(plan: Plan, tmp_path: P
     strange = Layout(tmp_path / "a b;c", tmp_path / "run")
     with pytest.raises(UserFault, match="a b;c"):
         files(replace(plan, layout=strange))
+
+
+def test_every_way_in_is_cleaned_first(plan: Plan) -> None:
+    """Where a caller's own number or dialled number comes in; tests/integration/hostile calls each on a real PBX."""
+    texts = files(plan)
+    whole = "".join(texts[name] for name in ("cti.conf", "fallback.conf", "extensions.conf"))
+    contexts = {part.partition("]")[0]: part for part in whole.split("\n[")}
+    for context in ("cti-inbound", "cti-message", "cti-queues", "cti-outbound", "cti-agent", "cti-fallback"):
+        first = [line for line in contexts[context].splitlines() if line.startswith(("exten => s,1", "exten => _"))]
+        assert first, context
+        assert all(line.endswith(",1,Gosub(cti-clean,s,1)") for line in first), context
+    phones = [line for line in contexts["cti-phones"].splitlines() if line.startswith("exten => ") and ",1," in line]
+    assert phones
+    assert all(line.endswith(",1,Gosub(cti-clean,s,1)") for line in phones)
+
+
+def test_the_systemname_and_the_dialplans_key_are_written(plan: Plan) -> None:
+    texts = files(plan)
+    assert f"systemname = {plan.systemname}\n" in texts["asterisk.conf"]
+    assert f"CTI_KEY = {plan.dialplan_key}\n" in texts["extensions.conf"]
