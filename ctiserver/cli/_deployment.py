@@ -145,6 +145,8 @@ def _configure_asterisk(folder: Path) -> None:
             ports=PORTS,
             agi="127.0.0.1:4573",
             ami_secret=accounts["ami"],
+            systemname=accounts["systemname"],
+            dialplan_key=accounts["dialplan"],
             phone_secrets={phone.name: accounts[f"phone:{phone.name}"] for phone in site.phones},
             sounds=sounds,
             site=site,

@@ -14,6 +14,7 @@ from pathlib import Path
 from ctiserver.model.events import AgentRingEnded, CallSummary, QueueVisit, Segment
 from ctiserver.model.ids import Interface
 from ctiserver.privatepbx.lifecycle import PrivatePbx
+from ctiserver.system_name import without_system_name
 
 _EXITS = {
     "CONNECT": "answered",
@@ -87,7 +88,7 @@ def cdrs(pbx: PrivatePbx, linkedids: Sequence[str]) -> list[dict[str, str]]:
 def _whole_lines(log: Path) -> list[str]:
     """The lines of a log that Asterisk has written to their ends; it may be in the middle of the last one."""
     whole, _, _ = log.read_text().rpartition("\n")
-    return whole.splitlines()
+    return [without_system_name(line) for line in whole.splitlines()]
 
 
 def disagreements(

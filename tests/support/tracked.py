@@ -35,7 +35,7 @@ class Tracked:
         await self.until(lambda events: sum(isinstance(event, CallEnded) for event in events) >= calls)
         found = [event.summary for event in self.events if isinstance(event, CallEnded)]
         assert self.link.calls() == []
-        assert self.link.counters() == {"unparsable": 0, "broken": 0, "ignored": 0}
+        assert self.link.counters() == {"unparsable": 0, "refused": 0, "broken": 0, "ignored": 0}
         return sorted(found, key=lambda call: str(call.started_at))
 
     async def listen(self, bus: Bus) -> None:
