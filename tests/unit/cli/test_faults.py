@@ -331,6 +331,7 @@ async def test_a_driver_that_lacks_a_library_is_told_before_anything_else(
         await driver_starts(HERE)
 
 
+@pytest.mark.browser  # its driver lacks a library on a minimal system, which the demo fetches
 async def test_a_browser_that_lacks_a_library_is_told_in_one_line(place: Path) -> None:
     chrome = place / "chrome"
     chrome.write_text("#!/bin/sh\necho 'chrome: error while loading shared libraries: libnss3.so' >&2\nexit 127\n")
