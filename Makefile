@@ -54,7 +54,7 @@ bench: $(VENV)/.test ## measures, as JSON in bench-results/
 
 chaos: $(VENV)/.test ## the long fault tests; writes docs/reliability.md
 	@$(BIN)/python tools/test_packages.py
-	@CTISERVER_CHAOS_RESULTS=chaos-results $(BIN)/python -m pytest -p no:cacheprovider -m chaos tests/chaos $(PYTEST); \
+	@CTISERVER_CHAOS_RESULTS=chaos-results $(BIN)/python -m pytest -p no:cacheprovider -m chaos tests/chaos tests/integration/hostile $(PYTEST); \
 	  status=$$?; $(BIN)/python -m tests.chaos chaos-results; exit $$status
 
 guards: $(VENV)/.test ## take each guard out in a copy, and see its test fail
