@@ -35,7 +35,9 @@ def urls(site: Site) -> tuple[str, str]:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    return kept_on_sqlite(tmp_path / "kept")
+    site = kept_on_sqlite(tmp_path / "kept")
+    site.done("db", "upgrade", "--config", str(site.config))  # an older schema is refused
+    return site
 
 
 def change(site: Site, statement: str) -> None:
