@@ -193,11 +193,12 @@ async def test_promises_of_parts(tmp_path: Path, database_url: str) -> None:
 async def test_recordings(tmp_path: Path, database_url: str) -> None:
     async with whole_server(tmp_path, database_url=database_url) as app:
         now, folder = datetime.now(UTC), tmp_path / "rec"
-        folder.mkdir()
+        good = folder / "20010101/1-1.wav"
+        good.parent.mkdir(parents=True)
         app.features.recordings._folders = {MAIN: folder}  # type: ignore[dict-item]
-        (folder / "good.wav").write_bytes(b"RIFF")
+        good.write_bytes(b"RIFF")
         async with app.database.unit_of_work() as uow:
-            for name in ("x" * 255, ".", "..", "a\x01b", "/", "/dev/null/x", "🦜.wav", "good.wav"):
+            for name in ("x" * 255, ".", "..", "a\x01b", "/", "/dev/null/x", "🦜.wav", "20010101/1-1.wav"):
                 await put(
                     uow, tables.recordings, pbx="main", file=name, call_id=NOWHERE, masks=[],
                     started_at=datetime(2001, 1, 1, tzinfo=UTC), stopped_at=now,
@@ -209,7 +210,7 @@ async def test_recordings(tmp_path: Path, database_url: str) -> None:
         await app.features.recordings.look_again()
         await app.features.recordings.take_in()
         await app.features.recordings.remove_old()
-        assert not (folder / "good.wav").exists()
+        assert not good.exists()
         assert tmp_path.exists()
         assert healthy(app)
 
