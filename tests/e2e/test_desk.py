@@ -246,7 +246,7 @@ async def test_what_is_private_is_left_out_of_the_recording(running: Desk, open_
         call_id=line.id,
         linkedid=Linkedid("1"),
         channel="PJSIP/trunk-1",
-        file="1.wav",
+        file="20261201/1-1.wav",
         talk_only=False,
     )
     running.bus.publish(began)

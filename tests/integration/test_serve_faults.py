@@ -73,7 +73,7 @@ def test_a_port_in_use(site: Installation, busy_port: int, setting: str) -> None
 
 def test_a_broken_database_is_left_as_it_is(site: Installation) -> None:
     path = site.folder / "data/ctiserver.sqlite"
-    path.parent.mkdir()
+    path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
     before = path.read_bytes()
     complaint = site.refused()

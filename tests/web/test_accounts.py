@@ -143,11 +143,13 @@ async def test_the_log_is_asked_in_pages_and_by_act(running: Desk, admin: Browse
 async def test_who_plays_a_recording_is_kept_whatever_part_they_ask_for(
     running: Desk, admin: Browser, tmp_path: Path, range_: str
 ) -> None:
-    (tmp_path / "a.wav").write_bytes(b"RIFF" + bytes(100))
+    file = "20261201/1-1.wav"
+    (tmp_path / file).parent.mkdir()
+    (tmp_path / file).write_bytes(b"RIFF" + bytes(100))
     running.features.recordings._folders = {PBX: tmp_path}  # type: ignore[dict-item]
     now, call_id = datetime.now(UTC), running.line().id
     recording = Recording(
-        id=RecordingId(new_ulid(now)), call_id=call_id, pbx=PBX, file="a.wav", channel="", talk_only=False, started_at=now
+        id=RecordingId(new_ulid(now)), call_id=call_id, pbx=PBX, file=file, channel="", talk_only=False, started_at=now
     )  # fmt: skip
     async with running.database.unit_of_work() as uow:
         await uow.recordings.add_once(recording)

@@ -46,6 +46,8 @@ def _install(tmp_path: Path, programs: Programs, monkeypatch: pytest.MonkeyPatch
         encoding="utf-8",
     )
     path.chmod(0o755)
+    (folder / "podman").write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")  # before one that the machine may have
+    (folder / "podman").chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
     return tmp_path
 
