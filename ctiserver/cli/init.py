@@ -12,6 +12,8 @@ from ctiserver.resources import shipped
 
 #: Parts of the shipped configuration that are no site's: `--systemd` and `--compose` write them, filled in.
 _TEMPLATES = ("systemd", "container")
+#: What a server that ran on the shipped configuration itself has kept there: its database and recordings among them.
+_KEPT = "data"
 
 
 @click.command("init")
@@ -78,4 +80,4 @@ def _copy(folder: Path) -> None:
 
 
 def _no_part_of_a_site(path: Path, names: list[str]) -> list[str]:
-    return [name for name in names if path == shipped("config") and name in _TEMPLATES]
+    return [name for name in names if path == shipped("config") and name in (*_TEMPLATES, _KEPT)]

@@ -56,6 +56,21 @@ def test_without_options_it_writes_no_unit_and_no_containers(tmp_path: Path) -> 
     assert not {"systemd", "container", "compose.yaml", "asterisk", ".env"} & set(os.listdir(tmp_path / "site"))
 
 
+def test_what_a_server_kept_beside_the_shipped_configuration_is_no_part_of_a_site(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = tmp_path / "checkout"
+    shutil.copytree(_ROOT / "config", ours / "config")
+    (ours / "config/data").mkdir(exist_ok=True)
+    (ours / "config/data/ctiserver.sqlite").touch()
+    monkeypatch.setattr(
+        "ctiserver.cli.init.shipped", lambda *parts: (ours if "config" in parts else _ROOT).joinpath(*parts)
+    )
+    assert _init(tmp_path / "site").exit_code == 0
+    assert (tmp_path / "site/ctiserver.yaml").exists()
+    assert not (tmp_path / "site/data").exists()
+
+
 def test_the_unit_names_this_program_this_folder_and_the_user(site: Path) -> None:
     service = _Unit(site / "systemd" / "ctiserver.service")["Service"]
     program = service["ExecStart"].split()[0]
