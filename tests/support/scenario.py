@@ -52,7 +52,8 @@ _NUMBERS = {
         "7010": ("Answer()", "Queue(quick,tT,,,20)", "Hangup()"),
         "7011": ("Answer()", "Queue(pausing,tT,,,20)", "Hangup()"),
         "7012": (
-            *("Answer()", "Queue(quick,tT,,,2)", "UserEvent(CtiQueueLeft,Queue: quick,Status: ${QUEUESTATUS})"),
+            *("Answer()", "Queue(quick,tT,,,2)"),
+            "UserEvent(CtiQueueLeft,Key: ${CTI_KEY},Queue: quick,Status: ${QUEUESTATUS})",
             *("Set(CTI_VM_MAX_S=1)", "Gosub(cti-message,s,1)", "Hangup()"),
         ),
     },
