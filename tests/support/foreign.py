@@ -90,6 +90,9 @@ async def foreign(folder: Path, programs: Programs) -> AsyncIterator[Foreign]:
         (etc / "pjsip.conf").write_text(_pjsip(pbx, secrets), encoding="utf-8")
         for name in ("cti.conf", "fallback.conf"):
             (etc / name).unlink()
+        options = etc / "asterisk.conf"
+        ours = f"systemname = {pbx.systemname}\n"
+        options.write_text(options.read_text(encoding="utf-8").replace(ours, ""), encoding="utf-8")
         modules = etc / "modules.conf"
         text = modules.read_text(encoding="utf-8").replace("load = app_queue.so\n", "")
         modules.write_text(f"{text}load = func_module.so\nload = app_queue.so\n", encoding="utf-8")

@@ -48,6 +48,7 @@ async def test_what_an_account_with_the_least_rights_sees(there: Foreign) -> Non
     assert list(found["unseen"]) == ["endpoints"]
     assert done(said) == {
         "The manager account": True,
+        "A secret by which the PBX's own events are known": False,
         "Modules": True,
         "The dialplan": False,
         "Where calls come in": False,

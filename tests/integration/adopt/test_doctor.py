@@ -19,6 +19,7 @@ from ctiserver.cli import cli
 from ctiserver.model.call_entry import CallEntry
 from ctiserver.privatepbx.phone import SipPhone
 from ctiserver.privatepbx.ports import free_port
+from ctiserver.privatepbx.state import write_privately
 from ctiserver.privatepbx.tree import Programs
 from ctiserver.resources import shipped
 from ctiserver.settings import load_settings
@@ -107,8 +108,9 @@ async def follow(there: Foreign, folder: Path) -> Site:
     assert spoken.returncode == 0, spoken.stderr
     for name in ("cti.conf", "fallback.conf"):
         shutil.copy(shipped("dialplan", name), there.etc / name)
-    await there.pbx.cli("moh reload")
-    await there.pbx.cli("dialplan reload")
+    text = written["asterisk.conf"].replace("[options]\n", "")
+    there.edit("asterisk.conf", "[options]\n", f"[options]\n{text}")
+    await there.pbx.restart()
 
     assert (await ctiserver("init", str(folder))).returncode == 0
     site = Site(there, folder, web_port)
@@ -116,7 +118,7 @@ async def follow(there: Foreign, folder: Path) -> Site:
     text = re.sub(r"(?ms)^(pbxs|agi):.*?(?=^\w)", "", text)
     site.config.write_text(f"{text}\n{written['ctiserver.yaml']}", encoding="utf-8")
     site.edit("ctiserver.yaml", "port: 8080", f"port: {web_port}")
-    (folder / "main.secret").write_text(there.pbx.ami_secret, encoding="utf-8")
+    write_privately(folder / "main.secret", there.pbx.ami_secret)
     (folder / "queues.yaml").write_text(written["queues.yaml"], encoding="utf-8")
     shutil.rmtree(folder / "flows")
     shutil.rmtree(folder / "processes")  # those that ctiserver ships: people ask where there is no flow that does
@@ -264,7 +266,7 @@ async def test_each_red_line_says_what_and_where_and_what_to_do(there: Foreign, 
     await there.pbx.cli("module reload res_pjsip.so")
     assert await site.red() == {}
     # the secret: nothing after it can be looked at
-    (site.folder / "main.secret").write_text("wrong")
+    write_privately(site.folder / "main.secret", "wrong")
     red = await site.red()
     assert red["main: AMI"]["what"].startswith("the PBX refused the AMI log-in of ctiserver")
     assert {line["verdict"] for name, line in red.items() if name != "main: AMI"} == {"unseen"}
