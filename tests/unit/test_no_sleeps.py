@@ -11,7 +11,6 @@ _TESTS = Path(__file__).parent.parent
 _POLLS = "looks again and again at what no event tells of, and goes on as soon as it is so"
 _PACE = "is how fast the other side talks or calls"
 _ITSELF = "is the time that the test is about"
-_OPEN = "waits by time as yet, for what Asterisk shows elsewhere: a fault to mend"
 #: By file and function. A place that no longer sleeps must go from here.
 _MAY = {
     "chaos/server.py:work": _PACE,
@@ -22,9 +21,6 @@ _MAY = {
     "e2e/phone_screenshots.py:shoot": "waits for fonts before a picture is taken; no test",
     "e2e/screenshots.py:shoot": "waits for fonts before a picture is taken; no test",
     "flows/test_tutorial.py:until_it_serves": _POLLS,
-    "integration/calls/killed/test_killed.py:test_a_killed_asterisk_ends_its_calls_and_keeps_its_members": _OPEN,
-    "integration/catching_up/test_catching_up.py:alone": _OPEN,
-    "integration/presence/test_presence.py:talk": _OPEN,
     "kept/make.py:is_served": _PACE,
     "support/dispatch.py:until": _POLLS,
     "support/eventually.py:eventually": _POLLS,

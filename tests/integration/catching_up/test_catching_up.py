@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -118,8 +119,8 @@ async def alone(pbx: PrivatePbx, programs: Programs) -> None:
         await agent.answer()
         await callers[GIVES_UP].dial(NUMBER)
         await callers[GIVES_UP].answered()
-        await eventually(lambda: waiting(pbx), lambda count: count == 1)
-        await asyncio.sleep(1.2)  # they talk, and one waits: the PBX's own log has whole seconds
+        # They talk, and one waits, for at least a second: the PBX's own log has whole seconds.
+        await eventually(lambda: waits(pbx), lambda times: len(times) == 1 and times[0] != "0:00")
         await callers[GIVES_UP].hang_up()
         await callers[ANSWERED].hang_up()
         await agent.ended()
@@ -132,7 +133,12 @@ async def messages(pbx: PrivatePbx) -> list[Path]:
 
 
 async def waiting(pbx: PrivatePbx) -> int:
-    return (await pbx.cli("queue show repair")).count("(wait:")
+    return len(await waits(pbx))
+
+
+async def waits(pbx: PrivatePbx) -> list[str]:
+    """How long each caller in the queue has waited, in minutes and seconds."""
+    return re.findall(r"\(wait: (\d+:\d\d)", await pbx.cli("queue show repair"))
 
 
 async def calls(app: App) -> dict[str, CallEntry]:

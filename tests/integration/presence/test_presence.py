@@ -86,6 +86,7 @@ async def seat(pbx: PrivatePbx) -> str:
 class Phones:
     """An agent's and a caller's."""
 
+    pbx: PrivatePbx
     agent: SipPhone
     caller: SipPhone
 
@@ -94,7 +95,7 @@ class Phones:
         await self.caller.dial("7001")
         await self.agent.ringing()
         await self.agent.answer()
-        await asyncio.sleep(0.3)
+        await eventually(lambda: seat(self.pbx), lambda line: "(in call)" in line)
         await self.caller.hang_up()
         await self.agent.ended()
 
@@ -105,7 +106,7 @@ async def phones(programs: Programs, pbx: PrivatePbx) -> AsyncIterator[Phones]:
         SipPhone.agent(programs, pbx, "agent1") as agent,
         SipPhone.caller(programs, pbx, "13800138000") as caller,
     ):
-        yield Phones(agent, caller)
+        yield Phones(pbx, agent, caller)
 
 
 async def add_agent(database_url: str) -> None:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
+import sqlite3
 from pathlib import Path
 
 from ctiserver.model.events import CallEnded
 from ctiserver.privatepbx.lifecycle import PrivatePbx
 from ctiserver.privatepbx.phone import SipPhone
 from ctiserver.privatepbx.tree import Programs
+from tests.support.eventually import eventually
 from tests.support.scenario import AGENT1, REPAIR
 from tests.support.tracked import tracked
+
+
+async def kept_members(pbx: PrivatePbx) -> str:
+    """The queue's dynamic members as they lie in AstDB on the disk, where they come within a second or so."""
+    with contextlib.closing(sqlite3.connect(f"{pbx.astdb_path.as_uri()}?mode=ro", uri=True)) as astdb:
+        found = astdb.execute("SELECT value FROM astdb WHERE key = '/Queue/PersistentMembers/repair'").fetchone()
+    return "" if found is None else str(found[0])
 
 
 async def test_a_killed_asterisk_ends_its_calls_and_keeps_its_members(programs: Programs, tmp_path: Path) -> None:
@@ -26,7 +35,7 @@ async def test_a_killed_asterisk_ends_its_calls_and_keeps_its_members(programs: 
         await caller.dial("7001")
         await agent.ringing()
         await agent.answer()
-        await asyncio.sleep(1.5)  # AstDB, where dynamic members are kept, is written once a second
+        await eventually(lambda: kept_members(pbx), lambda members: "PJSIP/agent1" in members)
         await pbx.kill()
         await pbx.restart()
         await seen.until(lambda events: any(isinstance(event, CallEnded) for event in events))
