@@ -48,7 +48,12 @@ class _Ear:
                 self._tried.set_result("ended")
 
     async def tried(self) -> str:
-        """What a call of our own came to: ``ended``, ``goes on`` past the check, ``believed`` what it forged."""
+        """What a call of our own came to: ``ended``, ``goes on`` past the check, ``believed`` what it forged.
+
+        ``unknown``: none of it came, or our own event did not either, so that a forged one can't be told from none.
+        """
+        if not self._heard.done():
+            return "unknown"
         try:
             async with asyncio.timeout(_EVENT_WITHIN_S):
                 return await asyncio.shield(self._tried)
@@ -125,6 +130,8 @@ async def _forging(name: str, ask: Ask, ear: _Ear, seen: Survey) -> Finding:
     except PbxRefused as refusal:
         return unseen(check, f"the try was refused: {refusal}")
     came = await ear.tried()
+    if came == "unknown":
+        return unseen(check, "what came of the try was not heard: events must come first")
     if came in ("believed", "goes on"):
         return bad(
             check,

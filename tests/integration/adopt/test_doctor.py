@@ -212,10 +212,12 @@ async def test_each_red_line_says_what_and_where_and_what_to_do(there: Foreign, 
     site = await follow(there, tmp_path / "site")
     etc = there.etc
 
-    async def only(check: str) -> dict[str, str]:
+    async def only(check: str, unseen: tuple[str, ...] = ()) -> dict[str, str]:
         red = await site.red()
-        assert list(red) == [check], red
-        assert red[check]["verdict"] == "bad"
+        assert {name: line["verdict"] for name, line in red.items()} == {
+            check: "bad",
+            **dict.fromkeys(unseen, "unseen"),
+        }
         assert red[check]["fix"]
         return red[check]
 
@@ -224,14 +226,15 @@ async def test_each_red_line_says_what_and_where_and_what_to_do(there: Foreign, 
     await there.pbx.cli("manager reload")
     assert (await only("main: event times"))["fix"] == "Add timestampevents = yes, then `manager reload`"
     there.edit("manager.conf", "timestampevents = no", "timestampevents = yes")
-    # rights
+    # rights; without these a forged event can't be tried
+    untried = ("main: forged events",)
     there.edit("manager.conf", "write = call,agent,user,originate,reporting", "write = call,agent,user,reporting")
     await there.pbx.cli("manager reload")
-    assert (await only("main: rights"))["what"] == "the account ctiserver may not Originate"
+    assert (await only("main: rights", untried))["what"] == "the account ctiserver may not Originate"
     there.edit("manager.conf", "write = call,agent,user,reporting", "write = call,agent,user,originate,reporting")
     there.edit("manager.conf", "read = system,call,agent,user,reporting,cdr", "read = system,call,agent,reporting,cdr")
     await there.pbx.cli("manager reload")
-    assert (await only("main: event times"))["what"] == "events do not come"
+    assert (await only("main: event times", untried))["what"] == "events do not come"
     there.edit("manager.conf", "read = system,call,agent,reporting,cdr", "read = system,call,agent,user,reporting,cdr")
     await there.pbx.cli("manager reload")
     # the dialplan, and where it asks
