@@ -58,6 +58,12 @@ class Process:
         """Whether it runs; one that ended and only waits to be collected does not."""
         return _start_time(self.pid) == self.started
 
+    @property
+    def _there(self) -> bool:
+        """Whether it runs, or waits to be collected."""
+        state = _state(self.pid)
+        return state is not None and state[1] == self.started
+
     def send(self, number: signal.Signals) -> None:
         """Signal it, and nobody else. One that ended is no error."""
         try:
@@ -74,7 +80,8 @@ class Process:
 
     async def ended(self) -> None:
         """Wait until it has ended, and collect it if it was our child."""
-        while self.alive:
+        # Not by `alive`: the first of several threads may have ended, and none is collected before the last has.
+        while self._there:
             try:
                 handle = os.pidfd_open(self.pid)
             except ProcessLookupError:
@@ -83,8 +90,9 @@ class Process:
             readable = asyncio.Event()
             loop.add_reader(handle, readable.set)
             try:
-                if self.alive:
+                if self._there:
                     await readable.wait()
+                    break
             finally:
                 loop.remove_reader(handle)
                 os.close(handle)
@@ -108,11 +116,17 @@ class Process:
         await self.ended()
 
 
-def _start_time(pid: int) -> int | None:
+def _state(pid: int) -> tuple[str, int] | None:
+    """The kernel's letter for what it does, and its start time."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:
         return None
     # "pid (name) state …": the name may hold blanks and brackets.
     fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else int(fields[19])
+    return fields[0], int(fields[19])
+
+
+def _start_time(pid: int) -> int | None:
+    state = _state(pid)
+    return None if state is None or state[0] in "ZX" else state[1]

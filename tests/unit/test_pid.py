@@ -19,6 +19,14 @@ _DEAF = [
     "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); signal.pause()",
 ]
 
+# Its first thread ends; another goes on a while.
+_HEADLESS = [
+    sys.executable,
+    "-c",
+    "import ctypes, os, threading, time; threading.Thread(target=lambda: (time.sleep(1.0), os._exit(0))).start();"
+    "print('ready', flush=True); ctypes.CDLL(None).pthread_exit(None)",
+]
+
 
 async def _started(command: list[str], output: Path) -> Process:
     process = Process.spawn(command, output)
@@ -35,6 +43,19 @@ async def test_stops_and_is_collected(tmp_path: Path) -> None:
     assert process.alive
     await process.stop(5.0)
     assert not process.alive
+    with pytest.raises(ChildProcessError):
+        os.waitpid(process.pid, os.WNOHANG)  # noqa: ASYNC222 - does not wait
+
+
+async def test_one_whose_first_thread_ended_is_collected_when_all_have(tmp_path: Path) -> None:
+    process = await _started(_HEADLESS, tmp_path / "output")
+
+    async def alive() -> bool:
+        return process.alive
+
+    await eventually(alive, lambda alive: not alive)
+    async with asyncio.timeout(10.0):
+        await process.ended()
     with pytest.raises(ChildProcessError):
         os.waitpid(process.pid, os.WNOHANG)  # noqa: ASYNC222 - does not wait
 
