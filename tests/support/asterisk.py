@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -104,6 +106,14 @@ async def members(pbx: PrivatePbx, queue: str) -> list[str]:
         elif inner.startswith("PJSIP/"):
             found.append(inner)
     return found
+
+
+async def registration(pbx: PrivatePbx, phone: str) -> str:
+    """The phone's contact as it lies in AstDB on the disk, where it comes within a second or so; empty before."""
+    with contextlib.closing(sqlite3.connect(f"{pbx.astdb_path.as_uri()}?mode=ro", uri=True)) as astdb:
+        pattern = f"/registrar/contact/{phone}*"
+        found = astdb.execute("SELECT value FROM astdb WHERE key GLOB ?", (pattern,)).fetchone()
+    return "" if found is None else str(found[0])
 
 
 async def journal(pbx: PrivatePbx) -> dict[str, list[str]]:

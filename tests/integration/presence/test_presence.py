@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import sqlite3
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -30,7 +29,7 @@ from ctiserver.privatepbx.tree import Programs
 from ctiserver.resources import shipped
 from ctiserver.settings import AgiSettings, PbxSettings, Settings, WebSettings
 from ctiserver.store.database import Database
-from tests.support.asterisk import apart
+from tests.support.asterisk import apart, registration
 from tests.support.desk import PASSWORD, Browser
 from tests.support.eventually import eventually
 from tests.support.installation import Installation
@@ -63,17 +62,10 @@ async def number(pbx: PrivatePbx) -> None:
 
 async def restart(pbx: PrivatePbx) -> None:
     """kill -9, and a new process. It knows the agent's phone again, since its registration was written down."""
-    await eventually(lambda: registration(pbx), within_s=15)
+    await eventually(lambda: registration(pbx, "agent1"), within_s=15)
     await pbx.kill()
     await pbx.restart()
     await number(pbx)
-
-
-async def registration(pbx: PrivatePbx) -> str:
-    """The agent's contact as it lies in AstDB on the disk, where it comes within a second or so; empty before."""
-    with contextlib.closing(sqlite3.connect(f"{pbx.astdb_path.as_uri()}?mode=ro", uri=True)) as astdb:
-        found = astdb.execute("SELECT value FROM astdb WHERE key GLOB '/registrar/contact/agent1*'").fetchone()
-    return "" if found is None else str(found[0])
 
 
 async def seat(pbx: PrivatePbx) -> str:

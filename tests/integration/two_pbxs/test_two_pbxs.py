@@ -19,7 +19,7 @@ from ctiserver.privatepbx.phone import SipPhone
 from ctiserver.privatepbx.tree import Programs
 from ctiserver.settings import PbxSettings
 from tests.support.ami import FakeAmi, channel, event, fake_ami
-from tests.support.asterisk import members
+from tests.support.asterisk import members, registration
 from tests.support.desk import Browser
 from tests.support.eventually import eventually
 from tests.support.pair import BRANCH, LI, MAIN, NUMBER, ZHAO, desk, number, pair, state_of
@@ -70,7 +70,8 @@ async def test_calls_at_the_same_time_on_two_real_pbxs(programs: Programs, tmp_p
             "13800000002": ("branch", "zhao.bin"),
         }
 
-        # The branch dies with its call. The main PBX's call goes on, and ends as it should.
+        # The branch dies with its call, once its phone's registration is written down. The main PBX's call goes on, and ends as it should.
+        await eventually(lambda: registration(two.pbxs[BRANCH], "agent1"), within_s=15)
         await two.pbxs[BRANCH].kill()
         ready = await eventually(
             lambda: browser.json("GET", "/readyz"), lambda said: bool(said["status"] == "degraded"), within_s=10
