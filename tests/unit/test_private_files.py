@@ -11,7 +11,10 @@ import pytest
 
 from ctiserver.private_files import keep_private, readable_by_others
 from ctiserver.store.database import Database
+from tests.support.eventually import eventually
 from tests.support.whole_server import whole_server
+
+_FILES = {"ctiserver.sqlite", "ctiserver.sqlite-wal", "workflow.sqlite", "workflow.sqlite-wal"}
 
 
 @pytest.fixture(autouse=True)
@@ -28,8 +31,12 @@ def modes(folder: Path) -> dict[str, str]:
 async def test_every_database_file_of_a_running_server_is_its_owners(tmp_path: Path) -> None:
     async with whole_server(tmp_path) as app:
         await app.features.records.open("repair", actor="user:x")
-        found = modes(tmp_path / "data")
-    assert {"ctiserver.sqlite", "ctiserver.sqlite-wal", "workflow.sqlite", "workflow.sqlite-wal"} <= set(found)
+
+        async def looked() -> dict[str, str]:
+            return modes(tmp_path / "data")
+
+        # The workflow engine's -wal is there while one of its connections is open.
+        found = await eventually(looked, lambda seen: seen.keys() >= _FILES)
     assert set(found.values()) == {"0o600"}
 
 
