@@ -231,3 +231,19 @@ export const dialogs = css`
     border-top: 1px solid var(--line);
   }
 `;
+
+/** Pages that list entries under a heading, a line between two. */
+export const entries = css`
+  h1 {
+    font-size: 1.3rem;
+    padding-bottom: 0.9rem;
+  }
+  li {
+    display: grid;
+    gap: 0.3rem;
+    padding: 0.6rem 0;
+  }
+  li + li {
+    border-top: 1px solid var(--line);
+  }
+`;

@@ -2,7 +2,7 @@
 import { LitElement, css, html, nothing, repeat } from "lit";
 import { api } from "../lib/api.js";
 import { Fallible } from "../lib/fallible.js";
-import { shared } from "../lib/styles.js";
+import { entries, shared } from "../lib/styles.js";
 import { dayTime, t, word } from "../lib/words.js";
 
 class Aside extends Fallible(LitElement) {
@@ -15,19 +15,8 @@ class Aside extends Fallible(LitElement) {
 
   static styles = [
     shared,
+    entries,
     css`
-      h1 {
-        font-size: 1.3rem;
-        padding-bottom: 0.9rem;
-      }
-      li {
-        display: grid;
-        gap: 0.3rem;
-        padding: 0.6rem 0;
-      }
-      li + li {
-        border-top: 1px solid var(--line);
-      }
       .reason {
         overflow-wrap: anywhere;
       }

@@ -2,7 +2,7 @@
 import { LitElement, css, html, nothing, repeat } from "lit";
 import { api } from "../lib/api.js";
 import { Fallible } from "../lib/fallible.js";
-import { shared } from "../lib/styles.js";
+import { entries, shared } from "../lib/styles.js";
 import { dayTime, t, word } from "../lib/words.js";
 
 const TONES = { delivered: "good", sent: "good", dead: "bad", suppressed: "warn" };
@@ -16,19 +16,8 @@ class Messages extends Fallible(LitElement) {
 
   static styles = [
     shared,
+    entries,
     css`
-      h1 {
-        font-size: 1.3rem;
-        padding-bottom: 0.9rem;
-      }
-      li {
-        display: grid;
-        gap: 0.3rem;
-        padding: 0.6rem 0;
-      }
-      li + li {
-        border-top: 1px solid var(--line);
-      }
       .text {
         overflow-wrap: anywhere;
       }
