@@ -30,7 +30,7 @@ from ctiserver.privatepbx.ports import free_port
 from ctiserver.resources import shipped
 from ctiserver.settings import AgiSettings, PbxSettings, Settings, TracingSettings, WebSettings
 from ctiserver.store.database import Database
-from tests.support.dispatch import running
+from tests.support.dispatch import REPAIR, running
 from tests.support.kept import RELEASES, kept_on_sqlite
 from tests.support.rows import a_contact, a_record, a_user
 
@@ -114,31 +114,7 @@ async def a_closed_record(database: Database, workflow_url: str, calls: list[Cal
 
 
 #: A repair whose follow-up is due at once.
-_AT_ONCE = """
-schema: process/1
-process: repair
-version: 1
-for: {type: repair}
-start: visit
-steps:
-  visit:
-    order: dispatch
-    to: {role: technician}
-    accept_within: 1 hour
-    complete_within: 1 day
-    on: {done: follow_up, declined: {go: visit, max: 2, then: dispatcher}, late: {escalate: supervisor, stay: true}}
-  follow_up:
-    order: follow_up
-    to: {role: agent, choose: anybody}
-    complete_within: 1 day
-    on:
-      satisfied: close_resolved
-      dissatisfied: {go: visit, raise_priority: 1, max: 1, then: supervisor}
-      unreachable: close_unconfirmed
-      late: {escalate: supervisor, stay: true}
-  close_resolved: {close: resolved}
-  close_unconfirmed: {close: unconfirmed}
-"""
+_AT_ONCE = REPAIR.replace("    after: 3 days\n", "")
 
 
 def text_of(span: ReadableSpan) -> str:
