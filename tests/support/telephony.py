@@ -115,7 +115,7 @@ async def customer_at(pbx: PrivatePbx, number: str, phone: str) -> AsyncIterator
 
 def invites(exchange: Exchange, phone: str) -> list[dict[str, str]]:
     """The headers of every INVITE that the PBX has sent to a phone, by its own log of SIP."""
-    text = exchange.pbx.log_path.read_text(encoding="utf-8")
+    text = exchange.pbx.log_path.read_text(encoding="utf-8", errors="replace")
     found = []
     for message in re.findall(rf"(INVITE sip:{phone}[^@ ]*@.*?)\n\s*\n", text, re.DOTALL):
         lines = [line.strip() for line in message.splitlines()[1:]]

@@ -128,4 +128,4 @@ async def _what_became_of_them(scene: Scene, within_s: float = 30.0) -> None:
 def _cdr_callers(path: Path) -> set[str]:
     if not path.exists():
         return set()
-    return {line.split(",")[2].strip('"') for line in path.read_text(encoding="utf-8").splitlines()}
+    return {line.split(",")[2].strip('"') for line in path.read_text(encoding="utf-8", errors="replace").splitlines()}

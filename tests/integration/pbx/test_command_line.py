@@ -87,7 +87,11 @@ async def test_up_status_cli_logs_down(pbx_command: CommandLine) -> None:
     logs = await pbx_command("logs", "-n", "5")
     assert logs.status == 0
     assert 1 <= len(logs.out.splitlines()) <= 5
-    errors = [line for line in Path(facts["log"]).read_text(encoding="utf-8").splitlines() if " ERROR[" in line]
+    errors = [
+        line
+        for line in Path(facts["log"]).read_text(encoding="utf-8", errors="replace").splitlines()
+        if " ERROR[" in line
+    ]
     assert errors == []
 
     down = await pbx_command("down")

@@ -139,7 +139,9 @@ async def test_sipp_of_the_tree_calls_in_by_the_trunk(pbx: PrivatePbx, programs:
 
 async def _music(pbx: PrivatePbx) -> list[str]:
     """Whether music on hold started or stopped, in the order of the log."""
-    return re.findall(r"res_musiconhold.c: (Started|Stopped) music", pbx.log_path.read_text(encoding="utf-8"))
+    return re.findall(
+        r"res_musiconhold.c: (Started|Stopped) music", pbx.log_path.read_text(encoding="utf-8", errors="replace")
+    )
 
 
 async def _keys(phone: SipPhone) -> str:
