@@ -198,7 +198,7 @@ def build(ground: Ground) -> Features:
         records_push.publish(hub, record.id, record.revision)
         if record.repeat_call_at is not None and record.repeat_call_at == record.updated_at:
             owner = next((agent.user_id for agent, _ in agents.everybody() if agent.id == record.owner), None)
-            dispatch_push.publish_repeat_call(hub, record, owner)
+            records_push.publish_repeat_call(hub, record, owner)
 
     records = Records(
         database,

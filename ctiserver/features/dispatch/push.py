@@ -9,9 +9,7 @@ from collections.abc import Iterable
 
 from ctiserver.features.dispatch.day import WHAT
 from ctiserver.features.dispatch.http import DISPATCHERS
-from ctiserver.model.ids import UserId
 from ctiserver.model.json_value import Json
-from ctiserver.model.record import Record
 from ctiserver.model.work_order import WorkOrder
 from ctiserver.web.access import EVERYBODY, Person
 from ctiserver.web.hub import Hub, Topic
@@ -40,11 +38,3 @@ def publish(hub: Hub, orders: Iterable[WorkOrder]) -> None:
             hub.publish("inbox", key, "changed", {"order": order.number, "state": order.state})
         if order.kind == WHAT:
             hub.publish("day", "all", "changed", {"order": order.number, "state": order.state})
-
-
-def publish_repeat_call(hub: Hub, record: Record, owner: UserId | None) -> None:
-    """Somebody rang again about an open record: whoever answers for it is told, and the dispatchers."""
-    said: Json = {"record": record.number, "record_id": record.id, "times": record.repeat_calls}
-    if owner is not None:
-        hub.publish("inbox", owner, "called_again", said)
-    hub.publish("day", "all", "called_again", said)
