@@ -71,7 +71,7 @@ from ctiserver.features.wallboard.board import Board
 from ctiserver.features.wallboard.http import WallboardHttp
 from ctiserver.features.wallboard.steering import AgentActs, Steering
 from ctiserver.model.call_entry import CallEntry
-from ctiserver.model.events import CallSummary
+from ctiserver.model.events import CallKnownLater, CallSummary
 from ctiserver.model.ids import AgentId, CallId, PbxName
 from ctiserver.model.record import Record
 from ctiserver.model.span import WorkingTime
@@ -236,8 +236,8 @@ def build(ground: Ground) -> Features:
 
     async def told(summary: CallSummary) -> None:
         await records.told(summary)
-        await missed.ended(summary)  # which is built further down, as is the board
-        board.read_anew()
+        await missed.ended(summary)  # which is built further down
+        bus.publish(CallKnownLater(pbx=summary.pbx, at=clock.now(), call_id=summary.call_id))
 
     queue_logs = {PbxName(name): pbx.queue_log for name, pbx in settings.pbxs.items() if pbx.queue_log is not None}
     callbacks = Callbacks(database, bus, clock, site, pbxs=ground.pbxs, region=settings.region)

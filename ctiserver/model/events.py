@@ -50,6 +50,13 @@ class PbxTroubled(PbxEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallKnownLater(PbxEvent):
+    """The call log has a call whose end was not seen, or knows its end better; its other events do not follow."""
+
+    call_id: CallId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallEvent(PbxEvent):
     """Something happened to one call."""
 

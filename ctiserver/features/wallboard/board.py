@@ -24,6 +24,7 @@ from ctiserver.model.events import (
     CallEnded,
     CallerEnteredQueue,
     CallerLeftQueue,
+    CallKnownLater,
     CallsMerged,
     PbxDown,
     PbxEvent,
@@ -219,6 +220,8 @@ class Board:
                 self._put(event.call_id, _visits(event.call_id, event.summary.queue_visits))
                 if event.call_id in self._visits:
                     self._ended[event.call_id] = self._clock.now()
+            case CallKnownLater():
+                self.read_anew()
             case _:
                 pass
 
