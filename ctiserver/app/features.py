@@ -267,11 +267,7 @@ def build(ground: Ground) -> Features:
     )
 
     def at_phone(agent_id: AgentId) -> CallId | None:
-        doing = telephony.call(agent_id)  # which is built further down
-        if doing is not None:
-            return doing.call_id
-        shown = pops.shown_to(agent_id)  # told of the end a moment later, and the page with it
-        return shown.call_id if shown is not None and shown.phase == "talking" else None
+        return telephony.call_id(agent_id) or pops.talking_in(agent_id)  # telephony is built further down
 
     calls_http = CallsHttp(database, calls, at_phone=at_phone)
     recordings = Recordings(

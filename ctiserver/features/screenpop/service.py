@@ -109,6 +109,11 @@ class ScreenPops:
         """What this agent's desk shows now."""
         return self._shown.get(agent_id)
 
+    def talking_in(self, agent_id: AgentId) -> CallId | None:
+        """The call in which the agent talks, as the desk shows it: for a moment longer than the phone is in it."""
+        shown = self._shown.get(agent_id)
+        return shown.call_id if shown is not None and shown.phase == "talking" else None
+
     async def heard(self, event: CallEvent) -> None:
         """Take in one event of a call."""
         match event:

@@ -153,6 +153,11 @@ class Telephony:
             muted=self._muted.get(agent_id) == standing.uniqueid,
         )
 
+    def call_id(self, agent_id: AgentId) -> CallId | None:
+        """The call that the agent's phone rings for or is in now."""
+        doing = self.call(agent_id)
+        return None if doing is None else doing.call_id
+
     async def hang_up(self, agent_id: AgentId) -> None:
         """End the agent's part of the call. Raises Conflict without one; PeerLost, DeadlineExceeded, PbxRefused."""
         pbx, standing = self._needed(agent_id)
