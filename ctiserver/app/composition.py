@@ -13,19 +13,18 @@ import structlog
 from ctiserver import memory
 from ctiserver.agi.server import AgiServer
 from ctiserver.app.configuration import Configuration
-from ctiserver.app.features import Features, Ground, Part, build
+from ctiserver.app.features import Features
 from ctiserver.app.flow_ports import StoreFlowPorts
 from ctiserver.app.hang_ups import HangUps
 from ctiserver.bus import Bus
 from ctiserver.clock import Clock, SystemClock
 from ctiserver.errors import CtiError, UserFault
-from ctiserver.features.agents.phone import AgentPhones
-from ctiserver.features.dispatch.advance import Advance
-from ctiserver.features.dispatch.workflow import Workflow
-from ctiserver.features.operations.health import Health
-from ctiserver.features.operations.http import OperationsHttp
-from ctiserver.features.operations.measures import Measures
-from ctiserver.features.queues.hours import FallbackHours
+from ctiserver.feature import Contribution, FeatureContext
+from ctiserver.features.agents.feature import AgentPhones
+from ctiserver.features.dispatch import feature as dispatch
+from ctiserver.features.operations import feature as operations
+from ctiserver.features.queues.feature import FallbackHours
+from ctiserver.features.tracing import feature as tracing
 from ctiserver.ivr.ports import PortFailed
 from ctiserver.ivr.prompts import Shelf
 from ctiserver.ivr.rollout import Rollouts
@@ -46,6 +45,7 @@ from ctiserver.settings import Settings, WebSettings
 from ctiserver.site import Site
 from ctiserver.store import faults
 from ctiserver.store.database import Database
+from ctiserver.store.setting_aside import SettingAside
 from ctiserver.supervise import Failing, Supervisor
 from ctiserver.web import problems
 from ctiserver.web.access import Access
@@ -139,32 +139,25 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         links = {
             PbxName(name): PbxLink(PbxName(name), pbx, bus, clock, first_tries) for name, pbx in settings.pbxs.items()
         }
-        features = build(
-            Ground(
-                settings=settings,
-                site=site,
-                clock=clock,
-                bus=bus,
-                database=database,
-                hub=hub,
-                pbxs=links,
-                going_on=lambda pbx: {call.call_id for call in links[pbx].calls()},
-                closed=lambda calendar, at: (
-                    calendar in configuration.world.calendars
-                    and configuration.world.calendars[calendar].at(at).state != "open"
-                ),
-                hours=lambda: WorkingTime(zone, configuration.world.calendars),
-                signs=lambda pbx: links[pbx].signs,
-            )
+        context = FeatureContext(
+            settings=settings,
+            site=site,
+            clock=clock,
+            bus=bus,
+            database=database,
+            hub=hub,
+            aside=SettingAside(database, clock),
+            pbxs=links,
+            going_on=lambda pbx: {call.call_id for call in links[pbx].calls()},
+            closed=lambda calendar, at: (
+                calendar in configuration.world.calendars
+                and configuration.world.calendars[calendar].at(at).state != "open"
+            ),
+            hours=lambda: WorkingTime(zone, configuration.world.calendars),
+            signs=lambda pbx: links[pbx].signs,
         )
-        advance = Advance(
-            database,
-            lambda: configuration.definitions,
-            clock,
-            WorkingTime(zone, world.calendars),
-            changed=features.orders_changed,
-        )
-        workflow = Workflow(database, advance, clock, settings.workflow_url, settings.workflow, aside=features.aside)
+        features = Features(context)
+        workflow = dispatch.build_workflow(context, lambda: configuration.definitions, features.orders_changed)
         ports = StoreFlowPorts(
             database,
             clock,
@@ -222,30 +215,35 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             aside=features.aside,
         )
         supervised = _Supervised()
-        operations = OperationsHttp(
-            Health(database, agi, links, workflow_runs=workflow.ready.is_set, failing=lambda: supervised.failing),
-            Measures(database, agi, hub, links, clock),
-            settings.web.metrics_allow,
-        )
-        parts = [
-            *features.parts,
-            Part(routes=operations.routes()),
-            Part(services={"hung-up-flows": hang_ups.run, "fallback-hours": hours.run}),
-            Part(clockwork={"workflow": workflow.run, "loop-lag": watch_loop, "hang-ups-unheard": hang_ups.sweep}),
-            Part(clockwork={"memory": memory.give_back}),
+        contributions: list[Contribution[object]] = [
+            *features.contributions,
+            operations.build(
+                context,
+                operations.Needs(
+                    agi=agi,
+                    links=links,
+                    workflow_runs=workflow.service.ready.is_set,
+                    failing=lambda: supervised.failing,
+                ),
+            ),
+            Contribution(service=None, services={"hung-up-flows": hang_ups.run, "fallback-hours": hours.run}),
+            workflow,
+            Contribution(service=None, background_jobs={"loop-lag": watch_loop, "hang-ups-unheard": hang_ups.sweep}),
+            Contribution(service=None, background_jobs={"memory": memory.give_back}),
+            tracing.build(context),
         ]
-        if settings.tracing.endpoint:
-            parts.append(_traces(settings, database, clock))
-        web = web_server(settings.web, hub, features.sessions, parts)
-        await features.agents.load()
+        web = web_server(settings.web, hub, features.sessions, contributions)
+        for one in contributions:
+            if one.start is not None:
+                await one.start()
         await stack.enter_async_context(web.running())
         async with asyncio.TaskGroup() as group:
             supervisor = Supervisor(group, away=(faults.StoreUnavailable,))
             supervised.by = supervisor
             supervisor.start("agi", agi.run, essential=True)
             agi_port = await agi.listening()
-            for part in parts:
-                for name, service in {**part.services, **part.clockwork}.items():
+            for one in contributions:
+                for name, service in {**one.services, **one.background_jobs}.items():
                     supervisor.start(name, service, essential=name in _ESSENTIAL)
             texts_changed = asyncio.Event()
             supervisor.start("prompts", lambda: _keep_spoken(shelf, configuration, texts_changed))
@@ -275,38 +273,28 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
                     reload=reload,
                 )
                 # A clean end: who is in a menu may finish, with everything there that the flow needs.
-                features.followups.rest()
+                for one in contributions:
+                    if one.stop is not None:
+                        one.stop()
                 await agi.drain(settings.agi.drain_s)
                 with suppress(PortFailed):
                     await flows.store_kept()
                 await supervisor.stop("agi")
             finally:
-                await _wind_down(supervisor, bus, links, [name for part in parts for name in part.services])
+                await _wind_down(supervisor, bus, links, [name for one in contributions for name in one.services])
 
 
-def _traces(settings: Settings, database: Database, clock: Clock) -> Part:
-    """Raises UserFault if the extra is not installed."""
-    try:
-        from ctiserver.features.tracing.collector import collector  # noqa: PLC0415 - an extra that is off by default
-        from ctiserver.features.tracing.service import Traces  # noqa: PLC0415
-    except ImportError as error:
-        raise UserFault(
-            f"traces need the extra that is not installed ({error})",
-            where="tracing.endpoint",
-            fix="Run: pip install 'ctiserver[tracing]', or leave it empty",
-        ) from None
-    return Part(clockwork={"traces": Traces(database, clock, collector(settings.tracing)).run})
-
-
-def web_server(settings: WebSettings, hub: Hub, sessions: Sessions, parts: Sequence[Part]) -> WebServer:
-    """The web server with all that the parts add to it."""
-    hub.add([topic for part in parts for topic in part.topics])
+def web_server(
+    settings: WebSettings, hub: Hub, sessions: Sessions, contributions: Sequence[Contribution[object]]
+) -> WebServer:
+    """The web server with all that features contribute to it."""
+    hub.add([topic for one in contributions for topic in one.topics])
     return WebServer(
         settings,
         sessions=sessions,
-        access=Access({parameter: rule for part in parts for parameter, rule in part.rules.items()}),
+        access=Access({parameter: rule for one in contributions for parameter, rule in one.rules.items()}),
         hub=hub,
-        routes=[route for part in parts for route in part.routes],
+        routes=[route for one in contributions for route in one.routes],
         refusals=REFUSALS,
     )
 

@@ -13,14 +13,14 @@ import structlog
 
 from ctiserver.clock import Clock
 from ctiserver.errors import CtiError, DeadlineExceeded, PbxRefused, PeerLost
-from ctiserver.features.agents.service import Agents
-from ctiserver.features.callbacks.service import Callbacks
-from ctiserver.features.calls.service import CallLogService
-from ctiserver.features.contacts.service import Contacts
-from ctiserver.features.followups.service import FollowUps
-from ctiserver.features.queues.service import Queues
-from ctiserver.features.recordings.service import Recordings
-from ctiserver.features.records.service import Records
+from ctiserver.features.agents.feature import Agents
+from ctiserver.features.callbacks.feature import Callbacks
+from ctiserver.features.calls.feature import CallLogService
+from ctiserver.features.contacts.feature import Contacts
+from ctiserver.features.followups.feature import FollowUps
+from ctiserver.features.queues.feature import Queues
+from ctiserver.features.recordings.feature import Recordings
+from ctiserver.features.records.feature import Records
 from ctiserver.ivr.ports import AudioAction, CalledFacts, CallerFacts, Line, PortFailed
 from ctiserver.ivr.state import PathStep
 from ctiserver.model import call_entry, numbers

@@ -11,7 +11,6 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from ctiserver.features.telephony.lines import Lines
 from ctiserver.privatepbx.lifecycle import PrivatePbx
 from ctiserver.privatepbx.phone import SipPhone
 from ctiserver.privatepbx.tree import Programs
@@ -321,8 +320,7 @@ async def test_a_line_that_breaks_ends_no_talk_and_the_page_learns_of_the_end(
     centre: Exchange, open_desk: OpenDesk, programs: Programs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As by a restart of the server: nobody is there to see a page lost, and sound does not pass through it."""
-    (lines,) = [part.clockwork["phone-lines"] for part in centre.app.features.parts if "phone-lines" in part.clockwork]
-    owner: Lines = lines.__self__  # type: ignore[attr-defined]
+    owner = centre.app.features.lines
     page = await open_desk("wang")
     async with SipPhone.caller(programs, centre.pbx, CALLER) as caller:
         await caller.dial("7101")

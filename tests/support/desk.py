@@ -16,13 +16,11 @@ from argon2 import PasswordHasher
 
 from ctiserver.agi.server import AgiServer
 from ctiserver.app.composition import web_server
-from ctiserver.app.features import Features, Ground, Part, build
+from ctiserver.app.features import Features
 from ctiserver.bus import Bus
 from ctiserver.clock import Clock, SystemClock
-from ctiserver.features.operations.health import Health
-from ctiserver.features.operations.http import OperationsHttp
-from ctiserver.features.operations.measures import Measures
-from ctiserver.features.users.passwords import Passwords
+from ctiserver.feature import FeatureContext
+from ctiserver.features.operations import feature as operations
 from ctiserver.model.events import (
     AgentConnected,
     AgentDisconnected,
@@ -46,6 +44,7 @@ from ctiserver.resources import shipped
 from ctiserver.settings import AgiSettings, PbxSettings, Settings, WebSettings
 from ctiserver.site import Site, load_site
 from ctiserver.store.database import Database
+from ctiserver.store.setting_aside import SettingAside
 from ctiserver.web import openapi
 from ctiserver.web.hub import Hub
 from ctiserver.web.server import WebServer
@@ -306,30 +305,27 @@ async def desk(
         settings = Settings(data_dir=folder / "data", web=web or WebSettings(port=0), pbxs=pbxs or {})
         # The features, routes, topics and rules are those that `ctiserver serve` has, so that the access matrix is the
         # real one.
-        features = build(
-            Ground(
-                settings=settings,
-                site=site,
-                clock=clock,
-                bus=bus,
-                database=database,
-                hub=hub,
-                pbxs={PBX: cast(Pbx, pbx)},
-                going_on=lambda _: (),
-                closed=lambda calendar, at: False,
-                hours=lambda: hours or WorkingTime(ZoneInfo("UTC")),
-                passwords=Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)),
-            )
+        context = FeatureContext(
+            settings=settings,
+            site=site,
+            clock=clock,
+            bus=bus,
+            database=database,
+            hub=hub,
+            aside=SettingAside(database, clock),
+            pbxs={PBX: cast(Pbx, pbx)},
+            going_on=lambda _: (),
+            closed=lambda calendar, at: False,
+            hours=lambda: hours or WorkingTime(ZoneInfo("UTC")),
+            password_hasher=PasswordHasher(time_cost=1, memory_cost=8, parallelism=1),
         )
+        features = Features(context)
         agi = AgiServer(AgiSettings(port=0), {}, clock)
-        operations = OperationsHttp(
-            Health(database, agi, {}, workflow_runs=lambda: True),
-            Measures(database, agi, hub, {}, clock),
-            settings.web.metrics_allow,
-        )
-        server = web_server(settings.web, hub, features.sessions, [*features.parts, Part(routes=operations.routes())])
+        watched = operations.build(context, operations.Needs(agi=agi, links={}, workflow_runs=lambda: True))
+        contributions = [*features.contributions, watched]
+        server = web_server(settings.web, hub, features.sessions, contributions)
         async with server.running(), asyncio.TaskGroup() as group:
-            tasks = [group.create_task(run()) for part in features.parts for run in part.services.values()]
+            tasks = [group.create_task(run()) for one in contributions for run in one.services.values()]
             listening = group.create_task(agi.run())
             await agi.listening()
             yield Desk(server.url, server, hub, bus, pbx, database, site, features)

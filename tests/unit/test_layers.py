@@ -19,6 +19,7 @@ _WORKFLOW = "the durable-workflow library lives in dispatch.engine alone"
 _HTTP = "aiohttp lives in web, in the features' routes and lines, and in net alone"
 _TRACES = "opentelemetry lives in features.tracing alone"
 _INDEPENDENT = "Features meet on the bus or in app, never by import"
+_DOOR = "app knows a feature by its feature.py alone"
 _PURE = "The model is pure"
 _SERVES = "What serves callers does not stand on the private PBX"
 
@@ -70,6 +71,8 @@ _BREACHES = [
     ("store/rows.py", "from ctiserver.app import composition", _LAYERS),
     ("stray.py", "", _LAYERS),
     ("features/calls/service.py", "from ctiserver.features.contacts import service", _INDEPENDENT),
+    ("app/features.py", "from ctiserver.features.calls.service import CallLogService", _DOOR),
+    ("app/hang_ups.py", "from ctiserver.features.calls import catching_up", _DOOR),
     ("model/call.py", "import asyncio", _PURE),
     ("app/server_file.py", "from ctiserver.privatepbx import state", _SERVES),
 ]

@@ -158,7 +158,8 @@ async def test_what_is_reserved_is_for_its_order_alone_and_free_when_that_is_ove
     async with visit.desk.database.unit_of_work() as uow:
         order = await uow.work_orders.lock(visit.order.id)
         await uow.work_orders.update(replace(order, state="done"))
-    stock = next(part.clockwork["stock"] for part in visit.desk.features.parts if "stock" in part.clockwork)
+    jobs = [one.background_jobs for one in visit.desk.features.contributions]
+    stock = next(found["stock"] for found in jobs if "stock" in found)
     running = asyncio.ensure_future(stock())
     try:
         async with asyncio.timeout(20):

@@ -1,0 +1,30 @@
+"""Builds the state of queues, and fallback hours in the PBX."""
+
+from __future__ import annotations
+
+from ctiserver.feature import Contribution, FeatureContext
+from ctiserver.features.queues import push
+from ctiserver.features.queues.hours import FallbackHours
+from ctiserver.features.queues.http import QueuesHttp
+from ctiserver.features.queues.service import Queues
+
+__all__ = ["FallbackHours", "Queues", "build"]
+
+
+def build(context: FeatureContext) -> Contribution[Queues]:
+    """Who waits in which queue, and which members are ready."""
+    queues = Queues(
+        context.bus,
+        context.clock,
+        context.site,
+        pbxs=context.pbxs,
+        closed=context.closed,
+        changed=lambda state: push.publish(context.hub, state),
+    )
+    return Contribution(
+        service=queues,
+        routes=QueuesHttp(queues, context.site).routes(),
+        topics=push.topics(queues),
+        services={"queues": queues.run},
+        background_jobs={"queue-closing": queues.drain},
+    )
