@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -23,7 +25,7 @@ from ctiserver.feature import Contribution, FeatureContext
 from ctiserver.features.agents.feature import AgentPhones
 from ctiserver.features.dispatch import feature as dispatch
 from ctiserver.features.operations import feature as operations
-from ctiserver.features.queues.feature import FallbackHours
+from ctiserver.features.queues import feature as queues
 from ctiserver.features.tracing import feature as tracing
 from ctiserver.ivr.ports import PortFailed
 from ctiserver.ivr.prompts import Shelf
@@ -116,15 +118,9 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
     Raises UserFault for what an admin can mend: alone at the start, inside an ExceptionGroup later.
     """
     clock = clock or SystemClock()
-    if not settings.pbxs:
-        raise UserFault("no PBX is named", where="ctiserver.yaml: pbxs", fix="Name at least one, with its AMI account")
-    main = PbxName(next(iter(settings.pbxs)))
-    zone = ZoneInfo(settings.time_zone)
-    if not settings.data_dir.exists():
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-        settings.data_dir.chmod(0o711)  # Asterisk, another user, passes through it to the prompts
+    _prepare(settings)
     configuration = Configuration(settings)
-    site, world, library = configuration.site, configuration.world, configuration.library
+    site = configuration.site
 
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
@@ -139,112 +135,48 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         links = {
             PbxName(name): PbxLink(PbxName(name), pbx, bus, clock, first_tries) for name, pbx in settings.pbxs.items()
         }
-        context = FeatureContext(
-            settings=settings,
-            site=site,
-            clock=clock,
-            bus=bus,
-            database=database,
-            hub=hub,
-            aside=SettingAside(database, clock),
-            pbxs=links,
-            going_on=lambda pbx: {call.call_id for call in links[pbx].calls()},
-            closed=lambda calendar, at: (
-                calendar in configuration.world.calendars
-                and configuration.world.calendars[calendar].at(at).state != "open"
-            ),
-            hours=lambda: WorkingTime(zone, configuration.world.calendars),
-            signs=lambda pbx: links[pbx].signs,
+        context = _context(
+            configuration, settings=settings, clock=clock, database=database, links=links, bus=bus, hub=hub
         )
         features = Features(context)
         workflow = dispatch.build_workflow(context, lambda: configuration.definitions, features.orders_changed)
-        ports = StoreFlowPorts(
-            database,
-            clock,
-            site,
-            pbx=main,
-            agents=features.agents,
-            calls=features.calls,
-            contacts=features.contacts,
-            queues=features.queues,
-            records=features.records,
-            followups=features.followups,
-            recordings=features.recordings,
-            callbacks=features.callbacks,
-            http=http,
-            region=settings.region,
-        )
-        shelf = Shelf(
-            settings.prompts,
-            settings.prompts_dir,
-            recordings=site.directory / "prompts",
-            shipped=shipped("ivr_flows") / "prompts",
-        )
-        flows = FlowService(
-            site,
-            world,
-            library=library,
-            rollouts=Rollouts(library, settings.data_dir / "rollouts.json"),
-            shelf=shelf,
-            ports=ports,
-            clock=clock,
-            pbx=main,
-            console=lambda: web.url,
-        )
+        flows, shelf = _flows(context, configuration, features, http, console=lambda: web.url)
         phones = AgentPhones(features.agents, shelf, site, language=settings.languages[0])
 
-        def signs(pbx: str) -> Collection[str]:
-            link = links.get(PbxName(pbx)) if pbx else next(iter(links.values()), None)
-            return link.signs if link is not None else ()
-
-        agi = AgiServer(settings.agi, {"flow": flows.serve, **phones.handlers()}, clock, signs=signs)
-        hours = FallbackHours(
-            bus,
-            clock,
-            lambda: configuration.site,
-            calendars=lambda: configuration.world.calendars,
-            pbxs=links,
-        )
+        agi = AgiServer(settings.agi, {"flow": flows.serve, **phones.handlers()}, clock, signs=partial(_signs, links))
+        hours = queues.build_fallback_hours(context, lambda: configuration.site)
         hang_ups = HangUps(
             database,
             bus,
             flows,
             pbxs=tuple(links),
-            going_on=lambda pbx: {call.call_id for call in links[pbx].calls()},
+            going_on=context.going_on,
             behind=features.catching_up.behind,
             aside=features.aside,
         )
         supervised = _Supervised()
+        watched = operations.Needs(
+            agi=agi, links=links, workflow_runs=workflow.service.ready.is_set, failing=lambda: supervised.failing
+        )
         contributions: list[Contribution[object]] = [
             *features.contributions,
-            operations.build(
-                context,
-                operations.Needs(
-                    agi=agi,
-                    links=links,
-                    workflow_runs=workflow.service.ready.is_set,
-                    failing=lambda: supervised.failing,
-                ),
-            ),
-            Contribution(service=None, services={"hung-up-flows": hang_ups.run, "fallback-hours": hours.run}),
+            operations.build(context, watched),
+            Contribution(service=None, services={"hung-up-flows": hang_ups.run}),
+            hours,
             workflow,
             Contribution(service=None, background_jobs={"loop-lag": watch_loop, "hang-ups-unheard": hang_ups.sweep}),
             Contribution(service=None, background_jobs={"memory": memory.give_back}),
             tracing.build(context),
         ]
         web = web_server(settings.web, hub, features.sessions, contributions)
-        for one in contributions:
-            if one.start is not None:
-                await one.start()
+        await _each_start(contributions)
         await stack.enter_async_context(web.running())
         async with asyncio.TaskGroup() as group:
             supervisor = Supervisor(group, away=(faults.StoreUnavailable,))
             supervised.by = supervisor
             supervisor.start("agi", agi.run, essential=True)
             agi_port = await agi.listening()
-            for one in contributions:
-                for name, service in {**one.services, **one.background_jobs}.items():
-                    supervisor.start(name, service, essential=name in _ESSENTIAL)
+            _supervise(supervisor, contributions)
             texts_changed = asyncio.Event()
             supervisor.start("prompts", lambda: _keep_spoken(shelf, configuration, texts_changed))
             await asyncio.sleep(0)  # let the services subscribe before the first PBX speaks
@@ -273,15 +205,106 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
                     reload=reload,
                 )
                 # A clean end: who is in a menu may finish, with everything there that the flow needs.
-                for one in contributions:
-                    if one.stop is not None:
-                        one.stop()
+                _each_stop(contributions)
                 await agi.drain(settings.agi.drain_s)
                 with suppress(PortFailed):
                     await flows.store_kept()
                 await supervisor.stop("agi")
             finally:
                 await _wind_down(supervisor, bus, links, [name for one in contributions for name in one.services])
+
+
+def _prepare(settings: Settings) -> None:
+    """Refuse settings without a PBX, and make the data folder."""
+    if not settings.pbxs:
+        raise UserFault("no PBX is named", where="ctiserver.yaml: pbxs", fix="Name at least one, with its AMI account")
+    if not settings.data_dir.exists():
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        settings.data_dir.chmod(0o711)  # Asterisk, another user, passes through it to the prompts
+
+
+def _signs(links: Mapping[PbxName, PbxLink], pbx: str) -> Collection[str]:
+    """The secret systemnames of a PBX; those of the first one for a request that names none."""
+    link = links.get(PbxName(pbx)) if pbx else next(iter(links.values()), None)
+    return link.signs if link is not None else ()
+
+
+def _context(
+    configuration: Configuration,
+    *,
+    settings: Settings,
+    clock: Clock,
+    database: Database,
+    links: Mapping[PbxName, PbxLink],
+    bus: Bus,
+    hub: Hub,
+) -> FeatureContext:
+    zone = ZoneInfo(settings.time_zone)
+
+    def closed(calendar: str, at: datetime) -> bool:
+        calendars = configuration.world.calendars
+        return calendar in calendars and calendars[calendar].at(at).state != "open"
+
+    return FeatureContext(
+        settings=settings,
+        site=configuration.site,
+        clock=clock,
+        bus=bus,
+        database=database,
+        hub=hub,
+        aside=SettingAside(database, clock),
+        pbxs=links,
+        going_on=lambda pbx: {call.call_id for call in links[pbx].calls()},
+        closed=closed,
+        hours=lambda: WorkingTime(zone, configuration.world.calendars),
+        signs=lambda pbx: links[pbx].signs,
+    )
+
+
+def _flows(
+    context: FeatureContext,
+    configuration: Configuration,
+    features: Features,
+    http: HttpClient,
+    *,
+    console: Callable[[], str],
+) -> tuple[FlowService, Shelf]:
+    """What carries out flows, and the prompts that they speak."""
+    settings, site, library = context.settings, context.site, configuration.library
+    ports = StoreFlowPorts(
+        context.database,
+        context.clock,
+        site,
+        pbx=context.main,
+        agents=features.agents,
+        calls=features.calls,
+        contacts=features.contacts,
+        queues=features.queues,
+        records=features.records,
+        followups=features.followups,
+        recordings=features.recordings,
+        callbacks=features.callbacks,
+        http=http,
+        region=settings.region,
+    )
+    shelf = Shelf(
+        settings.prompts,
+        settings.prompts_dir,
+        recordings=site.directory / "prompts",
+        shipped=shipped("ivr_flows") / "prompts",
+    )
+    flows = FlowService(
+        site,
+        configuration.world,
+        library=library,
+        rollouts=Rollouts(library, settings.data_dir / "rollouts.json"),
+        shelf=shelf,
+        ports=ports,
+        clock=context.clock,
+        pbx=context.main,
+        console=console,
+    )
+    return flows, shelf
 
 
 def web_server(
@@ -297,6 +320,25 @@ def web_server(
         routes=[route for one in contributions for route in one.routes],
         refusals=REFUSALS,
     )
+
+
+async def _each_start(contributions: Iterable[Contribution[object]]) -> None:
+    for one in contributions:
+        if one.start is not None:
+            await one.start()
+
+
+def _supervise(supervisor: Supervisor, contributions: Iterable[Contribution[object]]) -> None:
+    """Start every service and background job, feature by feature."""
+    for one in contributions:
+        for name, service in {**one.services, **one.background_jobs}.items():
+            supervisor.start(name, service, essential=name in _ESSENTIAL)
+
+
+def _each_stop(contributions: Iterable[Contribution[object]]) -> None:
+    for one in contributions:
+        if one.stop is not None:
+            one.stop()
 
 
 async def _keep_spoken(shelf: Shelf, configuration: Configuration, texts_changed: asyncio.Event) -> None:
