@@ -9,7 +9,7 @@ from typing import TypeVar
 import structlog
 
 from ctiserver.errors import FileFault, Problem
-from ctiserver.features.dispatch.feature import Definition, load_definitions
+from ctiserver.features.dispatch.definitions import Definition, load_definitions
 from ctiserver.ivr.check import check
 from ctiserver.ivr.library import Library, alias_of, flow_files, load_world, site_names
 from ctiserver.ivr.loader import Flow, load_flow

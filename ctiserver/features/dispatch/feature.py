@@ -10,7 +10,7 @@ from ctiserver.features.dispatch import push
 from ctiserver.features.dispatch.advance import Advance
 from ctiserver.features.dispatch.day import Days
 from ctiserver.features.dispatch.day_http import DayHttp
-from ctiserver.features.dispatch.definitions import Definition, load_definitions
+from ctiserver.features.dispatch.definitions import Definition
 from ctiserver.features.dispatch.http import DispatchHttp
 from ctiserver.features.dispatch.placing import Placing
 from ctiserver.features.dispatch.service import Dispatch
@@ -19,15 +19,7 @@ from ctiserver.model.ids import RecordId
 from ctiserver.model.record import Record
 from ctiserver.model.work_order import WorkOrder
 
-__all__ = [
-    "Definition",
-    "DispatchContribution",
-    "Needs",
-    "OrdersChanged",
-    "build",
-    "build_workflow",
-    "load_definitions",
-]
+__all__ = ["DispatchContribution", "Needs", "OrdersChanged", "build", "build_workflow"]
 
 OrdersChanged = Callable[[Record, list[WorkOrder]], None]
 """Told after the commit of a change to a record's orders; must not wait."""
