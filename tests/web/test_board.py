@@ -15,10 +15,7 @@ from ctiserver.bus import Bus
 from ctiserver.clock import ManualClock, SystemClock
 from ctiserver.features.wallboard import board
 from ctiserver.features.wallboard.board import Board
-from ctiserver.model.events import (
-    PbxDown,
-    PbxUp,
-)
+from ctiserver.model.events import CallKnownLater, PbxDown, PbxUp
 from ctiserver.model.ids import CallId, QueueName, Uniqueid, call_id
 from ctiserver.model.tracking.standing import Standing
 from tests.support.desk import PBX, REPAIR, Browser, Desk, desk
@@ -171,7 +168,7 @@ async def test_calls_that_the_pbx_told_of_later_are_counted_once(
         await uow.calls.save(told)
         other = call_id(PBX, Uniqueid("1.99"))
         await uow.calls.save(replace(told, id=other, ani="13800000002", detail={**told.detail, "linkedids": ["1.99"]}))
-    running.features.board.read_anew()
+    running.bus.publish(CallKnownLater(pbx=PBX, at=_now(), call_id=other))
     async with asyncio.TaskGroup() as group:
         task = group.create_task(running.features.board.let_go())
         figures = await eventually(lambda: _figures(lead), lambda it: it["offered"] == 2)
