@@ -1,10 +1,10 @@
 """Domain events from those who learn something to those who act on it, inside one process.
 
-The bus keeps order per subscriber, never blocks the publisher and is bounded: a subscriber that falls behind by more
-than its limit is told so (:class:`Lagged` out of its ``async for``), drops what it missed and takes a fresh snapshot.
+The bus keeps order per subscriber, never blocks the publisher and is bounded. A service follows it with
+:meth:`Bus.follow`: where it falls behind by more than the limit, the bus drops the events that wait for it, and the
+service reads the state again (its ``resync``).
 
-A subscriber takes each event in by :meth:`Bus.take_in`: one that it fails on is set aside, with the reason and a way to
-try it again, and the next one is taken in.
+An event that a service fails on is set aside, with the reason and a way to try it again, and the next one is taken in.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ FAILED = Counter(
 )
 #: So many events that a service failed on are kept, the newest: what is older is in the counter and in the log.
 _KEPT = 200
+#: Events that may wait for one subscriber: a link that comes up reports every seat, and all that happened meanwhile.
+_LIMIT = 100_000
 _REASON_MAX = 500
 
 
@@ -107,8 +109,11 @@ class NotTakenIn:
 class Bus:
     """One process's event bus."""
 
-    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC), *, limit: int = _LIMIT) -> None:
+        """``limit``: events that may wait for one subscriber."""
         self._subscriptions: set[Subscription[Any]] = set()
+        self._limit = limit
+        self._out_of_step: set[str] = set()  #: services that stopped following, or whose resync is still to be done
         self._now = now
         self._numbers = itertools.count(1)
         self._failed: dict[str, NotTakenIn] = {}
@@ -173,10 +178,69 @@ class Bus:
         for subscription in self._subscriptions:
             subscription._offer(event)
 
+    async def follow(
+        self,
+        service: str,
+        kinds: tuple[type[E], ...],
+        handle: Callable[[E], Awaitable[object] | object],
+        resync: Callable[[], Awaitable[object] | object],
+        *,
+        begin: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
+        """Let ``handle`` take in each event of these types and their subclasses, until the bus closes.
+
+        ``resync`` makes what the service holds equal to the state elsewhere: the PBX links, the database. It is called
+        when events were missed: the service fell behind, or it failed and was started again. The links' state has to be
+        read before the first ``await``: events published later come to ``handle``. What it raises ends this call, and
+        the next one with the same ``service`` begins with it.
+
+        ``begin`` is awaited once the events are being kept, before the first one.
+        """
+
+        async def each(events: list[E]) -> None:
+            for event in events:
+                await self.take_in(service, event, handle)
+
+        await self.follow_batches(service, kinds, each, resync, at_most=1, begin=begin)
+
+    async def follow_batches(
+        self,
+        service: str,
+        kinds: tuple[type[E], ...],
+        handle: Callable[[list[E]], Awaitable[object]],
+        resync: Callable[[], Awaitable[object] | object],
+        *,
+        at_most: int,
+        begin: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
+        """As :meth:`follow`, with up to ``at_most`` events at a time. What ``handle`` raises ends this call."""
+        with self.subscribe(*kinds) as events:
+            if service in self._out_of_step:
+                await self._resync(service, resync, "the service was started again")
+            self._out_of_step.add(service)
+            if begin is not None:
+                await begin()
+            while True:
+                try:
+                    async for event in events:
+                        await handle([event, *events.waiting(at_most - 1)])
+                    break
+                except Lagged as lagged:
+                    await self._resync(service, resync, str(lagged))
+            self._out_of_step.discard(service)
+
+    async def _resync(self, service: str, resync: Callable[[], Awaitable[object] | object], why: str) -> None:
+        log.error("events_missed", service=service, why=why)
+        done = resync()
+        if inspect.isawaitable(done):
+            await done
+
     @contextmanager
-    def subscribe(self, *kinds: type[E], limit: int = 10_000) -> Iterator[Subscription[E]]:
-        """Events of these types (and their subclasses) published from now until the block ends."""
-        subscription = Subscription(kinds, limit)
+    def subscribe(self, *kinds: type[E], limit: int | None = None) -> Iterator[Subscription[E]]:
+        """Events of these types (and their subclasses) published from now until the block ends.
+
+        For tests and the demo, which wait for an event. A service has :meth:`follow`."""
+        subscription = Subscription(kinds, self._limit if limit is None else limit)
         self._subscriptions.add(subscription)
         try:
             yield subscription

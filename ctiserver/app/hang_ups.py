@@ -12,7 +12,7 @@ from functools import partial
 
 import structlog
 
-from ctiserver.bus import Bus, Lagged
+from ctiserver.bus import Bus
 from ctiserver.errors import CtiError
 from ctiserver.ivr.ports import PortFailed
 from ctiserver.ivr.runner import FlowService
@@ -60,17 +60,15 @@ class HangUps:
 
     async def run(self) -> None:
         """Follow the ends of calls until the bus closes; they wait for a database that is away."""
-        with self._bus.subscribe(CallEnded) as events:
-            while True:
-                try:
-                    async for event in events:
-                        if event.reason != "lost":  # what became of the caller is told later, by the PBX's own log
-                            await self._bus.take_in("hung-up-flows", event, self._take_in)
-                    return
-                except Lagged as lagged:
-                    log.error("hangups_lagged", missed=str(lagged))  # the call log has them
+        await self._bus.follow("hung-up-flows", (CallEnded,), self._take_in, self._resync)
+
+    async def _resync(self) -> None:
+        """The first of the two looks into the call log that find an unheard end; :meth:`sweep` is the second."""
+        await until_stored(self.look, "on_hangup")
 
     async def _take_in(self, event: CallEnded) -> None:
+        if event.reason == "lost":
+            return  # what became of the caller is told later, by the PBX's own log
         work = partial(self._ended, event.call_id, served=event.summary.outcome in _SERVED)
         await until_stored(work, "on_hangup")
 

@@ -110,6 +110,7 @@ class Leg:
     ring_since: float | None = None
     answered: bool = False  #: was rung, or picked up, and is through or about to be
     connected: bool = False
+    connected_since: float | None = None
     served: bool = False  #: talked with the caller
     visit: Visit | None = None
     asked_cause: int | None = None  #: why the far end ended it, by its own word

@@ -63,6 +63,10 @@ class Intake:
         change = self.seats.see(signal, moment(signal.at) or LONG_AGO)
         return [] if change is None else [change]
 
+    def current_events(self) -> list[PbxEvent]:
+        """What a new subscriber would be told: every seat, and the calls that go on."""
+        return [*self.seats.known.values(), *self.tracker.retell()]
+
     def reconcile(self, snapshot: Snapshot) -> list[PbxEvent]:
         """Make what is known that of a snapshot; the domain events that follow."""
         at = moment(snapshot.at) or LONG_AGO

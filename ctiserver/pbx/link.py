@@ -14,7 +14,7 @@ import structlog
 from ctiserver.bus import Bus
 from ctiserver.clock import Clock
 from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UnsafeValue
-from ctiserver.model.events import CallSummary, MemberChanged, PbxDown, PbxTroubled, PbxUp
+from ctiserver.model.events import CallSummary, MemberChanged, PbxDown, PbxEvent, PbxTroubled, PbxUp
 from ctiserver.model.ids import Interface, PbxName
 from ctiserver.model.tracking.book import Sides
 from ctiserver.model.tracking.standing import Standing
@@ -117,6 +117,10 @@ class PbxLink(Actions):
     def calls(self) -> list[CallSummary]:
         """The calls that go on, oldest first, as far as they are known now."""
         return [call.summary(complete=False) for call in self._intake.tracker.going_on()]
+
+    def current_events(self) -> list[PbxEvent]:
+        """What a new subscriber would be told: every seat, and the calls that go on. Asks nobody."""
+        return self._intake.current_events()
 
     def standings(self, interface: Interface) -> list[Standing]:
         """Every channel that a phone has now, those that talk first."""

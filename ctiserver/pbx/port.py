@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Protocol
 
 from ctiserver.errors import PbxRefused
+from ctiserver.model.events import PbxEvent
 from ctiserver.model.ids import Interface, PbxName, QueueName, Uniqueid
 from ctiserver.model.tracking.standing import Standing
 from ctiserver.pbx.trouble import Trouble
@@ -125,6 +126,11 @@ class Pbx(Protocol):
         """Every channel that a phone has now, those that talk first. Asks nobody: it is known from events."""
         ...
 
+    def current_events(self) -> list[PbxEvent]:
+        """What a new subscriber would be told: every seat in every queue, and of each call that goes on that it began,
+        who waits, whom it rings, who talks. While the link is down, as it was last known. Asks nobody."""
+        ...
+
     async def set_variable(self, channel: str, variable: str, value: str) -> None:
         """Set a variable of a channel."""
         ...
@@ -140,3 +146,8 @@ class Pbx(Protocol):
     async def mute_recording(self, channel: str, *, muted: bool) -> bool:
         """Write silence, or sound again, into what MixMonitor records of a channel; False if nothing records it."""
         ...
+
+
+def current_events(pbxs: Iterable[Pbx]) -> list[PbxEvent]:
+    """What a new subscriber would be told of these PBXs."""
+    return [event for pbx in pbxs for event in pbx.current_events()]

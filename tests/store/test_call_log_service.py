@@ -6,6 +6,8 @@ import asyncio
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -25,6 +27,7 @@ from ctiserver.model.events import (
 from ctiserver.model.ids import AgentId, CallId, Interface, Linkedid, PbxName, QueueName, RecordId, Uniqueid, call_id
 from ctiserver.model.person import Agent
 from ctiserver.model.record import Record
+from ctiserver.pbx.port import Pbx
 from ctiserver.store.database import Database
 from ctiserver.store.unit_of_work import UnitOfWork
 
@@ -61,7 +64,7 @@ def nothing_goes_on() -> None:
 
 @pytest.fixture
 def service(database: Database) -> CallLogService:
-    return CallLogService(database, Bus(), ManualClock(T0), going_on=lambda _: GOING_ON)
+    return CallLogService(database, Bus(), ManualClock(T0), going_on=lambda _: GOING_ON, pbxs={})
 
 
 @pytest.mark.parametrize("together", [False, True])
@@ -96,7 +99,7 @@ async def test_a_call_becomes_one_entry_with_what_the_summary_holds(
 async def test_one_odd_caller_keeps_nobody_else_out_of_the_log(database: Database) -> None:
     """PostgreSQL keeps no NUL; SQLite does."""
     bus = Bus()
-    service = CallLogService(database, bus, ManualClock(T0), going_on=lambda _: GOING_ON)
+    service = CallLogService(database, bus, ManualClock(T0), going_on=lambda _: GOING_ON, pbxs={})
     running = asyncio.ensure_future(service.run())
     await asyncio.sleep(0)
     calls = [CallId(f"{number:026d}") for number in range(3)]
@@ -109,16 +112,15 @@ async def test_one_odd_caller_keeps_nobody_else_out_of_the_log(database: Databas
     assert kept == (calls if database.dialect == "sqlite" else [calls[0], calls[2]])
 
 
-async def test_who_fell_too_far_behind_looks_what_is_left(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ctiserver.features.calls.service._WAITING_EVENTS", 2)
-    bus, clock = Bus(), ManualClock(T0)
+async def test_who_fell_too_far_behind_looks_what_is_left(database: Database) -> None:
+    bus, clock = Bus(limit=2), ManualClock(T0)
     settled: list[tuple[PbxName, datetime]] = []
     service = CallLogService(
         database,
         bus,
         clock,
         going_on=lambda _: GOING_ON,
-        up=lambda: [MAIN],
+        pbxs={MAIN: cast(Pbx, SimpleNamespace(up=True, current_events=list))},
         settled=lambda pbx, since, ended: settled.append((pbx, since)),
     )
     running = asyncio.ensure_future(service.run())
@@ -147,7 +149,7 @@ async def test_what_waits_is_written_together(database: Database, monkeypatch: p
         return real()
 
     monkeypatch.setattr(database, "unit_of_work", counted)
-    service = CallLogService(database, bus, ManualClock(T0), going_on=lambda _: GOING_ON)
+    service = CallLogService(database, bus, ManualClock(T0), going_on=lambda _: GOING_ON, pbxs={})
     calls = [CallId(f"{number:026d}") for number in range(60)]
     running = asyncio.ensure_future(service.run())
     await asyncio.sleep(0)
@@ -234,7 +236,7 @@ async def test_what_ended_while_nobody_looked_is_closed_and_says_so(
 
 async def test_it_runs_on_the_bus(database: Database) -> None:
     bus = Bus()
-    service = CallLogService(database, bus, ManualClock(T0), going_on=lambda _: GOING_ON)
+    service = CallLogService(database, bus, ManualClock(T0), going_on=lambda _: GOING_ON, pbxs={})
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         running = group.create_task(service.run())
         await asyncio.sleep(0)  # let it subscribe

@@ -84,6 +84,7 @@ class Missed:
             clock,
             load_site(shipped("config")),
             time_zone="Asia/Shanghai",
+            pbxs={},
             changed=self.told.append,
         )
         contacts = Contacts(self.database, clock, region="CN")
@@ -113,7 +114,7 @@ class Missed:
             told=self.hear,
         )
         self.calls = CallLogService(
-            self.database, Bus(), clock, going_on=lambda _: self.going_on, settled=self.catching_up.settled
+            self.database, Bus(), clock, going_on=lambda _: self.going_on, pbxs={}, settled=self.catching_up.settled
         )
         self.catching_up._settled_at[MAIN] = T0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +27,7 @@ from ctiserver.site import Automatic, Outbound, Sample, Site
 from ctiserver.store.database import Database
 from ctiserver.store.faults import NotFound
 from ctiserver.strict_yaml import load, parse
+from tests.support.call_ends import an_end
 from tests.support.dispatch import definitions
 from tests.support.rows import a_contact, a_record
 
@@ -80,11 +82,11 @@ class Table:
     calendars: dict[str, Calendar] = field(default_factory=dict)
     site: Site = field(default_factory=lambda: Site(Path(), automatic=AUTOMATIC, outbound=ALLOWED))
 
-    def follow_ups(self) -> FollowUps:
+    def follow_ups(self, bus: Bus | None = None) -> FollowUps:
         """The service; a second one is the server after a restart."""
         return FollowUps(
             self.database,
-            Bus(),
+            bus or Bus(),
             self.clock,
             self.site,
             pbx=cast(Pbx, self.pbx),
@@ -210,6 +212,22 @@ async def test_what_the_pbx_was_asked_is_not_asked_again_after_a_crash(table: Ta
     assert len(table.pbx.asked) == 1
     (call,) = await table.calls(record)
     assert (call.state, call.outcome, call.reason) == ("over", "unreachable", "not_seen")
+
+
+async def test_ends_that_were_missed_are_settled_by_what_goes_on(table: Table) -> None:
+    record = await table.begin()
+    bus = Bus(limit=1)
+    service = table.follow_ups(bus)
+    await service.place()
+    table.clock.advance(timedelta(minutes=1).total_seconds())
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        group.create_task(service.run())
+        await asyncio.sleep(0)
+        for number in range(3):
+            bus.publish(an_end(CallId(f"other{number}")))
+        bus.close()
+    (call,) = await table.calls(record)
+    assert (call.state, call.reason) == ("over", "not_seen")
 
 
 async def test_a_call_that_goes_on_is_not_settled(table: Table) -> None:

@@ -22,6 +22,7 @@ from ctiserver.model.events import CallEnded, CallOutcome, CallSummary
 from ctiserver.model.ids import CallId, Linkedid, PbxName
 from ctiserver.store.database import Database
 from ctiserver.store.setting_aside import SettingAside
+from tests.support.call_ends import an_end
 from tests.support.eventually import eventually
 from tests.support.fake_asterisk import FakeAsterisk
 from tests.support.flow_server import PBX, FlowServer, flow_server
@@ -227,3 +228,16 @@ def _ended(outcome: CallOutcome | None) -> CallEnded:
         hangup_cause=None, hangup_by=None, segments=(), reconstructed=outcome is None, complete=outcome is not None,
     )  # fmt: skip
     return CallEnded(pbx=PBX, at=T0, call_id=CALL, linkedid=linkedid, summary=summary)
+
+
+async def test_ends_that_were_missed_are_looked_for_in_the_call_log(database: Database, tmp_path: Path) -> None:
+    async with waiting(database, tmp_path) as desk:
+        desk.hang_ups._bus = desk.bus = Bus(limit=1)
+        await desk.ended()
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            group.create_task(desk.hang_ups.run())
+            await asyncio.sleep(0)
+            for number in range(3):
+                desk.bus.publish(an_end(CallId(f"other{number}")))
+            desk.bus.close()
+        assert await desk.look(1) == LEFT, "the resync was the first of the two looks"

@@ -30,7 +30,7 @@ class Desk:
         self.changed: list[Record] = []
         self.records = Records(
             database, Bus(), ManualClock(T0), load_site(shipped("config")), time_zone="Asia/Shanghai",
-            changed=self.changed.append, first_pbx=MAIN,
+            pbxs={}, changed=self.changed.append, first_pbx=MAIN,
         )  # fmt: skip
 
     async def opened(self, call: CallId) -> RecordId:

@@ -24,7 +24,13 @@ CLOCK = SystemClock()
 
 def records_on(database: Database) -> Records:
     return Records(
-        database, Bus(), CLOCK, load_site(shipped("config")), time_zone="Asia/Shanghai", changed=lambda record: None
+        database,
+        Bus(),
+        CLOCK,
+        load_site(shipped("config")),
+        time_zone="Asia/Shanghai",
+        pbxs={},
+        changed=lambda record: None,
     )
 
 

@@ -27,11 +27,13 @@ from ctiserver.model.events import (
     AgentRingEnded,
     AgentRinging,
     CallEnded,
+    CallEvent,
     CallHeld,
     CallOutcome,
     CallStarted,
     CallSummary,
     MemberChanged,
+    PbxEvent,
     RingOutcome,
 )
 from ctiserver.model.ids import CallId, Interface, Linkedid, PbxName, QueueName, Uniqueid, call_id
@@ -69,11 +71,15 @@ class ObedientPbx:
     told: list[str] = field(default_factory=list)
     broken: Exception | None = None
     refused: int = 0  #: orders that found it broken
+    calls: list[CallEvent] = field(default_factory=list)  #: of the calls that go on, as a new subscriber hears of them
     stands: dict[Interface, list[Standing]] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=lambda: {"DYNAMIC_FEATURES": "cti-hold"})  #: of every channel
 
     def standings(self, interface: Interface) -> list[Standing]:
         return self.stands.get(interface, [])
+
+    def current_events(self) -> list[PbxEvent]:
+        return [*self.seats.values(), *self.calls]
 
     async def read_tree(self, family: str) -> dict[str, str]:
         return {}
@@ -270,6 +276,7 @@ class Desk:
     database: Database
     site: Site
     features: Features
+    context: FeatureContext
     _lines: int = 0
 
     def line(self, **changes: Any) -> PhoneLine:
@@ -294,10 +301,11 @@ async def desk(
     clock: Clock | None = None,
     pbxs: dict[str, PbxSettings] | None = None,
     hours: WorkingTime | None = None,
+    bus: Bus | None = None,
 ) -> AsyncIterator[Desk]:
     """The desk on a real port, with its services running. Without ``hours`` there is no calendar."""
     clock = clock or SystemClock()
-    bus = Bus()
+    bus = bus or Bus()
     site = site or load_site(shipped("config"))
     async with Database.open(newest_sqlite(folder)) as database:
         hub = Hub(clock)
@@ -314,7 +322,7 @@ async def desk(
             hub=hub,
             aside=SettingAside(database, clock),
             pbxs={PBX: cast(Pbx, pbx)},
-            going_on=lambda _: (),
+            going_on=lambda _: {event.call_id for event in pbx.calls},
             closed=lambda calendar, at: False,
             hours=lambda: hours or WorkingTime(ZoneInfo("UTC")),
             password_hasher=PasswordHasher(time_cost=1, memory_cost=8, parallelism=1),
@@ -328,7 +336,7 @@ async def desk(
             tasks = [group.create_task(run()) for one in contributions for run in one.services.values()]
             listening = group.create_task(agi.run())
             await agi.listening()
-            yield Desk(server.url, server, hub, bus, pbx, database, site, features)
+            yield Desk(server.url, server, hub, bus, pbx, database, site, features, context)
             bus.close()
             await asyncio.wait(tasks, timeout=5)
             listening.cancel()

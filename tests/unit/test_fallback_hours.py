@@ -118,6 +118,23 @@ async def test_what_a_pbx_did_not_take_it_gets_at_its_next_connect_and_nothing_t
     assert pbx.writes == len(whole)
 
 
+async def test_hours_that_missed_a_connect_write_everything_again(
+    made: tuple[FallbackHours, Globals, dict[str, Calendar]],
+) -> None:
+    hours, pbx, _ = made
+    await hours.write()
+    whole = dict(pbx.kept)
+    pbx.kept.clear()
+    hours._bus = Bus(limit=1)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(hours.run())
+        await asyncio.sleep(0)
+        for _ in range(3):  # of a PBX that is not ours, so that no event alone makes it write to ours
+            hours._bus.publish(PbxUp(pbx=PbxName("other"), at=NOW, version="22", epoch=NOW))
+        hours._bus.close()
+    assert pbx.kept == whole
+
+
 async def test_a_pbx_that_comes_back_empty_is_told_all_of_it(
     made: tuple[FallbackHours, Globals, dict[str, Calendar]],
 ) -> None:

@@ -122,6 +122,7 @@ async def test_a_restarted_server_shows_the_same_day(running: Desk) -> None:
         bus,
         SystemClock(),
         running.site,
+        pbxs={},
         time_zone="Asia/Shanghai",
         told=lambda _: None,
         aged=lambda: None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -26,7 +26,8 @@ from ctiserver.model.events import (
     PbxTroubled,
     PbxUp,
 )
-from ctiserver.model.ids import AgentId, Interface, PbxName, QueueName
+from ctiserver.model.ids import AgentId, CallId, Interface, PbxName, QueueName
+from ctiserver.pbx.port import Pbx, current_events
 from ctiserver.site import Site, WrapUp
 
 #: The pause reason that stands for after-call work in app_queue.
@@ -126,6 +127,47 @@ class Presences:
                         self.step(agent_id, presence_of.Disconnected(event.call_id))
             case _:
                 pass
+
+    def resync(self, pbxs: Mapping[PbxName, Pbx]) -> None:
+        """Take seats and calls from the links to the PBXs: events were missed.
+
+        An agent whose talk ended meanwhile gets no after-call work: when it ended is not known. Of a PBX that is heard
+        again, what was put off is given; whether it was restarted meanwhile is not known, so no seat is given back.
+        """
+        self._seating.forget_seats()
+        ringing: dict[AgentId, set[CallId]] = {}
+        talking: dict[AgentId, set[CallId]] = {}
+        for event in current_events(pbxs.values()):
+            if isinstance(event, MemberChanged):
+                self._seating.take(event)
+            elif isinstance(event, AgentRinging | AgentConnected):
+                agent_id = self._seating.whose(event.pbx, event.interface)
+                if agent_id is not None:
+                    now = ringing if isinstance(event, AgentRinging) else talking
+                    now.setdefault(agent_id, set()).add(event.call_id)
+        for name, pbx in pbxs.items():
+            if pbx.up:
+                self._unheard_since.pop(name, None)
+                self._before.pop(name, None)
+            else:
+                self._unheard_since.setdefault(name, min(pbx.since, self._clock.now()))
+            for agent_id in self._seating.on(name):
+                before = self._now[agent_id]
+                rings, talks = ringing.get(agent_id, set()), talking.get(agent_id, set())
+                steps: list[PresenceEvent] = [
+                    *(presence_of.RingEnded(call) for call in before.ringing - rings),
+                    *(presence_of.Disconnected(call) for call in before.talking - talks),
+                    *(presence_of.Connected(call) for call in talks),
+                    *(presence_of.Ringing(call) for call in rings),
+                    *self._by_seats(agent_id),
+                ]
+                if pbx.up:
+                    steps.append(presence_of.PbxHeard(True))
+                if self.step(agent_id, *steps) == before:
+                    self._changed(before)  # its queues, or what is wrong with its PBX, may have changed
+                if pbx.up:
+                    self._orders.heard_again(agent_id)
+        self._deadline_moved.set()
 
     def step(self, agent_id: AgentId, *events: PresenceEvent) -> Presence:
         """Take in what is so now; the presence that follows."""

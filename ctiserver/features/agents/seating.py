@@ -62,6 +62,11 @@ class Seating:
             agent_id = self._by_extension.get((event.pbx, local[1]))
         return agent_id
 
+    def forget_seats(self) -> None:
+        """Nothing is known of any queue's members, until :meth:`take` is told."""
+        self._seats.clear()
+        self._local_seats.clear()
+
     def seated(self, event: MemberChanged) -> bool:
         """Whether this seat is taken."""
         return event.queue in self._seats.get((event.pbx, event.interface), {})

@@ -14,7 +14,7 @@ from datetime import timedelta
 
 import structlog
 
-from ctiserver.bus import Bus, Lagged
+from ctiserver.bus import Bus
 from ctiserver.clock import Clock
 from ctiserver.errors import CtiError, UserFault
 from ctiserver.features.agents.orders import Orders, Pause
@@ -32,9 +32,6 @@ from ctiserver.store.database import Database
 from ctiserver.store.faults import StoreUnavailable
 
 log = structlog.get_logger(__name__)
-
-#: A link that comes up tells of every seat at once, and of all that happened meanwhile.
-_WAITING_EVENTS = 100_000
 
 
 class Agents:
@@ -63,26 +60,26 @@ class Agents:
 
     async def run(self) -> None:
         """Keep presences from the bus' events, and end wrap-ups in time, until the bus closes."""
-        # Subscribed first: a link that is up before the database has answered tells of every seat, and only once.
-        with self._bus.subscribe(PbxEvent, limit=_WAITING_EVENTS) as events:
-            for name, pbx in self._pbxs.items():
-                if not pbx.up:
-                    self._presences.unheard(name)
-            await self.load()
-            async with asyncio.TaskGroup() as group:
-                keepers = [
+        async with asyncio.TaskGroup() as group:
+            keepers: list[asyncio.Task[None]] = []
+
+            # Once subscribed: a link that is up before the database has answered tells of every seat, and only once.
+            async def begin() -> None:
+                for name, pbx in self._pbxs.items():
+                    if not pbx.up:
+                        self._presences.unheard(name)
+                await self.load()
+                keepers.extend(
                     group.create_task(keeper())
                     for keeper in (self._orders.run, self._presences.keep_deadlines, self._keep_wrap_ups)
-                ]
-                while True:
-                    try:
-                        async for event in events:
-                            await self._bus.take_in("agents", event, self._presences.heard)
-                        break
-                    except Lagged as lagged:
-                        log.error("agents_lagged", missed=str(lagged))
-                for keeper in keepers:
-                    keeper.cancel()
+                )
+
+            await self._bus.follow("agents", (PbxEvent,), self._presences.heard, self._resync, begin=begin)
+            for keeper in keepers:
+                keeper.cancel()
+
+    def _resync(self) -> None:
+        self._presences.resync(self._pbxs)
 
     async def load(self) -> None:
         """Read who the agents are; those known already keep their presence, the others get it from their seats."""

@@ -14,14 +14,14 @@ from functools import partial
 
 import structlog
 
-from ctiserver.bus import Bus, Lagged
+from ctiserver.bus import Bus
 from ctiserver.clock import Clock
 from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost
 from ctiserver.model import numbers
 from ctiserver.model.events import AgentConnected, CallbackTried, CallEnded, CallEvent, CallStarted
 from ctiserver.model.ids import CallId, PbxName, Uniqueid, call_id
 from ctiserver.model.work_order import WorkOrder
-from ctiserver.pbx.port import Pbx
+from ctiserver.pbx.port import Pbx, current_events
 from ctiserver.refused_calls import REFUSED
 from ctiserver.site import Site
 from ctiserver.store.database import Database
@@ -62,14 +62,18 @@ class Callbacks:
 
     async def run(self) -> None:
         """Follow the bus until it closes."""
-        with self._bus.subscribe(CallEvent) as events:
-            while True:
-                try:
-                    async for event in events:
-                        await self._bus.take_in("callbacks", event, self._take_in)
-                    return
-                except Lagged as lagged:
-                    log.error("callbacks_lagged", missed=str(lagged))  # the orders remain, and people do them
+        await self._bus.follow("callbacks", (CallEvent,), self._take_in, self.resync)
+
+    def resync(self) -> None:
+        """Take the channels that keep a place from the links to the PBXs. A caller who was reached unheard keeps the
+        work order, and a person closes it."""
+        self._waiting.clear()
+        self._channels.clear()
+        for event in current_events(self._pbxs.values()):
+            if isinstance(event, CallStarted):
+                self._began(event)
+            elif isinstance(event, AgentConnected):
+                self._channels.pop(event.call_id, None)
 
     async def _take_in(self, event: CallEvent) -> None:
         await until_stored(partial(self.heard, event), "callback")
@@ -114,9 +118,8 @@ class Callbacks:
     async def heard(self, event: CallEvent) -> None:
         """Take in one event of a call."""
         match event:
-            case CallStarted() if (wished_in := _wished_in(event.uniqueid)) is not None:
-                self._waiting[event.call_id] = wished_in  # we may have been started anew since it was made
-                self._channels[event.call_id] = (event.pbx, event.channel)
+            case CallStarted():
+                self._began(event)
             case AgentConnected():
                 self._channels.pop(event.call_id, None)  # its time has come: nobody hangs it up any more
             case CallbackTried():
@@ -129,6 +132,12 @@ class Callbacks:
                 self._channels.pop(event.call_id, None)
             case _:
                 pass
+
+    def _began(self, event: CallStarted) -> None:
+        wished_in = _wished_in(event.uniqueid)
+        if wished_in is not None:
+            self._waiting[event.call_id] = wished_in  # we may have been started anew since it was made
+            self._channels[event.call_id] = (event.pbx, event.channel)
 
     def orders_changed(self, orders: Iterable[WorkOrder]) -> None:
         """Somebody does the order by hand, or it is over: nothing needs to wait any more."""

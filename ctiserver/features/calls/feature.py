@@ -73,7 +73,7 @@ def build(context: FeatureContext, needs: Needs) -> CallsContribution:
         clock,
         going_on=context.going_on,
         first_pbx=context.main,
-        up=lambda: [name for name, pbx in pbxs.items() if pbx.up],
+        pbxs=pbxs,
         unseen=catching_up.wake,
         settled=catching_up.settled,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -11,7 +11,7 @@ from functools import partial
 
 import structlog
 
-from ctiserver.bus import Bus, Lagged
+from ctiserver.bus import Bus
 from ctiserver.clock import Clock
 from ctiserver.features.calls.reasons import END_NOT_SEEN, reason_for_none, stated
 from ctiserver.model.call_detail import detail
@@ -28,14 +28,13 @@ from ctiserver.model.events import (
 )
 from ctiserver.model.ids import AgentId, CallId, Interface, PbxName
 from ctiserver.model.person import place_of
+from ctiserver.pbx.port import Pbx, current_events
 from ctiserver.store.database import Database
 from ctiserver.store.patience import until_stored
 from ctiserver.store.unit_of_work import UnitOfWork
 
 log = structlog.get_logger(__name__)
 
-#: Events a slow disk may lag behind: at 98 messages and a dozen events a call this is hours of an ordinary day.
-_WAITING_EVENTS = 100_000
 #: So many of those that wait are written in one transaction. With one for each, this service would fall behind where
 #: many others write: writers take turns, and flows have as many turns as there are callers.
 _TOGETHER = 200
@@ -63,21 +62,21 @@ class CallLogService:
         clock: Clock,
         *,
         going_on: Callable[[PbxName], Collection[CallId]],
+        pbxs: Mapping[PbxName, Pbx],
         first_pbx: PbxName | None = None,
-        up: Callable[[], Collection[PbxName]] = tuple,
         unseen: Callable[[PbxName, datetime], None] = lambda pbx, since: None,
         settled: Callable[[PbxName, datetime, Sequence[CallEntry]], None] = lambda pbx, since, ended: None,
     ) -> None:
-        """``going_on`` gives the calls that a PBX, whose link is up, has now, and ``up`` those PBXs. ``first_pbx`` is
-        the PBX of agents who name none; None: there is but one. ``unseen`` is told since when something of a PBX's
-        calls may not have been seen, once what is known is written; ``settled`` the same after a gap, with the entries
-        of the calls that ended in it."""
+        """``going_on`` gives the calls that a PBX of ``pbxs``, whose link is up, has now. ``first_pbx`` is the PBX of
+        agents who name none; None: there is but one. ``unseen`` is told since when something of a PBX's calls may not
+        have been seen, once what is known is written; ``settled`` the same after a gap, with the entries of the calls
+        that ended in it."""
         self._database = database
         self._bus = bus
         self._clock = clock
         self._going_on = going_on
         self._first_pbx = first_pbx
-        self._up = up
+        self._pbxs = pbxs
         self._unseen = unseen
         self._settled = settled
         self._heard_until = clock.now()
@@ -85,17 +84,22 @@ class CallLogService:
 
     async def run(self) -> None:
         """Keep the log from the bus' events, until the bus closes."""
-        with self._bus.subscribe(CallEvent, PbxUp, Mark, limit=_WAITING_EVENTS) as events:
-            while True:
-                try:
-                    async for event in events:
-                        for part in _parts([event, *events.waiting(_TOGETHER)]):
-                            await self._take_in(part)
-                    return
-                except Lagged as lagged:
-                    log.error("call_log_lagged", missed=str(lagged))
-                    for pbx in self._up():
-                        await until_stored(partial(self.settle, pbx, since=self._heard_until), "call log")
+        await self._bus.follow_batches(
+            "call-log", (CallEvent, PbxUp, Mark), self._take_in_all, self.resync, at_most=_TOGETHER
+        )
+
+    async def _take_in_all(self, events: list[object]) -> None:
+        for part in _parts(events):
+            await self._take_in(part)
+
+    async def resync(self) -> None:
+        """Close the entries of calls that ended, and begin those of the calls that began unheard."""
+        going_on = [event for event in current_events(self._pbxs.values()) if isinstance(event, _Written)]
+        since = self._heard_until
+        for name, pbx in self._pbxs.items():
+            if pbx.up:
+                await until_stored(partial(self.settle, name, since=since), "call log")
+        await self._take_in(going_on)
 
     async def _take_in(self, part: PbxUp | Mark | list[_Written]) -> None:
         """All of it with one transaction; where that fails, each event by itself, so that one fails alone."""

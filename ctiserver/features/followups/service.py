@@ -18,7 +18,7 @@ from typing import Literal
 import structlog
 from prometheus_client import Counter
 
-from ctiserver.bus import Bus, Lagged
+from ctiserver.bus import Bus
 from ctiserver.clock import Clock
 from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost
 from ctiserver.metrics import REGISTRY
@@ -137,14 +137,10 @@ class FollowUps:
 
     async def run(self) -> None:
         """Note how calls end, as the PBX tells, until the bus closes."""
-        with self._bus.subscribe(CallEnded) as events:
-            while True:
-                try:
-                    async for event in events:
-                        await self._bus.take_in("follow-ups", event, self._take_in)
-                    return
-                except Lagged as lagged:
-                    log.error("follow_ups_lagged", missed=str(lagged))  # tend finds them
+        await self._bus.follow("follow-ups", (CallEnded,), self._take_in, self._resync)
+
+    async def _resync(self) -> None:
+        await until_stored(self.settle_unseen, "follow-up call")
 
     async def _take_in(self, event: CallEnded) -> None:
         await until_stored(partial(self._ended, event.call_id), "follow-up call")

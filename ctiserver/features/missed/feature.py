@@ -43,6 +43,7 @@ def build(context: FeatureContext, needs: Needs) -> Contribution[Missed]:
         context.database,
         context.bus,
         context.clock,
+        pbxs=context.pbxs,
         region=settings.region,
         period_began=period_began,
         open_record=needs.open_record,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,7 +11,7 @@ from typing import Protocol
 
 import structlog
 
-from ctiserver.bus import Bus, Lagged
+from ctiserver.bus import Bus
 from ctiserver.clock import Clock
 from ctiserver.model import call_detail, numbers
 from ctiserver.model.call_entry import CallEntry
@@ -20,6 +20,7 @@ from ctiserver.model.ids import AgentId, CallId, PbxName, new_ulid
 from ctiserver.model.json_value import Json
 from ctiserver.model.missed import IN_VAIN, MissedCall, MissedFigures, MissedState, missed_figures
 from ctiserver.model.record import CALLBACK_ASKED, Record
+from ctiserver.pbx.port import Pbx, current_events
 from ctiserver.store.database import Database
 from ctiserver.store.patience import now_and_again, until_stored
 from ctiserver.store.processes import ProcessRow
@@ -68,6 +69,7 @@ class Missed:
         bus: Bus,
         clock: Clock,
         *,
+        pbxs: Mapping[PbxName, Pbx],
         region: str,
         period_began: Callable[[str, str, datetime], datetime],
         open_record: OpenRecord,
@@ -82,6 +84,7 @@ class Missed:
         self._database = database
         self._bus = bus
         self._clock = clock
+        self._pbxs = pbxs
         self._region = region
         self._period_began = period_began
         self._open_record = open_record
@@ -95,15 +98,20 @@ class Missed:
 
     async def run(self) -> None:
         """Follow the calls until the bus closes."""
-        with self._bus.subscribe(CallStarted, CallEnded, AgentConnected) as events:
-            while True:
-                try:
-                    await until_stored(self.catch_up, "missed calls")
-                    async for event in events:
-                        await self._bus.take_in("missed-calls", event, self._take_in)
-                    return
-                except Lagged as lagged:
-                    log.error("missed_calls_lagged", missed=str(lagged))
+        kinds = (CallStarted, CallEnded, AgentConnected)
+        await self._bus.follow("missed-calls", kinds, self._take_in, self.resync, begin=self._begin)
+
+    async def _begin(self) -> None:
+        await until_stored(self.catch_up, "missed calls")
+
+    async def resync(self) -> None:
+        """Take the calls that go on from the links to the PBXs, and those that ended from the call log."""
+        going_on = current_events(self._pbxs.values())
+        self._parties.clear()
+        for event in going_on:
+            if isinstance(event, CallStarted | AgentConnected):
+                await self._take_in(event)
+        await self._begin()
 
     async def _take_in(self, event: CallEvent) -> None:
         await until_stored(partial(self.heard, event), "missed call")

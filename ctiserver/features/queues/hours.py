@@ -12,7 +12,7 @@ from datetime import UTC, datetime, time, timedelta
 
 import structlog
 
-from ctiserver.bus import Bus, Lagged
+from ctiserver.bus import Bus
 from ctiserver.clock import Clock
 from ctiserver.errors import DeadlineExceeded, PeerLost
 from ctiserver.model.calendar import Calendar
@@ -50,28 +50,36 @@ class FallbackHours:
         self._calendars = calendars
         self._pbxs = pbxs
         self._written: dict[PbxName, dict[str, str]] = {}
+        self._writing = asyncio.Lock()
         self._wanted: tuple[object, dict[str, str]] = (None, {})
 
     async def run(self) -> None:
         """Write at each connect, and soon after a midnight or a reload what has changed; until the bus closes."""
-        with self._bus.subscribe(PbxUp) as ups:
-            while True:
-                try:
-                    async with asyncio.timeout(_LOOK_EVERY_S):
-                        up = await anext(ups)
-                except TimeoutError:
-                    await self.write()
-                except StopAsyncIteration:
-                    return
-                except Lagged:
-                    self._written.clear()
-                    await self.write()
-                else:
-                    self._written.pop(up.pbx, None)  # it may have been restarted, and know nothing
-                    await self.write()
+        async with asyncio.TaskGroup() as group:
+            looking = group.create_task(self._look())
+            await self._bus.follow("fallback-hours", (PbxUp,), self._pbx_up, self.resync)
+            looking.cancel()
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            await self.write()
+
+    async def _pbx_up(self, up: PbxUp) -> None:
+        self._written.pop(up.pbx, None)  # it may have been restarted, and know nothing
+        await self.write()
+
+    async def resync(self) -> None:
+        """Write everything: any PBX may have been restarted."""
+        self._written.clear()
+        await self.write()
 
     async def write(self) -> None:
         """Bring every PBX that is heard up to date; one that does not take it gets it at its next connect."""
+        async with self._writing:
+            await self._write()
+
+    async def _write(self) -> None:
         wanted = self.wanted()
         for name, pbx in self._pbxs.items():
             known = self._written.setdefault(name, {})

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import structlog
 
-from ctiserver.bus import Bus, Lagged
+from ctiserver.bus import Bus
 from ctiserver.clock import Clock
 from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost
 from ctiserver.model.events import (
@@ -23,13 +23,10 @@ from ctiserver.model.events import (
     PbxEvent,
 )
 from ctiserver.model.ids import CallId, Interface, PbxName, QueueName
-from ctiserver.pbx.port import Pbx
+from ctiserver.pbx.port import Pbx, current_events
 from ctiserver.site import Site
 
 log = structlog.get_logger(__name__)
-
-#: A link that comes up tells of every seat at once, and of all that happened meanwhile.
-_WAITING_EVENTS = 100_000
 
 #: Answered waits that the expected wait is the mean of.
 _RECENT_WAITS = 20
@@ -81,14 +78,7 @@ class Queues:
 
     async def run(self) -> None:
         """Follow the bus until it closes."""
-        with self._bus.subscribe(PbxEvent, limit=_WAITING_EVENTS) as events:
-            while True:
-                try:
-                    async for event in events:
-                        await self._bus.take_in("queues", event, self.heard)
-                    return
-                except Lagged as lagged:
-                    log.error("queues_lagged", missed=str(lagged))
+        await self._bus.follow("queues", (PbxEvent,), self.heard, self.resync)
 
     def states(self) -> list[QueueState]:
         """All queues, by name."""
@@ -132,40 +122,55 @@ class Queues:
             except (PeerLost, DeadlineExceeded, PbxRefused) as error:
                 log.warning("queue_not_drained", queue=name, pbx=pbx, reason=str(error))
 
+    def resync(self) -> None:
+        """Take who waits and who is a member from the links to the PBXs. The waits that have ended are kept."""
+        self._channels.clear()
+        for queue in self._queues.values():
+            queue.entered.clear()
+            queue.members.clear()
+        for event in current_events(self._pbxs.values()):
+            self._take_in(event)
+        for state in self.states():
+            self._changed(state)
+
     def heard(self, event: PbxEvent) -> None:
         """Take in one event of a PBX."""
+        for name in self._take_in(event):
+            self._changed(self.state(name))
+
+    def _take_in(self, event: PbxEvent) -> list[QueueName]:
+        """The queues whose state may have changed."""
         match event:
             case CallStarted():
                 self._channels[event.pbx, event.call_id] = event.channel
             case CallerEnteredQueue():
                 self._of(event.queue).entered[event.pbx, event.call_id] = event.at
-                self._changed(self.state(event.queue))
+                return [event.queue]
             case CallerLeftQueue():
                 queue = self._of(event.queue)
                 queue.entered.pop((event.pbx, event.call_id), None)
                 if event.outcome == "answered" and event.wait_ms is not None:
                     queue.waits_ms.append(event.wait_ms)
-                self._changed(self.state(event.queue))
+                return [event.queue]
             case CallEnded():
-                self._gone((event.pbx, event.call_id))
+                return self._gone((event.pbx, event.call_id))
             case CallsMerged():
-                self._gone((event.pbx, event.absorbed))
+                return self._gone((event.pbx, event.absorbed))
             case MemberChanged():
                 queue = self._of(event.queue)
                 if event.present:
                     queue.members[event.pbx, event.interface] = event
                 else:
                     queue.members.pop((event.pbx, event.interface), None)
-                self._changed(self.state(event.queue))
+                return [event.queue]
             case _:
                 pass
+        return []
 
     def _of(self, name: QueueName) -> _Queue:
         return self._queues.setdefault(name, _Queue())
 
-    def _gone(self, caller: tuple[PbxName, CallId]) -> None:
+    def _gone(self, caller: tuple[PbxName, CallId]) -> list[QueueName]:
         """A call that ended waits nowhere, whatever message of it was lost."""
         self._channels.pop(caller, None)
-        for name, queue in self._queues.items():
-            if queue.entered.pop(caller, None) is not None:
-                self._changed(self.state(name))
+        return [name for name, queue in self._queues.items() if queue.entered.pop(caller, None) is not None]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from ctiserver.bus import Bus, Lagged
+from ctiserver.bus import Bus
 from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
 from ctiserver.features.recordings.files import FoundFile, call_of, days, look, place_of, remove, scan
@@ -34,7 +34,6 @@ _TEND_EVERY_S = 30.0
 _CLOSED_AFTER_S = 0.3
 #: More than the days whose folders are looked through.
 _LOOK_BACK = timedelta(days=3)
-_WAITING_EVENTS = 100_000
 #: Kinds of work that is set aside: a recording to be found, to be taken in, to be removed.
 _FOUND, _TAKEN_IN, _REMOVED = "recording_found", "recording_taken_in", "recording_removed"
 #: Why somebody at the desk masks; a flow says its own reason.
@@ -75,14 +74,16 @@ class Recordings:
     async def run(self) -> None:
         """Follow the bus until it closes."""
         kinds = (RecordingBegan, RecordingStopped, CallsMerged, CallEnded, PbxUp)
-        with self._bus.subscribe(*kinds, limit=_WAITING_EVENTS) as events:
-            while True:
-                try:
-                    async for event in events:
-                        await self._bus.take_in("recordings", event, self._take_in)
-                    return
-                except Lagged as lagged:
-                    log.error("recordings_lagged", missed=str(lagged))  # files that were not told of are found later
+        await self._bus.follow("recordings", kinds, self._take_in, self.resync)
+
+    async def resync(self) -> None:
+        """Stop the recordings of calls that are over, and take in the files of those that were not heard of."""
+        going_on = {name: frozenset(self._going_on(name)) for name, pbx in self._pbxs.items() if pbx.up}
+        for name, calls in going_on.items():
+            await until_stored(partial(self._settle, name, calls, self._clock.now()), "recording")
+        under_way = frozenset[CallId]().union(*going_on.values())
+        self._masks = {call: notes for call, notes in self._masks.items() if call in under_way}
+        await until_stored(self.take_in, "recording")
 
     async def _take_in(self, event: PbxEvent) -> None:
         await until_stored(partial(self.heard, event), "recording")
@@ -121,7 +122,7 @@ class Recordings:
             case CallEnded():
                 await self._call_ended(event)
             case PbxUp():
-                await self._settle(event)
+                await self._settle(event.pbx, frozenset(self._going_on(event.pbx)), event.at)
             case _:
                 pass
 
@@ -304,13 +305,12 @@ class Recordings:
                     await uow.recordings.save(_stopped(recording, event.at))
         self._ended.set()
 
-    async def _settle(self, event: PbxUp) -> None:
+    async def _settle(self, pbx: PbxName, going_on: Collection[CallId], at: datetime) -> None:
         """Recordings of calls that ended while nobody looked."""
-        going_on = frozenset(self._going_on(event.pbx))
         async with self._database.unit_of_work() as uow:
             for recording in await uow.recordings.open():
-                if recording.pbx == event.pbx and recording.call_id not in going_on:
-                    await uow.recordings.save(_stopped(recording, event.at))
+                if recording.pbx == pbx and recording.call_id not in going_on:
+                    await uow.recordings.save(_stopped(recording, at))
         self._ended.set()
 
 

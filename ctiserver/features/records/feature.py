@@ -61,6 +61,7 @@ def build(context: FeatureContext, needs: Needs) -> RecordsContribution:
         context.clock,
         context.site,
         time_zone=context.settings.time_zone,
+        pbxs=context.pbxs,
         changed=changed,
         first_pbx=context.main,
     )

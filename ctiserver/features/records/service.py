@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from zoneinfo import ZoneInfo
 
 import structlog
 
-from ctiserver.bus import Bus, Lagged
+from ctiserver.bus import Bus
 from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
-from ctiserver.model import record_fields
+from ctiserver.model import call_detail, record_fields
 from ctiserver.model.events import AgentConnected, CallSummary
 from ctiserver.model.ids import AgentId, CallId, ContactId, Interface, PbxName, RecordId, new_ulid
 from ctiserver.model.json_value import Json
 from ctiserver.model.person import place_of
 from ctiserver.model.record import Record
+from ctiserver.pbx.port import Pbx, current_events
 from ctiserver.site import Disposition, RecordType, Site
 from ctiserver.store.database import Database
 from ctiserver.store.faults import Conflict
@@ -28,6 +29,9 @@ from ctiserver.store.unit_of_work import UnitOfWork
 log = structlog.get_logger(__name__)
 
 HIGHEST_PRIORITY = 9
+#: After missed events the call log is read back so far before the last one that was heard, so many calls at a time.
+_LONGEST_CALL = timedelta(hours=4)
+_LOOKED_UP = 200
 #: What a repeat call is to processes (``any_time``) and on timelines.
 CALLED_AGAIN = "called_again"
 #: What a desk may write of a record besides its type's own fields.
@@ -79,6 +83,7 @@ class Records:
         *,
         time_zone: str,
         changed: Callable[[Record], None],
+        pbxs: Mapping[PbxName, Pbx],
         first_pbx: PbxName | None = None,
     ) -> None:
         """``time_zone``: whose day a record's number has. ``changed`` is told of each change after its commit.
@@ -89,21 +94,37 @@ class Records:
         self._site = site
         self._zone = ZoneInfo(time_zone)
         self._changed = changed
+        self._pbxs = pbxs
         self._first_pbx = first_pbx
+        self._heard_until = clock.now()
 
     async def run(self) -> None:
         """Give records their owner: whoever first talks with the caller answers for them until they are closed."""
-        with self._bus.subscribe(AgentConnected) as events:
-            while True:
-                try:
-                    async for event in events:
-                        await self._bus.take_in("records", event, self._heard)
-                    return
-                except Lagged as lagged:
-                    log.error("records_lagged", missed=str(lagged))
+        await self._bus.follow("records", (AgentConnected,), self._heard, self._resync)
+
+    async def _resync(self) -> None:
+        """Whoever talks now, and whoever talked in the calls that ended since the last event."""
+        talks = [event for event in current_events(self._pbxs.values()) if isinstance(event, AgentConnected)]
+        since, self._heard_until = self._heard_until, self._clock.now()
+        for event in talks:
+            await until_stored(partial(self.answered, event), "owner of a record")
+        await until_stored(partial(self._answered_since, since - _LONGEST_CALL), "owner of a record")
+
+    async def _answered_since(self, since: datetime) -> None:
+        last: CallId | None = None
+        while True:
+            async with self._database.reading() as uow:
+                entries = await uow.calls.page(_LOOKED_UP, before=last)
+            for entry in entries:
+                if entry.complete and entry.agent_id is not None:
+                    await self.told(call_detail.summary(entry))
+            if not entries or entries[-1].started_at < since:
+                return
+            last = entries[-1].id
 
     async def _heard(self, event: AgentConnected) -> None:
         await until_stored(partial(self.answered, event), "owner of a record")
+        self._heard_until = self._clock.now()
 
     async def answered(self, event: AgentConnected) -> None:
         """An agent talks in a call: its records that nobody answers for are theirs. Raises StoreUnavailable."""

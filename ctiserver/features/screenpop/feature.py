@@ -27,6 +27,7 @@ def build(context: FeatureContext, needs: Needs) -> Contribution[ScreenPops]:
         context.database,
         context.bus,
         context.clock,
+        pbxs=context.pbxs,
         region=context.settings.region,
         agent_at=needs.agent_at,
         changed=lambda agent_id, shown: push.publish(context.hub, agent_id, shown),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
 import structlog
 
-from ctiserver.bus import Bus, Lagged
+from ctiserver.bus import Bus
 from ctiserver.clock import Clock
 from ctiserver.features.screenpop.book import PopBook
 from ctiserver.model import numbers
@@ -28,6 +28,7 @@ from ctiserver.model.events import (
 )
 from ctiserver.model.ids import MONITORING, AgentId, CallId, Interface, PbxName, QueueName, new_ulid
 from ctiserver.model.record import Record
+from ctiserver.pbx.port import Pbx, current_events
 from ctiserver.store.database import Database
 from ctiserver.store.faults import StoreUnavailable
 
@@ -75,6 +76,7 @@ class ScreenPops:
         bus: Bus,
         clock: Clock,
         *,
+        pbxs: Mapping[PbxName, Pbx],
         region: str,
         agent_at: Callable[[PbxName, Interface], AgentId | None],
         changed: Callable[[AgentId, Shown | None], int],
@@ -84,6 +86,7 @@ class ScreenPops:
         self._database = database
         self._bus = bus
         self._clock = clock
+        self._pbxs = pbxs
         self._region = region
         self._agent_at = agent_at
         self._changed = changed
@@ -95,15 +98,34 @@ class ScreenPops:
 
     async def run(self) -> None:
         """Follow the calls until the bus closes. Pops are made one after another, so that none comes after its end."""
-        with self._bus.subscribe(CallEvent) as events:
-            while True:
-                try:
-                    async for event in events:
-                        await self._bus.take_in("screen-pops", event, self.heard)
-                    self.book.close()
-                    return
-                except Lagged as lagged:
-                    log.error("pops_lagged", missed=str(lagged))
+        await self._bus.follow("screen-pops", (CallEvent,), self.heard, self.resync)
+        self.book.close()
+
+    async def resync(self) -> None:
+        """Show each agent the call that rings or talks by the links to the PBXs; a talk that ended unheard is shown as
+        ended, so that what the agent writes down stays."""
+        going_on = current_events(self._pbxs.values())
+        self._callers = {event.call_id: event for event in going_on if isinstance(event, CallStarted)}
+        phones = [event for event in going_on if isinstance(event, AgentRinging | AgentConnected)]
+        busy = {
+            (agent_id, event.call_id)
+            for event in phones
+            if (agent_id := self._agent_at(event.pbx, event.interface)) is not None
+        }
+        for agent_id, shown in list(self._beneath.items()):
+            if (agent_id, shown.call_id) not in busy:
+                del self._beneath[agent_id]
+        for agent_id, shown in list(self._shown.items()):
+            if (agent_id, shown.call_id) in busy:
+                continue
+            if shown.phase == "ringing":
+                self._show(agent_id, None)
+            else:
+                self._ended(shown)
+        for event in phones:
+            now = self._of(event)
+            if now is None or (now.phase == "ringing" and isinstance(event, AgentConnected)):
+                await self.heard(event)
 
     def shown_to(self, agent_id: AgentId) -> Shown | None:
         """What this agent's desk shows now."""
@@ -312,7 +334,7 @@ class ScreenPops:
         if shown is not None and shown.phase == "talking":
             self._show(shown.agent_id, replace(shown, phase="ended", since=self._clock.now()))
 
-    def _of(self, event: AgentConnected | AgentRingEnded | AgentDisconnected) -> Shown | None:
+    def _of(self, event: AgentRinging | AgentConnected | AgentRingEnded | AgentDisconnected) -> Shown | None:
         agent_id = self._agent_at(event.pbx, event.interface)
         shown = None if agent_id is None else self._shown.get(agent_id)
         return shown if shown is not None and shown.call_id == event.call_id else None

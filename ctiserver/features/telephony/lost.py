@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from ctiserver.bus import Bus, Lagged
+from ctiserver.bus import Bus
 from ctiserver.clock import Clock
 from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost
 from ctiserver.features.telephony.phones import Phones
-from ctiserver.model.events import CallEnded, CallerEnteredQueue
+from ctiserver.model.events import CallEnded, CallerEnteredQueue, CallEvent
 from ctiserver.model.ids import AgentId, CallId, new_ulid
 from ctiserver.model.tracking.standing import Standing
 from ctiserver.web.problems import Conflict
@@ -85,17 +85,12 @@ class LostTalks:
             log.error("lost_talk_not_held", agent=agent_id, reason=str(error))
 
     async def _forget_those_gone(self) -> None:
-        with self._bus.subscribe(CallEnded, CallerEnteredQueue) as events:
-            while True:
-                try:
-                    async for event in events:
-                        if isinstance(event, CallEnded | CallerEnteredQueue):
-                            self._lost = {
-                                key: talk for key, talk in self._lost.items() if talk.call_id != event.call_id
-                            }
-                    return
-                except Lagged:
-                    self._lost.clear()  # better to lose one's place than to be torn from another agent's ear
+        # Better to lose one's place than to be torn from another agent's ear.
+        await self._bus.follow("lost-talks", (CallEnded, CallerEnteredQueue), self._forget, self._lost.clear)
+
+    def _forget(self, event: CallEvent) -> None:
+        for key in [key for key, talk in self._lost.items() if talk.call_id == event.call_id]:
+            del self._lost[key]
 
     def waiting_for(self, agent_id: AgentId) -> str | None:
         """The token of the talk that waits for this agent's page, if one does."""

@@ -9,7 +9,7 @@ from typing import Literal
 
 import structlog
 
-from ctiserver.bus import Bus, Lagged
+from ctiserver.bus import Bus
 from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UserFault
 from ctiserver.features.telephony.phones import Phones
 from ctiserver.model.events import CallEvent, CallHeld, CallsMerged, PbxEvent, PbxUp
@@ -121,15 +121,11 @@ class Telephony:
 
     async def run(self) -> None:
         """Tell each desk what its phone does, until the bus closes."""
-        with self._bus.subscribe(CallEvent, PbxUp) as events:
-            while True:
-                try:
-                    async for event in events:
-                        await self._bus.take_in("telephony", event, self._take_in)
-                    return
-                except Lagged:
-                    for agent in self._phones.everybody():
-                        self._look(agent)
+        await self._bus.follow("telephony", (CallEvent, PbxUp), self._take_in, self._resync)
+
+    async def _resync(self) -> None:
+        for name in {self._phones.pbx_name(agent) for agent in self._phones.everybody()}:
+            await self._recall(name)
 
     async def _take_in(self, event: PbxEvent) -> None:
         if isinstance(event, PbxUp):

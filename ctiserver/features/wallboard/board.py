@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from ctiserver.bus import Bus, Lagged
+from ctiserver.bus import Bus
 from ctiserver.clock import Clock
 from ctiserver.model import call_detail
 from ctiserver.model.call_entry import CallEntry
@@ -33,6 +33,7 @@ from ctiserver.model.events import (
 )
 from ctiserver.model.ids import CallId, PbxName, QueueName
 from ctiserver.model.service_level import Counted, Figures, Thresholds, Visit, of_visit
+from ctiserver.pbx.port import Pbx, current_events
 from ctiserver.site import QueueConfig, Site
 from ctiserver.store.database import Database
 from ctiserver.store.patience import until_stored
@@ -70,6 +71,7 @@ class Board:
         clock: Clock,
         site: Site,
         *,
+        pbxs: Mapping[PbxName, Pbx],
         time_zone: str,
         told: Callable[[QueueFigures], object],
         aged: Callable[[], object],
@@ -80,6 +82,7 @@ class Board:
         self._bus = bus
         self._clock = clock
         self._site = site
+        self._pbxs = pbxs
         self._zone = ZoneInfo(time_zone)
         self._told = told
         self._aged = aged
@@ -95,16 +98,17 @@ class Board:
 
     async def run(self) -> None:
         """Follow the bus until it closes."""
-        with self._bus.subscribe(PbxEvent) as events:
-            await self._read()
-            while True:
-                try:
-                    async for event in events:
-                        await self._bus.take_in("board", event, self.heard)
-                    return
-                except Lagged as lagged:
-                    log.error("board_lagged", missed=str(lagged))
-                    await self._read()
+        await self._bus.follow("board", (PbxEvent,), self.heard, self.resync, begin=self._read)
+
+    async def resync(self) -> None:
+        """Take who waits from the links to the PBXs, and the rest of the day from the call log."""
+        self._visits = {call_id: visits for call_id, visits in self._visits.items() if call_id in self._ended}
+        self._down_since = {name: pbx.since for name, pbx in self._pbxs.items() if not pbx.up}
+        self._age_changed = True
+        self._count_anew()
+        for event in current_events(self._pbxs.values()):
+            self.heard(event)
+        await until_stored(self._read, "board")
 
     async def tell(self) -> None:
         """Tell of new figures and of their age, until cancelled."""

@@ -30,6 +30,7 @@ def build(context: FeatureContext, needs: Needs) -> Contribution[Board]:
         context.bus,
         context.clock,
         context.site,
+        pbxs=context.pbxs,
         time_zone=context.settings.time_zone,
         told=lambda figures: push.publish(hub, board, figures),
         aged=lambda: push.publish_age(hub, board),

@@ -116,10 +116,10 @@ def connect(book: Book, leg: Leg, at: float | None) -> None:
         ring_ended(book, leg, at, "answered")
     if leg.first:
         if call.originated and is_own_phone(book, leg):
-            leg.connected = True
+            leg.connected, leg.connected_since = True, at
             _emit_connected(book, leg, at)
         return
-    leg.connected = True
+    leg.connected, leg.connected_since = True, at
     _emit_connected(book, leg, at)
 
 

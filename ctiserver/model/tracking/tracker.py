@@ -13,6 +13,7 @@ from ctiserver.model.ids import Interface, PbxName
 from ctiserver.model.tracking import bridging, channels, dialling, queueing, transferring
 from ctiserver.model.tracking.book import Book, Sides
 from ctiserver.model.tracking.reconcile import reconcile
+from ctiserver.model.tracking.retelling import retell
 from ctiserver.model.tracking.standing import Standing, standings
 
 _TABLE: dict[type, Callable[[Book, Any], None]] = {
@@ -88,6 +89,10 @@ class CallTracker:
     def going_on(self) -> list[Call]:
         """The calls that have not ended, oldest first."""
         return sorted(self._book.calls.values(), key=lambda call: (call.started or 0.0, call.call_id))
+
+    def retell(self) -> list[CallEvent]:
+        """The calls that go on, as the events that would have led to them."""
+        return retell(self._book)
 
     def standings(self, interface: Interface) -> list[Standing]:
         """Every channel of a phone, those that talk first."""
