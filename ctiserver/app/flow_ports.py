@@ -24,7 +24,7 @@ from ctiserver.features.records.feature import Records
 from ctiserver.ivr.ports import AudioAction, CalledFacts, CallerFacts, Line, PortFailed
 from ctiserver.ivr.state import PathStep
 from ctiserver.model import call_entry, numbers
-from ctiserver.model.contact import Contact, Device
+from ctiserver.model.contact import Contact, Device, only
 from ctiserver.model.expression import Money, Value
 from ctiserver.model.ids import AgentId, CallId, ContactId, DeviceId, PbxName, QueueName, RecordId
 from ctiserver.model.json_value import Json
@@ -101,7 +101,7 @@ class StoreFlowPorts:
             async with self._database.reading() as uow:
                 found = [] if number is None else await uow.contacts.by_number(number)
                 earlier = await uow.calls.count_from(ani, now - timedelta(hours=24)) - 1 if ani else 0
-                contact = found[0] if len(found) == 1 else None
+                contact = only(found)
                 open_records = [] if contact is None else await uow.records.open_of_contact(contact.id)
                 return CallerFacts(
                     contact=None if contact is None else await _contact(uow, contact, len(open_records)),
@@ -152,7 +152,7 @@ class StoreFlowPorts:
                 actor=f"call:{call_id}",
                 call_id=call_id,
                 # several people share this number: the agent chooses, a menu must not guess
-                contact_id=contacts[0].id if len(contacts) == 1 else None,
+                contact_id=None if (contact := only(contacts)) is None else contact.id,
                 caller_number=entry.ani,
                 fields={name: _json(value) for name, value in fields.items() if name in known},
             )
@@ -276,7 +276,7 @@ class StoreFlowPorts:
             self._site.message_type,
             actor=f"call:{call_id}",
             call_id=call_id,
-            contact_id=contacts[0].id if len(contacts) == 1 else None,
+            contact_id=None if (contact := only(contacts)) is None else contact.id,
             caller_number=entry.ani,
         )
         return opened.record

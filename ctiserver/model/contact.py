@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -24,6 +25,11 @@ class Contact:
     updated_at: datetime
     revision: int = 1
     numbers: tuple[str, ...] = ()  #: E.164, or as dialled where that can't be told; in the order they were added
+
+
+def only(contacts: Sequence[Contact]) -> Contact | None:
+    """The one contact that matches. Several share the number: None, a person has to choose."""
+    return contacts[0] if len(contacts) == 1 else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from ctiserver.features.records.reports import ContactsOf, Reports
 from ctiserver.features.records.service import Records
 from ctiserver.model.agent import Presence
 from ctiserver.model.call_entry import CallEntry
+from ctiserver.model.contact import only
 from ctiserver.model.ids import AgentId, RecordId
 from ctiserver.model.person import Agent
 from ctiserver.model.record import Record
@@ -68,13 +69,13 @@ def build(context: FeatureContext, needs: Needs) -> RecordsContribution:
     reports = Reports(context.database, context.clock, context.site, records=records, contacts_of=needs.contacts_of)
 
     async def open_for_call(uow: UnitOfWork, call: CallEntry, *, owner: AgentId | None) -> Record:
-        people = await needs.contacts_of(uow, call.ani, "")
+        contact = only(await needs.contacts_of(uow, call.ani, ""))
         opened = await records.open_within(
             uow,
             context.site.message_type,
             actor=f"call:{call.id}",
             call_id=call.id,
-            contact_id=people[0].id if len(people) == 1 else None,
+            contact_id=None if contact is None else contact.id,
             caller_number=call.ani,
             owner=owner,
         )

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
 from ctiserver.features.records.service import Opened, Records
-from ctiserver.model.contact import Contact, Device
+from ctiserver.model.contact import Contact, Device, only
 from ctiserver.model.ids import RecordId
 from ctiserver.model.json_value import Json
 from ctiserver.model.record import Record
@@ -99,7 +99,7 @@ class Reports:
         if device is not None:
             return await uow.contacts.get(device.contact_id)
         found = await self._contacts_of(uow, said.number, said.name) if said.number else []
-        return found[0] if len(found) == 1 else None
+        return only(found)
 
     def _fields(self, said: Report) -> dict[str, Json]:
         known = self._site.record_types[said.type].fields if said.type in self._site.record_types else {}

@@ -15,7 +15,7 @@ from ctiserver.clock import Clock
 from ctiserver.features.screenpop.book import PopBook
 from ctiserver.model import numbers
 from ctiserver.model.call_entry import CallEntry, PathStep, Pop
-from ctiserver.model.contact import Contact, Device, Site
+from ctiserver.model.contact import Contact, Device, Site, only
 from ctiserver.model.events import (
     AgentConnected,
     AgentDisconnected,
@@ -231,7 +231,7 @@ class ScreenPops:
             id=shown.pop_id,
             call_id=shown.call_id,
             agent_id=agent_id,
-            contact_id=shown.contacts[0].id if len(shown.contacts) == 1 else None,
+            contact_id=None if (contact := only(shown.contacts)) is None else contact.id,
             record_id=shown.records[-1].id if shown.records else None,
             sent_at=self._clock.now(),
             reason=self._reason(shown, reached),
@@ -286,7 +286,8 @@ class ScreenPops:
                 contacts = [contact for key in dict.fromkeys(linked) if (contact := await uow.contacts.find(key))]
             else:
                 contacts = await uow.contacts.by_number(number) if number is not None else []
-            one = contacts[0].id if len(contacts) == 1 else None
+            contact = only(contacts)
+            one = None if contact is None else contact.id
             return replace(
                 shown,
                 looked_up=True,
