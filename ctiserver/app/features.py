@@ -57,7 +57,14 @@ class Features:
         self.telephony, self.lines = phone.service, phone.lines
         callback = callbacks.build(context)
         self.callbacks = callback.service
-        miss = missed.build(context, missed.Needs(open_record=record.open_for_call, record_changed=self.records.tell))
+        miss = missed.build(
+            context,
+            missed.Needs(
+                open_record=record.open_for_call,
+                promise_callback=self.callbacks.promise_for_missed,
+                record_changed=self.records.tell,
+            ),
+        )
         self.missed = miss.service
         call = calls.build(
             context,

@@ -14,7 +14,7 @@ import structlog
 from ctiserver.clock import Clock
 from ctiserver.errors import CtiError, DeadlineExceeded, PbxRefused, PeerLost
 from ctiserver.features.agents.feature import Agents
-from ctiserver.features.callbacks.feature import Callbacks
+from ctiserver.features.callbacks.feature import Callbacks, Wish
 from ctiserver.features.calls.feature import CallLogService
 from ctiserver.features.contacts.feature import Contacts
 from ctiserver.features.followups.feature import FollowUps
@@ -28,7 +28,7 @@ from ctiserver.model.contact import Contact, Device, only
 from ctiserver.model.expression import Money, Value
 from ctiserver.model.ids import AgentId, CallId, ContactId, DeviceId, PbxName, QueueName, RecordId
 from ctiserver.model.json_value import Json
-from ctiserver.model.record import CALLBACK_ASKED, Record
+from ctiserver.model.record import Record
 from ctiserver.net import HttpClient, RequestFailed
 from ctiserver.refused_calls import REFUSED
 from ctiserver.site import Site
@@ -193,7 +193,8 @@ class StoreFlowPorts:
         with _told_as_failure():
             record = await self._record_of(call_id)
             async with self._database.unit_of_work() as uow:
-                await self._owe_call(uow, record, call_id, number=number, queue=queue, reason="promised")
+                wish = Wish(call_id=call_id, number=number, queue=queue, reason="promised")
+                await self._callbacks.promise(uow, record.id, wish)
         if line is None:
             return
         try:  # the order stands: that nothing waits in the queue besides is no reason to take back the promise
@@ -231,7 +232,8 @@ class StoreFlowPorts:
             record = await self._record_of(call_id)
             async with self._database.unit_of_work() as uow:
                 await self._note(uow, record, call_id, "message_left", {"file": file, "language": language})
-                await self._owe_call(uow, record, call_id, number=record.caller_number, queue="", reason="message")
+                wish = Wish(call_id=call_id, number=record.caller_number, queue="", reason="message")
+                await self._callbacks.promise(uow, record.id, wish)
 
     async def add_path(self, call_id: CallId, steps: Sequence[PathStep]) -> None:
         with _told_as_failure():
@@ -255,14 +257,6 @@ class StoreFlowPorts:
             async with self._database.unit_of_work() as uow:
                 await uow.calls.add_steps(_path(call_id, steps))
                 await uow.flow_states.remove(call_id)
-
-    async def _owe_call(
-        self, uow: UnitOfWork, record: Record, call_id: CallId, *, number: str, queue: str, reason: str
-    ) -> None:
-        """The caller is to be called back: an order, by the process for it."""
-        wish: dict[str, Json] = {"number": number, "queue": queue, "reason": reason, "call_id": call_id}
-        await self._note(uow, record, call_id, CALLBACK_ASKED, wish)
-        await uow.outbox.start_process(record.id, "callback", self._clock.now(), cause=call_id)
 
     async def _record_of(self, call_id: CallId) -> Record:
         """The call's record; one is opened for a caller who has none yet, so that what they said is not lost."""

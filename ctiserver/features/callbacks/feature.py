@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ctiserver.feature import Contribution, FeatureContext
-from ctiserver.features.callbacks.service import Callbacks
+from ctiserver.features.callbacks.service import Callbacks, Wish
 
-__all__ = ["Callbacks", "build"]
+__all__ = ["Callbacks", "Wish", "build"]
 
 
 def build(context: FeatureContext) -> Contribution[Callbacks]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -19,7 +20,9 @@ from ctiserver.clock import Clock
 from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost
 from ctiserver.model import numbers
 from ctiserver.model.events import AgentConnected, CallbackTried, CallEnded, CallEvent, CallStarted
-from ctiserver.model.ids import CallId, PbxName, Uniqueid, call_id
+from ctiserver.model.ids import CallId, PbxName, RecordId, Uniqueid, call_id
+from ctiserver.model.json_value import Json
+from ctiserver.model.record import CALLBACK_ASKED
 from ctiserver.model.work_order import WorkOrder
 from ctiserver.pbx.port import Pbx, current_events
 from ctiserver.refused_calls import REFUSED
@@ -33,6 +36,8 @@ log = structlog.get_logger(__name__)
 #: Nobody waits longer than this for an agent; then the order is what remains.
 WAITS_S = 2 * 3600
 GOT_THROUGH = "got_through"
+#: The process that calls back.
+PROCESS = "callback"
 #: How soon it is tried again to withdraw what waits needlessly, when the PBX could not be told.
 _AGAIN_S = 1.0
 #: How the uniqueids of channels begin that keep a place; then the call in which it was wished, and a time.
@@ -42,6 +47,16 @@ _PREFIX = "callback-"
 def _wished_in(uniqueid: Uniqueid) -> CallId | None:
     """The call in whose caller's stead a channel waits; None: it is no such channel."""
     return CallId(uniqueid.split("-")[1]) if uniqueid.startswith(_PREFIX) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """Who is to be called back, and why."""
+
+    call_id: CallId  #: the call in which it was promised
+    number: str  #: as the caller gave it, or as it was shown
+    queue: str  #: empty: none
+    reason: str  #: ``promised``, ``missed``, ``message``
 
 
 class Callbacks:
@@ -77,6 +92,27 @@ class Callbacks:
 
     async def _take_in(self, event: CallEvent) -> None:
         await until_stored(partial(self.heard, event), "callback")
+
+    async def promise(self, uow: UnitOfWork, record: RecordId, wish: Wish) -> None:
+        """Note on the record that its caller is to be called back, and start the process that makes the work order.
+
+        A second promise of one call starts no second process. It commits with ``uow``.
+        """
+        now = self._clock.now()
+        said: dict[str, Json] = {
+            "number": wish.number,
+            "queue": wish.queue,
+            "reason": wish.reason,
+            "call_id": wish.call_id,
+        }
+        await uow.records.write_line(record, now, f"call:{wish.call_id}", CALLBACK_ASKED, said)
+        await uow.outbox.start_process(record, PROCESS, now, cause=wish.call_id)
+
+    async def promise_for_missed(
+        self, uow: UnitOfWork, record: RecordId, number: str, queue: str, call_id: CallId
+    ) -> None:
+        """As :meth:`promise`, to one whose call was missed."""
+        await self.promise(uow, record, Wish(call_id=call_id, number=number, queue=queue, reason="missed"))
 
     async def keep_place(self, wished_in: CallId, number: str, queue: str, *, pbx: PbxName, priority: int) -> bool:
         """Let a channel wait in a caller's stead; False where the number may not be dialled.

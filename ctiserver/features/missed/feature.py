@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from ctiserver.feature import Contribution, FeatureContext
 from ctiserver.features.missed import push
 from ctiserver.features.missed.http import routes
-from ctiserver.features.missed.service import Missed, OpenRecord
+from ctiserver.features.missed.service import Missed, OpenRecord, PromiseCallback
 from ctiserver.model.record import Record
 
 __all__ = ["Missed", "Needs", "build"]
@@ -21,6 +21,7 @@ class Needs:
     """What missed calls take from other features."""
 
     open_record: OpenRecord
+    promise_callback: PromiseCallback
     record_changed: Callable[[Record], None]
 
 
@@ -47,6 +48,7 @@ def build(context: FeatureContext, needs: Needs) -> Contribution[Missed]:
         region=settings.region,
         period_began=period_began,
         open_record=needs.open_record,
+        promise=needs.promise_callback,
         record_changed=needs.record_changed,
         changed=lambda: push.publish(context.hub),
         told_later=lambda pbx: pbx in with_queue_log,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,10 +16,9 @@ from ctiserver.clock import Clock
 from ctiserver.model import call_detail, numbers
 from ctiserver.model.call_entry import CallEntry
 from ctiserver.model.events import AgentConnected, CallEnded, CallEvent, CallStarted, CallSummary
-from ctiserver.model.ids import AgentId, CallId, PbxName, new_ulid
-from ctiserver.model.json_value import Json
+from ctiserver.model.ids import AgentId, CallId, PbxName, RecordId, new_ulid
 from ctiserver.model.missed import IN_VAIN, MissedCall, MissedFigures, MissedState, missed_figures
-from ctiserver.model.record import CALLBACK_ASKED, Record
+from ctiserver.model.record import Record
 from ctiserver.pbx.port import Pbx, current_events
 from ctiserver.store.database import Database
 from ctiserver.store.patience import now_and_again, until_stored
@@ -51,6 +50,11 @@ class OpenRecord(Protocol):
     async def __call__(self, uow: UnitOfWork, call: CallEntry, *, owner: AgentId | None) -> Record: ...
 
 
+#: Promises on a record that a number, which waited for a queue, is called back for a missed call; commits with the unit
+#: of work.
+PromiseCallback = Callable[[UnitOfWork, RecordId, str, str, CallId], Awaitable[None]]
+
+
 @dataclass(frozen=True, slots=True)
 class Callback:
     """Where the callback for a missed call stands."""
@@ -73,6 +77,7 @@ class Missed:
         region: str,
         period_began: Callable[[str, str, datetime], datetime],
         open_record: OpenRecord,
+        promise: PromiseCallback,
         record_changed: Callable[[Record], None],
         changed: Callable[[], object],
         told_later: Callable[[PbxName], bool] = lambda pbx: False,
@@ -88,6 +93,7 @@ class Missed:
         self._region = region
         self._period_began = period_began
         self._open_record = open_record
+        self._promise = promise
         self._record_changed = record_changed
         self._changed = changed
         self._told_later = told_later
@@ -186,7 +192,7 @@ class Missed:
                     missed_at=at,
                     last_at=at,
                 )
-                await self._owe(uow, missed)
+                await self._promise(uow, missed.record_id, number, queue, summary.call_id)
             await uow.missed_calls.save(missed)
         self._record_changed(record)
         self._changed()
@@ -300,18 +306,6 @@ class Missed:
                 await uow.records.link_call(record.id, entry.id)
                 return record
         return await self._open_record(uow, entry, owner=None)
-
-    async def _owe(self, uow: UnitOfWork, missed: MissedCall) -> None:
-        """Promise a call back on the record, and start the process that keeps it."""
-        now = self._clock.now()
-        wish: dict[str, Json] = {
-            "number": missed.number,
-            "queue": missed.queue,
-            "reason": "missed",
-            "call_id": missed.call_id,
-        }
-        await uow.records.write_line(missed.record_id, now, f"call:{missed.call_id}", CALLBACK_ASKED, wish)
-        await uow.outbox.start_process(missed.record_id, CALLBACK, now, cause=missed.call_id)
 
 
 async def _is_counted(uow: UnitOfWork, known: MissedCall, call_id: CallId, at: datetime) -> bool:
