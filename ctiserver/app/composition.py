@@ -17,12 +17,12 @@ from ctiserver.agi.server import AgiServer
 from ctiserver.app.configuration import Configuration
 from ctiserver.app.features import Features
 from ctiserver.app.flow_ports import StoreFlowPorts
-from ctiserver.app.hang_ups import HangUps
 from ctiserver.bus import Bus
 from ctiserver.clock import Clock, SystemClock
 from ctiserver.errors import CtiError, UserFault
 from ctiserver.feature import Contribution, FeatureContext
 from ctiserver.features.agents.feature import AgentPhones
+from ctiserver.features.calls import feature as calls
 from ctiserver.features.dispatch import feature as dispatch
 from ctiserver.features.operations import feature as operations
 from ctiserver.features.queues import feature as queues
@@ -99,7 +99,7 @@ class App:
     features: Features
     links: Mapping[PbxName, PbxLink]
     supervisor: Supervisor
-    hang_ups: HangUps
+    hang_ups: calls.HangUps
     reload: Callable[[], tuple[str, ...]]
     """Take flows, numbers, calendars, rosters, fees and processes anew; raises FileFault and changes nothing if any
     of them does not check."""
@@ -145,15 +145,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
 
         agi = AgiServer(settings.agi, {"flow": flows.serve, **phones.handlers()}, clock, signs=partial(_signs, links))
         hours = queues.build_fallback_hours(context, lambda: configuration.site)
-        hang_ups = HangUps(
-            database,
-            bus,
-            flows,
-            pbxs=tuple(links),
-            going_on=context.going_on,
-            behind=features.catching_up.behind,
-            aside=features.aside,
-        )
+        hang_ups = calls.build_hang_ups(context, flows, features.catching_up)
         supervised = _Supervised()
         watched = operations.Needs(
             agi=agi, links=links, workflow_runs=workflow.service.ready.is_set, failing=lambda: supervised.failing

@@ -12,9 +12,9 @@ from typing import cast
 
 import pytest
 
-from ctiserver.app.hang_ups import HangUps
 from ctiserver.bus import Bus
 from ctiserver.clock import SystemClock
+from ctiserver.features.calls.hang_ups import HangUps
 from ctiserver.ivr.ports import MemoryPorts
 from ctiserver.ivr.state import PathStep
 from ctiserver.model.call_entry import CallEntry

@@ -72,7 +72,7 @@ _BREACHES = [
     ("stray.py", "", _LAYERS),
     ("features/calls/service.py", "from ctiserver.features.contacts import service", _INDEPENDENT),
     ("app/features.py", "from ctiserver.features.calls.service import CallLogService", _DOOR),
-    ("app/hang_ups.py", "from ctiserver.features.calls import catching_up", _DOOR),
+    ("app/flow_ports.py", "from ctiserver.features.calls import catching_up", _DOOR),
     ("model/call.py", "import asyncio", _PURE),
     ("app/server_file.py", "from ctiserver.privatepbx import state", _SERVES),
 ]

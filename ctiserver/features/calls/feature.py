@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from ctiserver.feature import Contribution, FeatureContext
 from ctiserver.features.calls.catching_up import CatchingUp
 from ctiserver.features.calls.fallback import GotThrough, OpenRecord
+from ctiserver.features.calls.hang_ups import HangUps
 from ctiserver.features.calls.http import CallsHttp
 from ctiserver.features.calls.service import CallLogService
+from ctiserver.ivr.runner import FlowService
 from ctiserver.model.events import CallKnownLater, CallSummary
 from ctiserver.model.ids import AgentId, CallId, PbxName
 from ctiserver.model.record import Record
 from ctiserver.web.access import Rule
 
-__all__ = ["CallLogService", "CallsContribution", "Needs", "build"]
+__all__ = ["CallLogService", "CallsContribution", "HangUps", "Needs", "build", "build_hang_ups"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,4 +88,17 @@ def build(context: FeatureContext, needs: Needs) -> CallsContribution:
         rules={"call_id": http.may_reach},
         services={"call-log": calls.run},
         background_jobs={"catching-up": catching_up.run},
+    )
+
+
+def build_hang_ups(context: FeatureContext, flows: FlowService, catching_up: CatchingUp) -> HangUps:
+    """What tells flows of the end of calls; built once there are flows. Its two services start apart."""
+    return HangUps(
+        context.database,
+        context.bus,
+        flows,
+        pbxs=tuple(context.pbxs),
+        going_on=context.going_on,
+        behind=catching_up.behind,
+        aside=context.aside,
     )

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ctiserver.app import hang_ups
 from ctiserver.app.composition import App, running
+from ctiserver.features.calls import hang_ups
 from ctiserver.model.call_entry import CallEntry
 from ctiserver.model.ids import AgentId, CallId
 from ctiserver.privatepbx.lifecycle import PrivatePbx
