@@ -273,6 +273,7 @@ def _flows(
         contacts=features.contacts,
         queues=features.queues,
         records=features.records,
+        call_records=features.call_records,
         followups=features.followups,
         recordings=features.recordings,
         callbacks=features.callbacks,

@@ -45,7 +45,7 @@ class Features:
             context,
             records.Needs(agents=self.agents.everybody, contacts_of=self.contacts.find_or_create_within),
         )
-        self.records = record.service
+        self.records, self.call_records = record.service, record.of_calls
         pop = screenpop.build(context, screenpop.Needs(agent_at=self.agents.agent_at))
         self.pops = pop.service
         phone = telephony.build(
@@ -60,7 +60,7 @@ class Features:
         miss = missed.build(
             context,
             missed.Needs(
-                open_record=record.open_for_call,
+                open_record=self.call_records.open,
                 promise_callback=self.callbacks.promise_for_missed,
                 record_changed=self.records.tell,
             ),
@@ -70,7 +70,7 @@ class Features:
             context,
             calls.Needs(
                 at_phone=(self.telephony.call_id, self.pops.talking_in),
-                open_record=record.open_for_call,
+                open_record=self.call_records.open,
                 record_changed=self.records.tell,
                 got_through=self.callbacks.got_through,
                 known_later=(self.records.told, self.missed.ended),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -20,7 +20,7 @@ from ctiserver.features.contacts.feature import Contacts
 from ctiserver.features.followups.feature import FollowUps
 from ctiserver.features.queues.feature import Queues
 from ctiserver.features.recordings.feature import Recordings
-from ctiserver.features.records.feature import Records
+from ctiserver.features.records.feature import CallRecords, Records
 from ctiserver.ivr.ports import AudioAction, CalledFacts, CallerFacts, Line, PortFailed
 from ctiserver.ivr.state import PathStep
 from ctiserver.model import call_entry, numbers
@@ -67,6 +67,7 @@ class StoreFlowPorts:
         contacts: Contacts,
         queues: Queues,
         records: Records,
+        call_records: CallRecords,
         followups: FollowUps,
         recordings: Recordings,
         callbacks: Callbacks,
@@ -84,6 +85,7 @@ class StoreFlowPorts:
         self._contacts = contacts
         self._queues = queues
         self._records = records
+        self._call_records = call_records
         self._followups = followups
         self._recordings = recordings
         self._callbacks = callbacks
@@ -191,8 +193,7 @@ class StoreFlowPorts:
 
     async def request_callback(self, call_id: CallId, number: str, queue: str, line: Line | None) -> None:
         with _told_as_failure():
-            record = await self._record_of(call_id)
-            async with self._database.unit_of_work() as uow:
+            async with self._call_record(call_id) as (uow, record):
                 wish = Wish(call_id=call_id, number=number, queue=queue, reason="promised")
                 await self._callbacks.promise(uow, record.id, wish)
         if line is None:
@@ -229,8 +230,7 @@ class StoreFlowPorts:
 
     async def voicemail(self, call_id: CallId, file: str, language: str) -> None:
         with _told_as_failure():
-            record = await self._record_of(call_id)
-            async with self._database.unit_of_work() as uow:
+            async with self._call_record(call_id) as (uow, record):
                 await self._note(uow, record, call_id, "message_left", {"file": file, "language": language})
                 wish = Wish(call_id=call_id, number=record.caller_number, queue="", reason="message")
                 await self._callbacks.promise(uow, record.id, wish)
@@ -258,22 +258,15 @@ class StoreFlowPorts:
                 await uow.calls.add_steps(_path(call_id, steps))
                 await uow.flow_states.remove(call_id)
 
-    async def _record_of(self, call_id: CallId) -> Record:
-        """The call's record; one is opened for a caller who has none yet, so that what they said is not lost."""
-        async with self._database.reading() as uow:
-            records = await uow.records.of_call(call_id)
-            entry = await uow.calls.get(call_id)
-        if records:
-            return records[-1]
-        contacts = await self._contacts.find_or_create(entry.ani)
-        opened = await self._records.open(
-            self._site.message_type,
-            actor=f"call:{call_id}",
-            call_id=call_id,
-            contact_id=None if (contact := only(contacts)) is None else contact.id,
-            caller_number=entry.ani,
-        )
-        return opened.record
+    @asynccontextmanager
+    async def _call_record(self, call_id: CallId) -> AsyncIterator[tuple[UnitOfWork, Record]]:
+        """The call's record, and what commits with it; one is opened for a caller who has none yet, so that what they
+        said is not lost."""
+        async with self._database.unit_of_work() as uow:
+            record, opened = await self._call_records.for_call(uow, await uow.calls.get(call_id))
+            yield uow, record
+        if opened:
+            self._records.tell(record)
 
     async def _beside(self, record: Record, fields: Mapping[str, Value]) -> None:
         """What a flow says of a record beyond its type's own fields: the device, who pays."""

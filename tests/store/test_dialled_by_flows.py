@@ -27,7 +27,7 @@ async def ports(database: Database) -> StoreFlowPorts:
     contacts = Contacts(database, SystemClock(), region="CN")
     unused: Any = None
     others = dict.fromkeys(
-        ("agents", "calls", "queues", "records", "followups", "recordings", "callbacks", "http"), unused
+        ("agents", "calls", "queues", "records", "call_records", "followups", "recordings", "callbacks", "http"), unused
     )
     return StoreFlowPorts(database, SystemClock(), site, pbx=PbxName("main"), contacts=contacts, region="CN", **others)
 

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from ctiserver.feature import Contribution, FeatureContext
 from ctiserver.features.records import push
 from ctiserver.features.records.http import RecordsHttp
+from ctiserver.features.records.of_calls import CallRecords
 from ctiserver.features.records.reports import ContactsOf, Reports
 from ctiserver.features.records.service import Records
 from ctiserver.model.agent import Presence
-from ctiserver.model.call_entry import CallEntry
-from ctiserver.model.contact import only
-from ctiserver.model.ids import AgentId, RecordId
+from ctiserver.model.ids import RecordId
 from ctiserver.model.person import Agent
 from ctiserver.model.record import Record
-from ctiserver.store.unit_of_work import UnitOfWork
 from ctiserver.web.access import Rule
 
-__all__ = ["Needs", "Records", "RecordsContribution", "build"]
+__all__ = ["CallRecords", "Needs", "Records", "RecordsContribution", "build"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,18 +28,12 @@ class Needs:
     contacts_of: ContactsOf
 
 
-class OpenForCall(Protocol):
-    """Opens the record that a call's messages become, or finds the one that is open; commits with ``uow``."""
-
-    async def __call__(self, uow: UnitOfWork, call: CallEntry, *, owner: AgentId | None) -> Record: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordsContribution(Contribution[Records]):
     """Records, and what other features tell and ask of them."""
 
     may_reach: Rule
-    open_for_call: OpenForCall
+    of_calls: CallRecords
     publish: Callable[[RecordId, int | None], None]  #: tell desks that a record, or something around it, changed
 
 
@@ -68,24 +59,12 @@ def build(context: FeatureContext, needs: Needs) -> RecordsContribution:
     )
     reports = Reports(context.database, context.clock, context.site, records=records, contacts_of=needs.contacts_of)
 
-    async def open_for_call(uow: UnitOfWork, call: CallEntry, *, owner: AgentId | None) -> Record:
-        contact = only(await needs.contacts_of(uow, call.ani, ""))
-        opened = await records.open_within(
-            uow,
-            context.site.message_type,
-            actor=f"call:{call.id}",
-            call_id=call.id,
-            contact_id=None if contact is None else contact.id,
-            caller_number=call.ani,
-            owner=owner,
-        )
-        return opened.record
-
+    of_calls = CallRecords(records, needs.contacts_of, message_type=context.site.message_type)
     http = RecordsHttp(context.database, records, reports, context.site)
     return RecordsContribution(
         service=records,
         may_reach=http.may_reach,
-        open_for_call=open_for_call,
+        of_calls=of_calls,
         publish=lambda record_id, revision: push.publish(hub, record_id, revision),
         routes=http.routes(),
         topics=push.topics(context.database),
