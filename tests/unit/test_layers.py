@@ -20,6 +20,7 @@ _HTTP = "aiohttp lives in web, in the features' routes and lines, and in net alo
 _TRACES = "opentelemetry lives in features.tracing alone"
 _INDEPENDENT = "Features meet on the bus or in app, never by import"
 _DOOR = "app knows a feature by its feature.py alone"
+_NO_RULES = "app has no rules: it knows neither units of work nor records"
 _PURE = "The model is pure"
 _SERVES = "What serves callers does not stand on the private PBX"
 
@@ -73,6 +74,8 @@ _BREACHES = [
     ("features/calls/service.py", "from ctiserver.features.contacts import service", _INDEPENDENT),
     ("app/features.py", "from ctiserver.features.calls.service import CallLogService", _DOOR),
     ("app/flow_ports.py", "from ctiserver.features.calls import catching_up", _DOOR),
+    ("app/features.py", "from ctiserver.store.unit_of_work import UnitOfWork", _NO_RULES),
+    ("app/composition.py", "from ctiserver.model.record import Record", _NO_RULES),
     ("model/call.py", "import asyncio", _PURE),
     ("app/server_file.py", "from ctiserver.privatepbx import state", _SERVES),
 ]
