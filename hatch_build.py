@@ -28,9 +28,9 @@ class SpeakPrompts(BuildHookInterface[Any]):
             return
         root = Path(self.root)
         sys.path.insert(0, str(root))
-        from ctiserver.ivr import espeak
-        from ctiserver.ivr.prompts import Shelf
-        from ctiserver.ivr.texts import texts_of_package
+        from ctiserver.ivr.speech import espeak
+        from ctiserver.ivr.speech.prompts import Shelf
+        from ctiserver.ivr.speech.texts import texts_of_package
         from ctiserver.settings import PromptSettings
 
         if not espeak.available():

@@ -15,11 +15,11 @@ from argon2 import PasswordHasher
 
 from ctiserver.bus import Bus
 from ctiserver.clock import Clock
+from ctiserver.model.calendar.span import WorkingTime
 from ctiserver.model.ids import CallId, PbxName
-from ctiserver.model.span import WorkingTime
 from ctiserver.pbx.port import Pbx
 from ctiserver.settings import Settings
-from ctiserver.site import Site
+from ctiserver.site.load import Site
 from ctiserver.store.database import Database
 from ctiserver.store.setting_aside import SettingAside
 from ctiserver.web.access import Rule

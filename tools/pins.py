@@ -9,11 +9,11 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from ctiserver.privatepbx.cache import cache_root
-from ctiserver.privatepbx.debian import architecture
-from ctiserver.privatepbx.lifecycle import silent
-from ctiserver.privatepbx.passed import PASSED, last_passed
-from ctiserver.privatepbx.tree import ASTERISK, SUITE, asterisk_tree
+from ctiserver.lab.privatepbx.cache import cache_root
+from ctiserver.lab.privatepbx.debian import architecture
+from ctiserver.lab.privatepbx.lifecycle import silent
+from ctiserver.lab.privatepbx.passed import PASSED, last_passed
+from ctiserver.lab.privatepbx.tree import ASTERISK, SUITE, asterisk_tree
 
 
 def write(versions: Mapping[str, str], heading: str, path: Path) -> None:

@@ -27,24 +27,24 @@ from ctiserver.features.dispatch import feature as dispatch
 from ctiserver.features.operations import feature as operations
 from ctiserver.features.queues import feature as queues
 from ctiserver.features.tracing import feature as tracing
-from ctiserver.ivr.ports import PortFailed
-from ctiserver.ivr.prompts import Shelf
-from ctiserver.ivr.rollout import Rollouts
-from ctiserver.ivr.runner import FlowService
-from ctiserver.ivr.texts import in_one_sentence, said, unspoken
+from ctiserver.ivr.runtime.ports import PortFailed
+from ctiserver.ivr.runtime.rollout import Rollouts
+from ctiserver.ivr.runtime.runner import FlowService
+from ctiserver.ivr.speech.prompts import Shelf
+from ctiserver.ivr.speech.texts import in_one_sentence, said, unspoken
 from ctiserver.metrics import watch_loop
+from ctiserver.model.calendar.span import WorkingTime
 from ctiserver.model.ids import PbxName
 from ctiserver.model.message import NotDead
-from ctiserver.model.span import WorkingTime
-from ctiserver.model.stock import NotEnough
-from ctiserver.model.work_order import IllegalAct
+from ctiserver.model.work.stock import NotEnough
+from ctiserver.model.work.work_order import IllegalAct
 from ctiserver.net import HttpClient
 from ctiserver.pbx.first_tries import FirstTries
 from ctiserver.pbx.link import PbxLink
 from ctiserver.pbx.port import PbxRefused
 from ctiserver.resources import shipped
 from ctiserver.settings import Settings, WebSettings
-from ctiserver.site import Site
+from ctiserver.site.load import Site
 from ctiserver.store import faults
 from ctiserver.store.database import Database
 from ctiserver.store.setting_aside import SettingAside

@@ -10,13 +10,14 @@ import structlog
 
 from ctiserver.errors import FileFault, Problem
 from ctiserver.features.dispatch.definitions import Definition, load_definitions
-from ctiserver.ivr.check import check
-from ctiserver.ivr.library import Library, alias_of, flow_files, load_world, site_names
-from ctiserver.ivr.loader import Flow, load_flow
-from ctiserver.ivr.visit import World
+from ctiserver.ivr.language.check import check
+from ctiserver.ivr.language.library import Library, alias_of, flow_files, load_world, site_names
+from ctiserver.ivr.language.loader import Flow, load_flow
+from ctiserver.ivr.language.visit import World
 from ctiserver.resources import shipped
 from ctiserver.settings import Settings
-from ctiserver.site import Site, load_site, unknown_flows, unknown_pbx
+from ctiserver.site.load import Site, load_site
+from ctiserver.site.references import unknown_flows, unknown_pbx
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")

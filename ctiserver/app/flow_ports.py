@@ -21,17 +21,18 @@ from ctiserver.features.followups.feature import FollowUps
 from ctiserver.features.queues.feature import Queues
 from ctiserver.features.recordings.feature import Recordings
 from ctiserver.features.records.feature import CallRecords, Records
-from ctiserver.ivr.ports import AudioAction, CalledFacts, CallerFacts, Line, PortFailed
-from ctiserver.ivr.state import PathStep
-from ctiserver.model import call_entry, numbers
+from ctiserver.ivr.language.state import PathStep
+from ctiserver.ivr.runtime.ports import AudioAction, CalledFacts, CallerFacts, Line, PortFailed
+from ctiserver.model import numbers
+from ctiserver.model.calls import call_entry
 from ctiserver.model.contact import Contact, Device, only
-from ctiserver.model.expression import Money, Value
+from ctiserver.model.expression.expression import Money, Value
 from ctiserver.model.ids import AgentId, CallId, ContactId, DeviceId, PbxName, QueueName, RecordId
 from ctiserver.model.json_value import Json
-from ctiserver.model.record import Record
+from ctiserver.model.work.record import Record
 from ctiserver.net import HttpClient, RequestFailed
 from ctiserver.refused_calls import REFUSED
-from ctiserver.site import Site
+from ctiserver.site.load import Site
 from ctiserver.store.database import Database
 from ctiserver.store.faults import StoreUnavailable
 from ctiserver.store.unit_of_work import UnitOfWork

@@ -11,15 +11,15 @@ import sys
 from pathlib import Path
 
 from ctiserver.errors import UserFault
-from ctiserver.fallback_texts import announced
-from ctiserver.ivr.prompts import SUFFIXES, Shelf, Text
-from ctiserver.privatepbx.configuration import Layout, Plan, Ports, write
-from ctiserver.privatepbx.debian import architecture
-from ctiserver.privatepbx.state import make_accounts, write_privately
-from ctiserver.privatepbx.tree import Programs
+from ctiserver.ivr.speech.prompts import SUFFIXES, Shelf, Text
+from ctiserver.lab.privatepbx.configuration import Layout, Plan, Ports, write
+from ctiserver.lab.privatepbx.debian import architecture
+from ctiserver.lab.privatepbx.state import make_accounts, write_privately
+from ctiserver.lab.privatepbx.tree import Programs
 from ctiserver.resources import shipped
 from ctiserver.settings import PromptSettings
-from ctiserver.site import load_site
+from ctiserver.site.fallback_texts import announced
+from ctiserver.site.load import load_site
 
 #: The usual ones: the machine's Asterisk is this one.
 PORTS = Ports(sip=5060, ami=5038, http=8088, rtp_first=10000, rtp_last=10399)

@@ -14,9 +14,9 @@ import click
 from ctiserver.cli._options import config_option
 from ctiserver.clock import SystemClock
 from ctiserver.errors import FileFault, UserFault
-from ctiserver.ivr.library import flow_files
-from ctiserver.ivr.loader import Flow, load_flow
-from ctiserver.ivr.replay import Replayed, Step, replay
+from ctiserver.ivr.language.library import flow_files
+from ctiserver.ivr.language.loader import Flow, load_flow
+from ctiserver.ivr.simulation.replay import Replayed, Step, replay
 from ctiserver.resources import shipped
 from ctiserver.settings import Settings, load_settings
 from ctiserver.strict_yaml import duration, load

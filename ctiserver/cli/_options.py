@@ -13,7 +13,7 @@ import click
 from ctiserver.errors import UserFault
 from ctiserver.resources import shipped
 from ctiserver.settings import Settings, load_settings
-from ctiserver.site import Site, load_site
+from ctiserver.site.load import Site, load_site
 
 F = TypeVar("F", bound=Callable[..., Any])
 

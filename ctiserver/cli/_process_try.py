@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 import click
 
 from ctiserver.errors import UserFault
-from ctiserver.model.process_definition import CLOCKED
-from ctiserver.model.process_simulation import Impossible, PlayedOrder, Simulation
-from ctiserver.model.span import Span
-from ctiserver.model.work_order import OPEN_STATES
+from ctiserver.model.calendar.span import Span
+from ctiserver.model.process.definition import CLOCKED
+from ctiserver.model.process.simulation import Impossible, PlayedOrder, Simulation
+from ctiserver.model.work.work_order import OPEN_STATES
 
 HELP = """\
   OUTCOME         what the open order came to: done, not_home, declined …

@@ -10,8 +10,8 @@ import click
 from ctiserver.app.configuration import Written, read
 from ctiserver.cli._options import config_option
 from ctiserver.errors import FileFault, Problem
-from ctiserver.ivr.prompts import Shelf
-from ctiserver.ivr.texts import command_warnings, unspoken_problems
+from ctiserver.ivr.speech.prompts import Shelf
+from ctiserver.ivr.speech.texts import command_warnings, unspoken_problems
 from ctiserver.resources import shipped
 from ctiserver.settings import Settings, load_settings
 

@@ -12,12 +12,12 @@ import click
 
 from ctiserver import logs
 from ctiserver.cli._progress import progress_shown
-from ctiserver.demo.centre import Centre, centre
-from ctiserver.demo.open_house import open_house
 from ctiserver.errors import CtiError, UserFault, first_of
+from ctiserver.lab.demo.centre import Centre, centre
+from ctiserver.lab.demo.open_house import open_house
+from ctiserver.lab.privatepbx.debian import Progress
+from ctiserver.lab.privatepbx.headless import Headless, headless_browser
 from ctiserver.model.json_value import Json
-from ctiserver.privatepbx.debian import Progress
-from ctiserver.privatepbx.headless import Headless, headless_browser
 from ctiserver.settings import LogSettings
 
 
@@ -69,7 +69,7 @@ async def _demo(*, once: bool, language: str, port: int, screenshots: Path | Non
 async def _browser(progress: Progress, *, pictures: bool) -> Headless:
     """A headless browser whose driver starts, known before time is spent on the rest. Raises UserFault."""
     try:
-        from ctiserver.demo.browser import driver_starts
+        from ctiserver.lab.demo.browser import driver_starts
     except ImportError as error:
         raise UserFault(
             f"the headless browser's driver is not installed ({error})", fix="Run: pip install 'ctiserver[demo]'"
@@ -80,7 +80,7 @@ async def _browser(progress: Progress, *, pictures: bool) -> Headless:
 
 
 async def _once(here: Centre, browser: Headless, language: str, screenshots: Path | None) -> None:
-    from ctiserver.demo.once import once
+    from ctiserver.lab.demo.once import once
 
     def emit(line: dict[str, Json]) -> None:
         click.echo(json.dumps(line, ensure_ascii=False))

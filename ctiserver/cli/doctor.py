@@ -18,7 +18,7 @@ from ctiserver.clock import SystemClock
 from ctiserver.errors import UserFault
 from ctiserver.features.operations.doctor import examine
 from ctiserver.features.operations.finding import Finding, good, of_fault, unseen
-from ctiserver.ivr.texts import said
+from ctiserver.ivr.speech.texts import said
 from ctiserver.resources import shipped
 from ctiserver.settings import load_settings
 

@@ -16,14 +16,14 @@ from rich.console import Console
 from rich.table import Table
 
 from ctiserver.cli._progress import progress_shown
-from ctiserver.drill.faults import FAULTS, sentence
-from ctiserver.drill.finding import Finding, machine
-from ctiserver.drill.rig import Rig, rig
-from ctiserver.drill.scene import Size
-from ctiserver.drill.sipp import LoadFailed
 from ctiserver.errors import CtiError, UserFault, first_of
+from ctiserver.lab.drill.faults import FAULTS, sentence
+from ctiserver.lab.drill.finding import Finding, machine
+from ctiserver.lab.drill.rig import Rig, rig
+from ctiserver.lab.drill.scene import Size
+from ctiserver.lab.drill.sipp import LoadFailed
+from ctiserver.lab.privatepbx.tree import find_programs
 from ctiserver.model.json_value import Json
-from ctiserver.privatepbx.tree import find_programs
 
 #: Something that must hold did not.
 EXIT_BROKEN = 1

@@ -13,15 +13,15 @@ import click
 from ctiserver.cli import _flow_replay
 from ctiserver.cli._options import config_option, moment
 from ctiserver.errors import FileFault, Problem, UserFault
-from ctiserver.ivr.check import SiteNames, check
-from ctiserver.ivr.graph import edges_of, worst_path
-from ctiserver.ivr.library import flow_files, load_world, site_names
-from ctiserver.ivr.loader import FLOW_SUFFIX, Flow, load_flow
-from ctiserver.ivr.schema import json_schema
-from ctiserver.ivr.visit import World
+from ctiserver.ivr.language.check import SiteNames, check
+from ctiserver.ivr.language.graph import edges_of, worst_path
+from ctiserver.ivr.language.library import flow_files, load_world, site_names
+from ctiserver.ivr.language.loader import FLOW_SUFFIX, Flow, load_flow
+from ctiserver.ivr.language.schema import json_schema
+from ctiserver.ivr.language.visit import World
 from ctiserver.resources import shipped
 from ctiserver.settings import Settings, load_settings
-from ctiserver.site import Site, load_site
+from ctiserver.site.load import Site, load_site
 
 _FILES = click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 
@@ -125,7 +125,7 @@ def _report(flows: Iterable[Flow], problems: list[Problem], seconds: float) -> N
 @click.option("--cover", type=click.IntRange(0, 100), default=0, help="Fail below this percentage of edges.")
 def test_command(files: tuple[Path, ...], config: Path | None, verbose: bool, cover: int) -> None:
     """Play the calls in the *.test.yaml beside each flow; exit status 2 if one does not come out as written."""
-    from ctiserver.ivr.scripted import TEST_SUFFIX, coverage, load_tests, play
+    from ctiserver.ivr.simulation.scripted import TEST_SUFFIX, coverage, load_tests, play
 
     settings, site, world = _site(config)
     names = site_names(site, world)
@@ -165,7 +165,7 @@ def test_command(files: tuple[Path, ...], config: Path | None, verbose: bool, co
 @click.option("--out", type=click.Path(path_type=Path), help="A file; without it, standard output.")
 def draw(file: Path, form: str, out: Path | None) -> None:
     """Draw a flow's graph as SVG or Mermaid."""
-    from ctiserver.ivr.draw import to_mermaid, to_svg
+    from ctiserver.ivr.language.draw import to_mermaid, to_svg
 
     flow = load_flow(file)
     text = to_svg(flow) if form == "svg" else to_mermaid(flow)
@@ -191,8 +191,8 @@ def schema() -> None:
 @click.option("--clock", default="", help="When the call comes, such as 2026-11-23T10:00; now if left out.")
 def try_command(file: Path, config: Path | None, caller: str, dialled: str, language: str, clock: str) -> None:  # noqa: PLR0917 - click passes them by name
     """Talk a flow through in the terminal; the keyboard is the keypad."""
-    from ctiserver.ivr.simulate import Given
-    from ctiserver.ivr.terminal import talk
+    from ctiserver.ivr.simulation.simulate import Given
+    from ctiserver.ivr.simulation.terminal import talk
 
     _, site, world = _site(config)
     number = site.number(dialled)
@@ -206,7 +206,7 @@ def try_command(file: Path, config: Path | None, caller: str, dialled: str, lang
 @click.option("--folder", type=click.Path(path_type=Path), default=Path(), help="Where to write it.")
 def new(name: str, folder: Path) -> None:
     """Write a small flow and its test to begin with."""
-    from ctiserver.ivr.template import write_new
+    from ctiserver.ivr.language.template import write_new
 
     for path in write_new(name, folder):
         click.echo(f"wrote {path}")

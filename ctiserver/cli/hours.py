@@ -9,11 +9,11 @@ import click
 
 from ctiserver.cli._options import config_option
 from ctiserver.errors import UserFault
-from ctiserver.ivr.library import load_world
-from ctiserver.model.calendar import Calendar
+from ctiserver.ivr.language.library import load_world
+from ctiserver.model.calendar.opening_hours import Calendar
 from ctiserver.resources import shipped
 from ctiserver.settings import load_settings
-from ctiserver.site import load_site
+from ctiserver.site.load import load_site
 from ctiserver.strict_yaml import suggest
 
 

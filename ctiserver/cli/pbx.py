@@ -21,15 +21,15 @@ from ctiserver.errors import DeadlineExceeded, PeerLost, UserFault
 from ctiserver.features.operations import adoption_report
 from ctiserver.features.operations.adoption import Account, own_address
 from ctiserver.features.operations.adoption import adopt as plan
+from ctiserver.lab.privatepbx import ami
+from ctiserver.lab.privatepbx.configuration import emergency as emergency_context
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx, choose_ports
+from ctiserver.lab.privatepbx.state import absolute, running
 from ctiserver.model.emergency import emergency_numbers
 from ctiserver.model.ids import PbxName
 from ctiserver.pbx.conf_files import read_survey
 from ctiserver.pbx.link import PbxLink
 from ctiserver.pbx.survey import Survey, survey
-from ctiserver.privatepbx import ami
-from ctiserver.privatepbx.configuration import emergency as emergency_context
-from ctiserver.privatepbx.lifecycle import PrivatePbx, choose_ports
-from ctiserver.privatepbx.state import absolute, running
 from ctiserver.settings import PBX_NAME, PbxSettings
 
 _FOLLOW_POLL_S = 0.2

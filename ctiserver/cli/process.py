@@ -15,15 +15,17 @@ from ctiserver.cli._options import config_option, moment
 from ctiserver.cli._process_try import Walk, run_script, talk
 from ctiserver.errors import FileFault, Problem, UserFault
 from ctiserver.features.dispatch.definitions import TEST_SUFFIX, definition_files, unused
-from ctiserver.ivr.library import flow_files, load_world
-from ctiserver.ivr.loader import FLOW_SUFFIX
-from ctiserver.model import process_check, process_drawing, process_simulation
-from ctiserver.model.process_definition import ProcessFile
-from ctiserver.model.process_simulation import CasesFile
-from ctiserver.model.span import WorkingTime
+from ctiserver.ivr.language.library import flow_files, load_world
+from ctiserver.ivr.language.loader import FLOW_SUFFIX
+from ctiserver.model.calendar.span import WorkingTime
+from ctiserver.model.process import check as process_check
+from ctiserver.model.process import drawing as process_drawing
+from ctiserver.model.process import simulation as process_simulation
+from ctiserver.model.process.definition import ProcessFile
+from ctiserver.model.process.simulation import CasesFile
 from ctiserver.resources import shipped
 from ctiserver.settings import load_settings
-from ctiserver.site import load_site
+from ctiserver.site.load import load_site
 from ctiserver.store.database import Database
 from ctiserver.strict_yaml import load, parse, suggest
 

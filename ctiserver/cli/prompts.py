@@ -18,14 +18,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from ctiserver.cli._options import config_option
 from ctiserver.errors import UserFault
-from ctiserver.fallback_texts import announced
-from ctiserver.ivr.library import flow_files
-from ctiserver.ivr.loader import load_flow
-from ctiserver.ivr.prompts import SUFFIXES, Shelf, Text, engine_or_fault
-from ctiserver.ivr.texts import said, unspoken
+from ctiserver.ivr.language.library import flow_files
+from ctiserver.ivr.language.loader import load_flow
+from ctiserver.ivr.speech.prompts import SUFFIXES, Shelf, Text, engine_or_fault
+from ctiserver.ivr.speech.texts import said, unspoken
 from ctiserver.resources import shipped
 from ctiserver.settings import load_settings
-from ctiserver.site import load_site
+from ctiserver.site.fallback_texts import announced
+from ctiserver.site.load import load_site
 
 
 @click.group()

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ctiserver.model.calls.tracking.book import Sides
 from ctiserver.model.events import CallSummary
 from ctiserver.model.ids import Interface, PbxName
-from ctiserver.model.tracking.book import Sides
 from ctiserver.pbx.recording import Replay, as_json, read_chunks
 
 _HEADINGS = ("started (UTC)", "seconds", "direction", "from", "to", "queues", "answered by", "outcome", "ended by")

@@ -16,7 +16,7 @@ from rich.table import Table
 from ctiserver.cli._options import config_option, read_config
 from ctiserver.clock import SystemClock
 from ctiserver.features.users.service import LANGUAGES, Users
-from ctiserver.ivr.library import load_world
+from ctiserver.ivr.language.library import load_world
 from ctiserver.model.person import ROLES, Role
 from ctiserver.store.database import Database
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from ctiserver.model.call import moment
+from ctiserver.model.calls.call import moment
+from ctiserver.model.calls.seats import Seats
+from ctiserver.model.calls.signals import MemberSeen, Snapshot
+from ctiserver.model.calls.tracking.book import LONG_AGO, Sides
+from ctiserver.model.calls.tracking.tracker import CallTracker
 from ctiserver.model.events import PbxEvent
 from ctiserver.model.ids import PbxName
-from ctiserver.model.seats import Seats
-from ctiserver.model.signals import MemberSeen, Snapshot
-from ctiserver.model.tracking.book import LONG_AGO, Sides
-from ctiserver.model.tracking.tracker import CallTracker
 from ctiserver.pbx.codec import Message
 from ctiserver.pbx.translate import translate
 

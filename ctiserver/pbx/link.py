@@ -14,10 +14,10 @@ import structlog
 from ctiserver.bus import Bus
 from ctiserver.clock import Clock
 from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UnsafeValue
+from ctiserver.model.calls.tracking.book import Sides
+from ctiserver.model.calls.tracking.standing import Standing
 from ctiserver.model.events import CallSummary, MemberChanged, PbxDown, PbxEvent, PbxTroubled, PbxUp
 from ctiserver.model.ids import Interface, PbxName
-from ctiserver.model.tracking.book import Sides
-from ctiserver.model.tracking.standing import Standing
 from ctiserver.pbx import trouble
 from ctiserver.pbx.actions import Actions
 from ctiserver.pbx.codec import Message, Wanted

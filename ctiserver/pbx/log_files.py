@@ -19,8 +19,8 @@ from typing import IO, cast
 import structlog
 
 from ctiserver.errors import UserFault
-from ctiserver.model.queue_log import Line, LogReader, in_order, read_line
-from ctiserver.model.reconciliation import CdrRow
+from ctiserver.model.calls.queue_log import Line, LogReader, in_order, read_line
+from ctiserver.model.calls.reconciliation import CdrRow
 from ctiserver.system_name import without_system_name
 
 log = structlog.get_logger(__name__)

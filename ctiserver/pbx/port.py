@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Protocol
 
 from ctiserver.errors import PbxRefused
+from ctiserver.model.calls.tracking.standing import Standing
 from ctiserver.model.events import PbxEvent
 from ctiserver.model.ids import Interface, PbxName, QueueName, Uniqueid
-from ctiserver.model.tracking.standing import Standing
 from ctiserver.pbx.trouble import Trouble
 
 __all__ = ["Pbx", "PbxRefused"]

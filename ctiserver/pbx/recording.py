@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from ctiserver.errors import UserFault
+from ctiserver.model.calls.tracking.book import Sides
 from ctiserver.model.events import CallEnded, CallSummary, PbxEvent
 from ctiserver.model.ids import PbxName
-from ctiserver.model.tracking.book import Sides
 from ctiserver.pbx.codec import AmiDecoder, Message
 from ctiserver.pbx.intake import Intake
 from ctiserver.pbx.translate import WANTED

@@ -12,8 +12,8 @@ import structlog
 
 from ctiserver.errors import PbxRefused
 from ctiserver.model.asterisk import OLDEST_SUPPORTED
+from ctiserver.model.calls.signals import ChannelRow, EntryRow, MemberSeen, Snapshot, Who
 from ctiserver.model.ids import Linkedid, QueueName, Uniqueid
-from ctiserver.model.signals import ChannelRow, EntryRow, MemberSeen, Snapshot, Who
 from ctiserver.pbx.codec import Message
 from ctiserver.pbx.translate import member_of
 from ctiserver.pbx.trouble import PbxFault

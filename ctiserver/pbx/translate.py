@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ctiserver.model import signals as s
+from ctiserver.model.calls import signals as s
 from ctiserver.model.events import MemberStatus
 from ctiserver.model.ids import CallId, Interface, Linkedid, QueueName, Uniqueid
 from ctiserver.pbx.codec import Message, needles

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ctiserver.store.audit import AuditLog
-from ctiserver.store.call_log import CallLog
-from ctiserver.store.care_subjects import CareSubjects
-from ctiserver.store.catching_up import CatchingUp
-from ctiserver.store.contacts import Contacts
-from ctiserver.store.flow_states import FlowStates
-from ctiserver.store.goods import Expenses, Settlements, Stock
-from ctiserver.store.messages import Messages
-from ctiserver.store.missed import MissedCalls
-from ctiserver.store.outbound_calls import OutboundCalls, RaisedRecords
-from ctiserver.store.outbox import Outbox
-from ctiserver.store.people import Agents, Sessions, Users, WrapUps
-from ctiserver.store.photos import Photos
-from ctiserver.store.pops import Pops
-from ctiserver.store.processes import Executors, Processes, Timers
-from ctiserver.store.recordings import Recordings
-from ctiserver.store.records import Records
-from ctiserver.store.requests import Requests
-from ctiserver.store.set_aside import SetAsideWork
-from ctiserver.store.work_orders import WorkOrders
+from ctiserver.store.repositories.audit import AuditLog
+from ctiserver.store.repositories.call_log import CallLog
+from ctiserver.store.repositories.care_subjects import CareSubjects
+from ctiserver.store.repositories.catching_up import CatchingUp
+from ctiserver.store.repositories.contacts import Contacts
+from ctiserver.store.repositories.flow_states import FlowStates
+from ctiserver.store.repositories.goods import Expenses, Settlements, Stock
+from ctiserver.store.repositories.messages import Messages
+from ctiserver.store.repositories.missed import MissedCalls
+from ctiserver.store.repositories.outbound_calls import OutboundCalls, RaisedRecords
+from ctiserver.store.repositories.outbox import Outbox
+from ctiserver.store.repositories.people import Agents, Sessions, Users, WrapUps
+from ctiserver.store.repositories.photos import Photos
+from ctiserver.store.repositories.pops import Pops
+from ctiserver.store.repositories.processes import Executors, Processes, Timers
+from ctiserver.store.repositories.recordings import Recordings
+from ctiserver.store.repositories.records import Records
+from ctiserver.store.repositories.requests import Requests
+from ctiserver.store.repositories.set_aside import SetAsideWork
+from ctiserver.store.repositories.work_orders import WorkOrders
 
 
 class UnitOfWork:

@@ -12,8 +12,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from ctiserver.privatepbx.lifecycle import PrivatePbx
-from ctiserver.privatepbx.ports import free_port
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
+from ctiserver.lab.privatepbx.ports import free_port
 
 _START_S = 60.0
 _QUIET_S, _QUIET_SHARE = 3, 0.25

@@ -13,9 +13,9 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from ctiserver.ivr.check import check
-from ctiserver.ivr.requests import Finish, Heard, Listen, Pressed, Speak
-from ctiserver.ivr.simulate import Given, Simulation
+from ctiserver.ivr.language.check import check
+from ctiserver.ivr.language.requests import Finish, Heard, Listen, Pressed, Speak
+from ctiserver.ivr.simulation.simulate import Given, Simulation
 from tests.support.fake_asterisk import FakeAsterisk
 from tests.support.flow_server import flow_server
 from tests.support.flows import NAMES, WORLD, flow_of

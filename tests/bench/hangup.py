@@ -19,18 +19,19 @@ from typing import Any, Literal
 
 import structlog
 
-from ctiserver.ivr.library import load_world
-from ctiserver.ivr.ports import MemoryPorts
-from ctiserver.ivr.requests import Find, Listen, OpenRecord, Request, Speak, Tell
-from ctiserver.model.expression import Value
+from ctiserver.ivr.language.library import load_world
+from ctiserver.ivr.language.requests import Find, Listen, OpenRecord, Request, Speak, Tell
+from ctiserver.ivr.runtime.ports import MemoryPorts
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx, silent
+from ctiserver.lab.privatepbx.phone import SipPhone
+from ctiserver.lab.privatepbx.ports import free_port
+from ctiserver.lab.privatepbx.tree import find_programs
+from ctiserver.model.expression.expression import Value
 from ctiserver.model.ids import CallId
-from ctiserver.privatepbx.lifecycle import PrivatePbx, silent
-from ctiserver.privatepbx.phone import SipPhone
-from ctiserver.privatepbx.ports import free_port
-from ctiserver.privatepbx.tree import find_programs
 from ctiserver.resources import shipped
 from ctiserver.settings import load_settings
-from ctiserver.site import NumberConfig, load_site
+from ctiserver.site.files import NumberConfig
+from ctiserver.site.load import load_site
 from tests.support.flow_server import flow_server
 
 _HEAD = 'schema: callflow/1\nversion: "1"\nlanguages: [en]\non_hangup: left\non_error: bye\nstart: it\n'

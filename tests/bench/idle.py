@@ -12,9 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from ctiserver.privatepbx.lifecycle import PrivatePbx, choose_ports
-from ctiserver.privatepbx.ports import free_port
-from ctiserver.privatepbx.state import running
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx, choose_ports
+from ctiserver.lab.privatepbx.ports import free_port
+from ctiserver.lab.privatepbx.state import running
 from tests.bench._server import Server, cpu_s
 
 #: How long nothing happens.

@@ -30,10 +30,10 @@ from ctiserver import logs
 from ctiserver.agi.server import AgiServer
 from ctiserver.agi.session import Session
 from ctiserver.clock import SystemClock
-from ctiserver.ivr.prompts import Shelf, Text
-from ctiserver.privatepbx.lifecycle import PrivatePbx, choose_ports, silent
-from ctiserver.privatepbx.ports import free_port
-from ctiserver.privatepbx.tree import Programs, find_programs
+from ctiserver.ivr.speech.prompts import Shelf, Text
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx, choose_ports, silent
+from ctiserver.lab.privatepbx.ports import free_port
+from ctiserver.lab.privatepbx.tree import Programs, find_programs
 from ctiserver.settings import AgiSettings, LogSettings, PromptSettings
 from ctiserver.sound import Sound, write_wav
 from tests.bench._server import Server, cpu_s

@@ -28,7 +28,7 @@ import sqlalchemy as sa
 from ctiserver.clock import SystemClock
 from ctiserver.features.dispatch.service import Dispatch
 from ctiserver.model.ids import UserId
-from ctiserver.model.record import Record
+from ctiserver.model.work.record import Record
 from ctiserver.store import tables
 from ctiserver.store.database import Database
 from tests.support import postgres

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
-from ctiserver.drill.finding import Figure, machine
+from ctiserver.lab.drill.finding import Figure, machine
 from ctiserver.model.json_value import Json
 
 

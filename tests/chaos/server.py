@@ -16,11 +16,11 @@ from ctiserver.features.dispatch.engine import Engine
 from ctiserver.features.dispatch.service import Dispatch
 from ctiserver.features.dispatch.workflow import Workflow
 from ctiserver.model.ids import UserId
-from ctiserver.model.work_order import IllegalAct, WorkOrder
+from ctiserver.model.work.work_order import IllegalAct, WorkOrder
 from ctiserver.settings import WorkflowSettings
 from ctiserver.store.database import Database
 from ctiserver.store.faults import Conflict, StoreUnavailable
-from ctiserver.store.outbox import OutboxRow
+from ctiserver.store.repositories.outbox import OutboxRow
 from ctiserver.supervise import Supervisor
 from tests.support.dispatch import advance_on
 

@@ -13,10 +13,10 @@ import pytest
 
 from ctiserver.clock import SystemClock
 from ctiserver.features.dispatch.service import Dispatch
-from ctiserver.model.record import Record
-from ctiserver.privatepbx.lifecycle import PrivatePbx
-from ctiserver.privatepbx.ports import free_port
-from ctiserver.privatepbx.tree import Programs
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
+from ctiserver.lab.privatepbx.ports import free_port
+from ctiserver.lab.privatepbx.tree import Programs
+from ctiserver.model.work.record import Record
 from ctiserver.store.database import Database
 from tests.support.asterisk import programs
 from tests.support.customers import CUSTOMER, CustomerSite, answers

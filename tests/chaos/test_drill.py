@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from ctiserver.drill.faults import FAULTS, sentence
-from ctiserver.drill.finding import Finding
-from ctiserver.privatepbx.tree import Programs
+from ctiserver.lab.drill.faults import FAULTS, sentence
+from ctiserver.lab.drill.finding import Finding
+from ctiserver.lab.privatepbx.tree import Programs
 from tests.chaos import results
 from tests.support.asterisk import children, programs
 from tests.support.eventually import eventually

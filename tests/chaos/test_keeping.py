@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ctiserver.model.record import Record
+from ctiserver.model.work.record import Record
 from ctiserver.store.database import Database
 from tests.chaos.test_kill import SUBJECTS, all_closed, begin, fates, people, reference, server
 from tests.support import postgres

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from ctiserver.clock import SystemClock
-from ctiserver.model.record import Record
+from ctiserver.model.work.record import Record
 from ctiserver.store.database import Database
 from tests.support.dispatch import leave_start, until
 from tests.support.rows import a_record, a_user

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from ctiserver.drill.finding import Finding
-from ctiserver.drill.rig import rig
-from ctiserver.drill.scene import Size, callers_everywhere, none_failed, served_meanwhile
-from ctiserver.privatepbx.lifecycle import silent
-from ctiserver.privatepbx.tree import Programs
+from ctiserver.lab.drill.finding import Finding
+from ctiserver.lab.drill.rig import rig
+from ctiserver.lab.drill.scene import Size, callers_everywhere, none_failed, served_meanwhile
+from ctiserver.lab.privatepbx.lifecycle import silent
+from ctiserver.lab.privatepbx.tree import Programs
 from tests.chaos import results
 from tests.support.asterisk import programs
 from tests.support.eventually import eventually

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from ctiserver.drill.finding import Finding
+from ctiserver.lab.drill.finding import Finding
+from ctiserver.lab.privatepbx.phone import SipPhone
+from ctiserver.lab.privatepbx.tree import Programs
 from ctiserver.model.ids import AgentId
-from ctiserver.privatepbx.phone import SipPhone
-from ctiserver.privatepbx.tree import Programs
 from tests.chaos import results
 from tests.support.asterisk import journal, programs
 from tests.support.desk import Browser

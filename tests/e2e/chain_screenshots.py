@@ -13,7 +13,7 @@ from pathlib import Path
 
 from playwright.async_api import Page, async_playwright
 
-from ctiserver.privatepbx.tree import find_programs
+from ctiserver.lab.privatepbx.tree import find_programs
 from tests.e2e.conftest import CHROMIUM_FLAGS
 from tests.e2e.whole_way import WholeWay, go
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from playwright.async_api import Browser, async_playwright, expect
 
-from ctiserver.privatepbx.lifecycle import PrivatePbx
-from ctiserver.privatepbx.phone import SipPhone
-from ctiserver.privatepbx.ports import free_port
-from ctiserver.privatepbx.tree import Programs, find_programs
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
+from ctiserver.lab.privatepbx.phone import SipPhone
+from ctiserver.lab.privatepbx.ports import free_port
+from ctiserver.lab.privatepbx.tree import Programs, find_programs
 from tests.e2e.conftest import CHROMIUM_FLAGS, WIDE
 from tests.e2e.test_phone import CALLER, MEDIA_FLAGS, WITHIN_MS
 from tests.support.desk import PASSWORD

@@ -16,13 +16,13 @@ from zoneinfo import ZoneInfo
 
 from playwright.async_api import Browser, Page, async_playwright
 
-from ctiserver.model.calendar import Calendar, CalendarFile
-from ctiserver.model.call_entry import PathStep
+from ctiserver.model.calendar.opening_hours import Calendar, CalendarFile
+from ctiserver.model.calendar.span import WorkingTime
+from ctiserver.model.calls.call_entry import PathStep
 from ctiserver.model.contact import Device, Site
 from ctiserver.model.events import QueueOutcome
 from ctiserver.model.ids import DeviceId, SiteId, WorkOrderId, new_ulid
-from ctiserver.model.span import WorkingTime
-from ctiserver.model.work_order import OrderKind, OrderState, WorkOrder
+from ctiserver.model.work.work_order import OrderKind, OrderState, WorkOrder
 from tests.e2e.conftest import CHROMIUM_FLAGS, WIDE
 from tests.support.desk import PASSWORD, Desk, desk
 from tests.support.field import a_visit

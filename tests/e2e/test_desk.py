@@ -13,11 +13,11 @@ import pytest
 from playwright.async_api import Page, Route, expect
 
 from ctiserver.features.records.service import Change
+from ctiserver.model.calls.tracking.standing import Standing
 from ctiserver.model.events import PbxDown, PbxUp, RecordingBegan
 from ctiserver.model.ids import Interface, Linkedid, Uniqueid, WorkOrderId, new_ulid
-from ctiserver.model.record import Record
-from ctiserver.model.tracking.standing import Standing
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.work.record import Record
+from ctiserver.model.work.work_order import WorkOrder
 from tests.e2e.conftest import OpenPage
 from tests.support.desk import PBX, Desk, PhoneLine
 from tests.support.eventually import eventually

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.work.work_order import WorkOrder
 from tests.e2e.conftest import OpenPage
 from tests.support.desk import Desk
 from tests.support.eventually import eventually

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser
 
-from ctiserver.privatepbx.tree import Programs
+from ctiserver.lab.privatepbx.tree import Programs
 from tests.e2e.whole_way import CUSTOMER, WholeWay, go
 from tests.support.asterisk import programs
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from playwright.async_api import FilePayload, Page, expect
 
+from ctiserver.lab.privatepbx.ports import free_port
 from ctiserver.model.ids import WorkOrderId, new_ulid
 from ctiserver.model.json_value import Json
-from ctiserver.model.record import Record
-from ctiserver.model.work_order import WorkOrder
-from ctiserver.privatepbx.ports import free_port
+from ctiserver.model.work.record import Record
+from ctiserver.model.work.work_order import WorkOrder
 from ctiserver.settings import WebSettings
 from tests.e2e.conftest import OpenPage
 from tests.support.desk import Desk, desk

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
-from ctiserver.drill.server import Server
-from ctiserver.privatepbx.lifecycle import PrivatePbx
+from ctiserver.lab.drill.server import Server
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
 from tests.e2e.conftest import WIDE, WITHIN_MS
 from tests.support.asterisk import pbx, programs, session_pbx
 from tests.support.desk import PASSWORD

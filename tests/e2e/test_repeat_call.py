@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from ctiserver.model.ids import AgentId
-from ctiserver.model.record import Record
+from ctiserver.model.work.record import Record
 from tests.e2e.conftest import OpenPage
 from tests.support.desk import PASSWORD, Desk, PhoneLine
 from tests.support.dispatch import Running, shipped_repair

@@ -16,16 +16,16 @@ from playwright.async_api import Browser, Locator, Page
 
 from ctiserver.app.composition import App, running
 from ctiserver.features.stock.service import StockKeeping
-from ctiserver.ivr.loader import load_flow
-from ctiserver.ivr.prompts import Shelf
-from ctiserver.ivr.texts import said_by_flow
+from ctiserver.ivr.language.loader import load_flow
+from ctiserver.ivr.speech.prompts import Shelf
+from ctiserver.ivr.speech.texts import said_by_flow
+from ctiserver.lab.privatepbx.phone import SipPhone
+from ctiserver.lab.privatepbx.ports import free_port
+from ctiserver.lab.privatepbx.tree import Programs
 from ctiserver.model.json_value import JsonObject
 from ctiserver.model.person import Role
-from ctiserver.model.record import Record
-from ctiserver.model.work_order import OrderKind, WorkOrder
-from ctiserver.privatepbx.phone import SipPhone
-from ctiserver.privatepbx.ports import free_port
-from ctiserver.privatepbx.tree import Programs
+from ctiserver.model.work.record import Record
+from ctiserver.model.work.work_order import OrderKind, WorkOrder
 from ctiserver.resources import shipped
 from ctiserver.settings import Settings
 from tests.support.customers import CUSTOMER, CustomerSite, answers

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ctiserver.cli import main
-from ctiserver.model.call_entry import CallEntry, PathStep
+from ctiserver.model.calls.call_entry import CallEntry, PathStep
 from ctiserver.model.ids import PbxName, Uniqueid, call_id
 from ctiserver.resources import shipped
 from ctiserver.store.database import Database

@@ -14,15 +14,16 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from ctiserver.ivr.check import check
-from ctiserver.ivr.loader import Flow, load_flow
-from ctiserver.ivr.requests import CallerGone, Finish, HandedBack, HandOver, Listen, Pressed, Request, Speak
-from ctiserver.ivr.simulate import Given
-from ctiserver.privatepbx.lifecycle import PrivatePbx
-from ctiserver.privatepbx.phone import SipPhone
-from ctiserver.privatepbx.tree import Programs
+from ctiserver.ivr.language.check import check
+from ctiserver.ivr.language.loader import Flow, load_flow
+from ctiserver.ivr.language.requests import CallerGone, Finish, HandedBack, HandOver, Listen, Pressed, Request, Speak
+from ctiserver.ivr.simulation.simulate import Given
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
+from ctiserver.lab.privatepbx.phone import SipPhone
+from ctiserver.lab.privatepbx.tree import Programs
 from ctiserver.resources import shipped
-from ctiserver.site import NumberConfig, load_site
+from ctiserver.site.files import NumberConfig
+from ctiserver.site.load import load_site
 from tests.support.drawn_flows import flows, pruned
 from tests.support.eventually import eventually
 from tests.support.flow_server import FlowServer, flow_server

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from ctiserver.ivr.library import flow_files
-from ctiserver.ivr.loader import load_flow
-from ctiserver.ivr.requests import Listen, Speak
-from ctiserver.ivr.scripted import FlowTest, load_tests
-from ctiserver.ivr.simulate import DEFAULT_CLOCK
+from ctiserver.ivr.language.library import flow_files
+from ctiserver.ivr.language.loader import load_flow
+from ctiserver.ivr.language.requests import Listen, Speak
+from ctiserver.ivr.simulation.scripted import FlowTest, load_tests
+from ctiserver.ivr.simulation.simulate import DEFAULT_CLOCK
 from ctiserver.resources import shipped
 from tests.support.flow_server import flow_server
 from tests.support.flows import shipped_world

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ctiserver.ivr.requests import Request, Said, Speak
-from ctiserver.privatepbx.lifecycle import PrivatePbx
-from ctiserver.privatepbx.phone import SipPhone
-from ctiserver.privatepbx.tree import Programs
+from ctiserver.ivr.language.requests import Request, Said, Speak
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
+from ctiserver.lab.privatepbx.phone import SipPhone
+from ctiserver.lab.privatepbx.tree import Programs
 from tests.support.eventually import eventually
 from tests.support.flow_server import flow_server
 

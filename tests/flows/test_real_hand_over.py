@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from ctiserver.ivr.ports import MemoryPorts
-from ctiserver.privatepbx.lifecycle import PrivatePbx
-from ctiserver.privatepbx.phone import SipPhone
-from ctiserver.privatepbx.tree import Programs
+from ctiserver.ivr.runtime.ports import MemoryPorts
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
+from ctiserver.lab.privatepbx.phone import SipPhone
+from ctiserver.lab.privatepbx.tree import Programs
 from tests.support.eventually import eventually
 from tests.support.flow_server import FlowServer, flow_server
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ctiserver.ivr.loader import load_flow
-from ctiserver.ivr.requests import Listen, Request, Speak
-from ctiserver.ivr.scripted import FlowTest, Player, load_tests
-from ctiserver.privatepbx.lifecycle import PrivatePbx
-from ctiserver.privatepbx.phone import SipPhone
-from ctiserver.privatepbx.tree import Programs
+from ctiserver.ivr.language.loader import load_flow
+from ctiserver.ivr.language.requests import Listen, Request, Speak
+from ctiserver.ivr.simulation.scripted import FlowTest, Player, load_tests
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
+from ctiserver.lab.privatepbx.phone import SipPhone
+from ctiserver.lab.privatepbx.tree import Programs
 from tests.support.eventually import eventually
 from tests.support.flow_server import FlowServer, flow_server
 from tests.support.flows import shipped_world

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from ctiserver.ivr.check import check
-from ctiserver.ivr.loader import load_flow
-from ctiserver.ivr.names import FLOW_FUNCTIONS, GIVEN
-from ctiserver.ivr.nodes.listening import InputDefaults
-from ctiserver.ivr.schema import FlowFile, Node
-from ctiserver.ivr.scripted import TestFile
-from ctiserver.model.expression import FUNCTIONS, Object
+from ctiserver.ivr.language.check import check
+from ctiserver.ivr.language.loader import load_flow
+from ctiserver.ivr.language.names import FLOW_FUNCTIONS, GIVEN
+from ctiserver.ivr.language.nodes.listening import InputDefaults
+from ctiserver.ivr.language.schema import FlowFile, Node
+from ctiserver.ivr.simulation.scripted import TestFile
+from ctiserver.model.expression.expression import FUNCTIONS, Object
 from ctiserver.strict_yaml import load, parse
 from tests.support.flows import shipped_world
 

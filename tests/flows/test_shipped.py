@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from ctiserver.ivr.library import flow_files
-from ctiserver.ivr.loader import FLOW_SUFFIX, load_flow
-from ctiserver.ivr.schema import json_schema
-from ctiserver.ivr.scripted import TEST_SUFFIX, coverage, load_tests, play
+from ctiserver.ivr.language.library import flow_files
+from ctiserver.ivr.language.loader import FLOW_SUFFIX, load_flow
+from ctiserver.ivr.language.schema import json_schema
+from ctiserver.ivr.simulation.scripted import TEST_SUFFIX, coverage, load_tests, play
 from ctiserver.resources import shipped
 from tests.support.flows import shipped_world
 

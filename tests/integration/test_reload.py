@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ctiserver.privatepbx.lifecycle import PrivatePbx
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
 from tests.support.installation import Installation
 
 pytestmark = pytest.mark.pbx

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ctiserver.privatepbx.lifecycle import PrivatePbx
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
 from tests.support.ami import fake_ami
 from tests.support.installation import Installation
 

@@ -21,10 +21,11 @@ from ctiserver.demo import centre as demo_centre
 from ctiserver.demo import people
 from ctiserver.demo.centre import Centre, call
 from ctiserver.demo.once import once
-from ctiserver.model.events import AgentRinging, CallEnded, CallerEnteredQueue
 from ctiserver.privatepbx.baresip import CallFailed
 from ctiserver.privatepbx.phone import SipPhone
 from ctiserver.privatepbx.tree import headless_browser
+
+from ctiserver.model.events import AgentRinging, CallEnded, CallerEnteredQueue
 from ctiserver.settings import DatabaseSettings, Settings
 from tests.support.postgres import cluster
 

@@ -15,12 +15,12 @@ from aiosmtpd.handlers import AsyncMessage
 
 from ctiserver.app.composition import App
 from ctiserver.features.messages.carriers import MailCarrier, NotSent
-from ctiserver.message_rules import MailServer
 from ctiserver.model.contact import Contact
 from ctiserver.model.ids import ContactId, RecordId, WorkOrderId, new_ulid
 from ctiserver.model.message import Message
-from ctiserver.model.record import TimelineEntry
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.work.record import TimelineEntry
+from ctiserver.model.work.work_order import WorkOrder
+from ctiserver.site.message_rules import MailServer
 from tests.poison.registry import poison
 from tests.support.desk import Browser
 from tests.support.eventually import eventually

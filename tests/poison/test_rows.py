@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from ctiserver.app.composition import App
+from ctiserver.model.calls.missed import MissedCall
 from ctiserver.model.ids import CallId, PbxName, RecordId, WorkOrderId, new_ulid
-from ctiserver.model.missed import MissedCall
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.work.work_order import WorkOrder
 from ctiserver.store import tables
 from tests.poison.registry import poison
 from tests.support.eventually import eventually

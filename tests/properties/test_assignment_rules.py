@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctiserver.model.assignment import Rules, Wish
+from ctiserver.model.calendar.span import WorkingTime
 from ctiserver.model.ids import UserId
 from ctiserver.model.person import User
-from ctiserver.model.span import WorkingTime
+from ctiserver.model.work.assignment import Rules, Wish
 from tests.support.rows import a_user
 from tests.unit.model.test_assignment import hours
 

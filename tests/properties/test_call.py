@@ -15,7 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from ctiserver.model import signals as s
+from ctiserver.model.calls import signals as s
+from ctiserver.model.calls.signals import Who
+from ctiserver.model.calls.tracking.book import Sides
+from ctiserver.model.calls.tracking.tracker import CallTracker
 from ctiserver.model.events import (
     AgentConnected,
     AgentDisconnected,
@@ -28,9 +31,6 @@ from ctiserver.model.events import (
     CallStarted,
 )
 from ctiserver.model.ids import Interface, Linkedid, PbxName, QueueName, Uniqueid
-from ctiserver.model.signals import Who
-from ctiserver.model.tracking.book import Sides
-from ctiserver.model.tracking.tracker import CallTracker
 from ctiserver.pbx.codec import AmiDecoder
 from ctiserver.pbx.translate import WANTED, translate
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from ctiserver.ivr.check import check
-from ctiserver.ivr.loader import Flow, load_flow
-from ctiserver.ivr.requests import Finish, HandedBack, HandOver, Listen, Speak
-from ctiserver.ivr.simulate import Given, Simulation
-from ctiserver.ivr.state import FlowState
+from ctiserver.ivr.language.check import check
+from ctiserver.ivr.language.loader import Flow, load_flow
+from ctiserver.ivr.language.requests import Finish, HandedBack, HandOver, Listen, Speak
+from ctiserver.ivr.language.state import FlowState
+from ctiserver.ivr.simulation.simulate import Given, Simulation
 from tests.support.drawn_flows import flows, pruned
 from tests.support.flows import NAMES, WORLD
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ctiserver.errors import FileFault
-from ctiserver.ivr.check import check
-from ctiserver.ivr.loader import load_flow
+from ctiserver.ivr.language.check import check
+from ctiserver.ivr.language.loader import load_flow
 from tests.support.flows import shipped_world
 
 FLOWS = sorted((Path(__file__).parents[2] / "ivr_flows").glob("*.flow.yaml"))

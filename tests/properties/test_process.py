@@ -10,9 +10,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from ctiserver.model.calendar.span import WorkingTime
 from ctiserver.model.ids import UserId
-from ctiserver.model.process import Stale, decide
-from ctiserver.model.process_messages import (
+from ctiserver.model.process.decide import Stale, decide
+from ctiserver.model.process.messages import (
     Begin,
     Cancelled,
     CloseRecord,
@@ -30,9 +31,8 @@ from ctiserver.model.process_messages import (
     TimerFired,
     WithdrawOrder,
 )
-from ctiserver.model.process_state import ProcessState
-from ctiserver.model.span import WorkingTime
-from ctiserver.model.work_order import OPEN_STATES, OrderState
+from ctiserver.model.process.state import ProcessState
+from ctiserver.model.work.work_order import OPEN_STATES, OrderState
 from tests.support.dispatch import REPAIR, definitions
 
 INSTALLATION = """

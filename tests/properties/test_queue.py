@@ -23,7 +23,7 @@ from ctiserver.model.events import (
 )
 from ctiserver.model.ids import CallId, Interface, Linkedid, PbxName, QueueName, Uniqueid
 from ctiserver.resources import shipped
-from ctiserver.site import load_site
+from ctiserver.site.load import load_site
 
 T0 = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
 SITE = load_site(shipped("config"))

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from ctiserver.model.calls.tracking.book import Sides
 from ctiserver.model.events import AgentRingEnded, CallEnded, MemberChanged
 from ctiserver.model.ids import Interface, PbxName
-from ctiserver.model.tracking.book import Sides
 from ctiserver.pbx.recording import Replay, as_json
 
 HERE = Path(__file__).parent

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ctiserver.model.calls.tracking.book import Sides
 from ctiserver.model.events import (
     AgentConnected,
     AgentDisconnected,
@@ -23,7 +24,6 @@ from ctiserver.model.events import (
     PbxEvent,
 )
 from ctiserver.model.ids import CallId, Interface, PbxName, QueueName
-from ctiserver.model.tracking.book import Sides
 from ctiserver.pbx.recording import Replay
 
 HERE = Path(__file__).parent

@@ -26,7 +26,7 @@ from ctiserver.model.events import (
 )
 from ctiserver.model.ids import AgentId, CallId, Interface, Linkedid, PbxName, QueueName, RecordId, Uniqueid, call_id
 from ctiserver.model.person import Agent
-from ctiserver.model.record import Record
+from ctiserver.model.work.record import Record
 from ctiserver.pbx.port import Pbx
 from ctiserver.store.database import Database
 from ctiserver.store.unit_of_work import UnitOfWork

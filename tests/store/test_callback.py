@@ -8,7 +8,7 @@ import pytest
 
 from ctiserver.clock import SystemClock
 from ctiserver.model.ids import new_ulid
-from ctiserver.model.record import CALLBACK_ASKED, TimelineEntry
+from ctiserver.model.work.record import CALLBACK_ASKED, TimelineEntry
 from ctiserver.resources import shipped
 from ctiserver.store.database import Database
 from tests.support.dispatch import leave_start, running, until

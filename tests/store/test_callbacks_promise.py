@@ -12,7 +12,7 @@ from ctiserver.clock import ManualClock
 from ctiserver.features.callbacks.service import Callbacks, Wish
 from ctiserver.model.ids import CallId, RecordId
 from ctiserver.resources import shipped
-from ctiserver.site import load_site
+from ctiserver.site.load import load_site
 from ctiserver.store.database import Database
 from tests.support.rows import a_record
 

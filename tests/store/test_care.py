@@ -13,12 +13,13 @@ import pytest
 from ctiserver.clock import ManualClock
 from ctiserver.errors import FileFault
 from ctiserver.features.followups.care import Care
-from ctiserver.model.care_rule import CareRule, CareRulesFile
 from ctiserver.model.contact import Device
 from ctiserver.model.ids import DeviceId, new_ulid
-from ctiserver.model.record import Record
-from ctiserver.model.stock import Move
-from ctiserver.site import RecordType, Site
+from ctiserver.model.work.care_rule import CareRule, CareRulesFile
+from ctiserver.model.work.record import Record
+from ctiserver.model.work.stock import Move
+from ctiserver.site.files import RecordType
+from ctiserver.site.load import Site
 from ctiserver.store.database import Database
 from ctiserver.strict_yaml import load, parse
 from tests.support.rows import NOW, a_contact, a_record

@@ -17,15 +17,15 @@ from ctiserver.features.calls.catching_up import CatchingUp
 from ctiserver.features.calls.service import CallLogService
 from ctiserver.features.contacts.service import Contacts
 from ctiserver.features.records.service import Records
-from ctiserver.model.call_entry import CallEntry
+from ctiserver.model.calls.call_entry import CallEntry
+from ctiserver.model.calls.journal import JournalEntry
 from ctiserver.model.events import CallSummary
 from ctiserver.model.ids import AgentId, CallId, Interface, PbxName, Uniqueid, call_id, new_ulid
-from ctiserver.model.journal import JournalEntry
 from ctiserver.model.person import Agent
-from ctiserver.model.record import Record, TimelineEntry
+from ctiserver.model.work.record import Record, TimelineEntry
 from ctiserver.pbx.port import Pbx
 from ctiserver.resources import shipped
-from ctiserver.site import load_site
+from ctiserver.site.load import load_site
 from ctiserver.store.database import Database
 from ctiserver.store.faults import StoreUnavailable, Unfit
 from ctiserver.store.unit_of_work import UnitOfWork

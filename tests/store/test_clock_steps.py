@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 
 from ctiserver.features.dispatch.advance import TOPICS, Advance
 from ctiserver.features.dispatch.relay import Relay
-from ctiserver.model.record import Record
-from ctiserver.model.span import WorkingTime
+from ctiserver.model.calendar.span import WorkingTime
+from ctiserver.model.work.record import Record
 from ctiserver.store.database import Database
-from ctiserver.store.outbox import OutboxRow
+from ctiserver.store.repositories.outbox import OutboxRow
 from tests.support.dispatch import REPAIR, definitions, leave_start
 from tests.support.rows import a_record
 

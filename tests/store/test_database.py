@@ -19,7 +19,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import exc
 
 from ctiserver.errors import UserFault
-from ctiserver.model.call_entry import CallEntry
+from ctiserver.model.calls.call_entry import CallEntry
 from ctiserver.model.contact import Contact
 from ctiserver.model.ids import AgentId, CallId, ContactId, PbxName
 from ctiserver.store import rows, schema, tables

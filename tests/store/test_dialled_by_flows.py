@@ -12,7 +12,8 @@ from ctiserver.app.flow_ports import StoreFlowPorts
 from ctiserver.clock import SystemClock
 from ctiserver.features.contacts.service import Contacts
 from ctiserver.model.ids import PbxName
-from ctiserver.site import Outbound, Site
+from ctiserver.site.files import Outbound
+from ctiserver.site.load import Site
 from ctiserver.store.database import Database
 from tests.support.rows import a_contact
 

@@ -20,16 +20,16 @@ from ctiserver.features.dispatch.advance import SIGNAL, Advance
 from ctiserver.features.dispatch.execution import Execution
 from ctiserver.features.dispatch.placing import Placing
 from ctiserver.features.dispatch.service import NotYours, UnknownOutcome
+from ctiserver.model.calendar.span import WorkingTime
 from ctiserver.model.ids import AgentId, Interface, RecordId, UserId, new_ulid
 from ctiserver.model.json_value import JsonObject
 from ctiserver.model.person import Agent
-from ctiserver.model.record import Record
-from ctiserver.model.span import WorkingTime
-from ctiserver.model.work_order import IllegalAct, WorkOrder
+from ctiserver.model.work.record import Record
+from ctiserver.model.work.work_order import IllegalAct, WorkOrder
 from ctiserver.resources import shipped
 from ctiserver.store.database import Database
 from ctiserver.store.faults import StoreUnavailable
-from ctiserver.store.processes import TimerRow
+from ctiserver.store.repositories.processes import TimerRow
 from ctiserver.store.unit_of_work import UnitOfWork
 from tests.support.dispatch import REPAIR, Running, leave_start, running, until
 from tests.support.rows import a_record, a_user

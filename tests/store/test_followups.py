@@ -16,14 +16,15 @@ from ctiserver.clock import ManualClock
 from ctiserver.errors import PbxRefused, PeerLost
 from ctiserver.features.dispatch.advance import Advance
 from ctiserver.features.followups.service import FollowUps
-from ctiserver.model.calendar import Calendar, CalendarFile
+from ctiserver.model.calendar.opening_hours import Calendar, CalendarFile
+from ctiserver.model.calendar.span import WorkingTime
 from ctiserver.model.ids import CallId, PbxName
-from ctiserver.model.outbound_call import OutboundCall
-from ctiserver.model.record import Record
-from ctiserver.model.span import WorkingTime
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.work.outbound_call import OutboundCall
+from ctiserver.model.work.record import Record
+from ctiserver.model.work.work_order import WorkOrder
 from ctiserver.pbx.port import Pbx
-from ctiserver.site import Automatic, Outbound, Sample, Site
+from ctiserver.site.files import Automatic, Outbound, Sample
+from ctiserver.site.load import Site
 from ctiserver.store.database import Database
 from ctiserver.store.faults import NotFound
 from ctiserver.strict_yaml import load, parse

@@ -15,9 +15,9 @@ import pytest
 from ctiserver.bus import Bus
 from ctiserver.clock import SystemClock
 from ctiserver.features.calls.hang_ups import HangUps
-from ctiserver.ivr.ports import MemoryPorts
-from ctiserver.ivr.state import PathStep
-from ctiserver.model.call_entry import CallEntry
+from ctiserver.ivr.language.state import PathStep
+from ctiserver.ivr.runtime.ports import MemoryPorts
+from ctiserver.model.calls.call_entry import CallEntry
 from ctiserver.model.events import CallEnded, CallOutcome, CallSummary
 from ctiserver.model.ids import CallId, Linkedid, PbxName
 from ctiserver.store.database import Database

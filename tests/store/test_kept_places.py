@@ -18,10 +18,10 @@ from ctiserver.features.callbacks import service
 from ctiserver.features.callbacks.service import Callbacks
 from ctiserver.model.events import AgentConnected, CallStarted
 from ctiserver.model.ids import CallId, Interface, Linkedid, PbxName, RecordId, Uniqueid, WorkOrderId, call_id, new_ulid
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.work.work_order import WorkOrder
 from ctiserver.pbx.port import Pbx
 from ctiserver.resources import shipped
-from ctiserver.site import load_site
+from ctiserver.site.load import load_site
 from ctiserver.store.database import Database
 from tests.support.eventually import eventually
 

@@ -12,11 +12,11 @@ import pytest
 from ctiserver.clock import SystemClock
 from ctiserver.features.dispatch.placing import Placing
 from ctiserver.features.dispatch.service import HandedOn, NotYours
+from ctiserver.model.calendar.span import WorkingTime
 from ctiserver.model.ids import UserId
 from ctiserver.model.json_value import Json
-from ctiserver.model.record import Record
-from ctiserver.model.span import WorkingTime
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.work.record import Record
+from ctiserver.model.work.work_order import WorkOrder
 from ctiserver.store.database import Database
 from tests.support.dispatch import REPAIR, Running, running, until
 from tests.support.rows import a_record, a_user

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from ctiserver.cli.reconcile import command
 from ctiserver.errors import UserFault
 from ctiserver.features.operations.reconciling import as_json, reconcile_day
-from ctiserver.model.call_entry import CallEntry
+from ctiserver.model.calls.call_entry import CallEntry
 from ctiserver.model.ids import PbxName, Uniqueid, call_id
 from ctiserver.settings import DatabaseSettings, PbxSettings, Settings
 from ctiserver.store.database import Database

@@ -12,9 +12,9 @@ from ctiserver.features.records.service import Records
 from ctiserver.model.events import AgentConnected
 from ctiserver.model.ids import AgentId, CallId, Interface, Linkedid, PbxName, RecordId, new_ulid
 from ctiserver.model.person import Agent
-from ctiserver.model.record import Record
+from ctiserver.model.work.record import Record
 from ctiserver.resources import shipped
-from ctiserver.site import load_site
+from ctiserver.site.load import load_site
 from ctiserver.store.database import Database
 
 MAIN, BRANCH = PbxName("main"), PbxName("branch")

@@ -14,9 +14,9 @@ import pytest
 from ctiserver.bus import Bus
 from ctiserver.clock import ManualClock
 from ctiserver.features.recordings.service import Recordings
+from ctiserver.model.calls.recording import Recording
 from ctiserver.model.events import CallEnded, CallsMerged, CallSummary, PbxUp, RecordingBegan, RecordingStopped
 from ctiserver.model.ids import CallId, Interface, Linkedid, PbxName, Uniqueid, call_id
-from ctiserver.model.recording import Recording
 from ctiserver.pbx.port import Pbx
 from ctiserver.sound import Sound, write_wav
 from ctiserver.store.database import Database

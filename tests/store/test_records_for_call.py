@@ -14,12 +14,12 @@ from ctiserver.features.callbacks.service import Callbacks
 from ctiserver.features.contacts.service import Contacts
 from ctiserver.features.records.of_calls import CallRecords
 from ctiserver.features.records.service import Records
-from ctiserver.ivr.ports import PortFailed
-from ctiserver.model.call_entry import CallEntry
+from ctiserver.ivr.runtime.ports import PortFailed
+from ctiserver.model.calls.call_entry import CallEntry
 from ctiserver.model.ids import CallId, PbxName, new_ulid
-from ctiserver.model.record import Record
+from ctiserver.model.work.record import Record
 from ctiserver.resources import shipped
-from ctiserver.site import load_site
+from ctiserver.site.load import load_site
 from ctiserver.store.database import Database
 from tests.support.rows import a_contact
 

@@ -11,10 +11,10 @@ from ctiserver.clock import SystemClock
 from ctiserver.features.dispatch.advance import TOPICS, Advance
 from ctiserver.features.records.service import Records
 from ctiserver.model.ids import CallId, ContactId, new_ulid
-from ctiserver.model.record import Record
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.work.record import Record
+from ctiserver.model.work.work_order import WorkOrder
 from ctiserver.resources import shipped
-from ctiserver.site import load_site
+from ctiserver.site.load import load_site
 from ctiserver.store.database import Database
 from tests.support.dispatch import REPAIR, advance_on
 from tests.support.rows import a_contact, a_user

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
-from ctiserver.model.call_entry import CallEntry, PathStep, Pop
+from ctiserver.model.calls.call_entry import CallEntry, PathStep, Pop
 from ctiserver.model.contact import Device, Site
 from ctiserver.model.ids import (
     AgentId,
@@ -19,10 +19,10 @@ from ctiserver.model.ids import (
     new_ulid,
 )
 from ctiserver.model.person import Agent, Session
-from ctiserver.model.record import TimelineEntry
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.work.record import TimelineEntry
+from ctiserver.model.work.work_order import WorkOrder
 from ctiserver.store.database import Database
-from ctiserver.store.processes import ProcessRow, TimerRow
+from ctiserver.store.repositories.processes import ProcessRow, TimerRow
 from tests.support.rows import NOW, a_contact, a_record, a_user
 
 LATER = NOW + timedelta(hours=1)

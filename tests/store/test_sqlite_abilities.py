@@ -20,7 +20,7 @@ from ctiserver.features.dispatch.engine import Engine, Handed
 from ctiserver.features.operations.doctor import examine
 from ctiserver.features.operations.finding import Finding
 from ctiserver.settings import Settings, load_settings
-from ctiserver.site import Site
+from ctiserver.site.load import Site
 from ctiserver.store import sqlite_abilities
 from ctiserver.store.database import Database
 

@@ -9,7 +9,7 @@ import pytest
 
 from ctiserver.clock import SystemClock
 from ctiserver.model.ids import UserId, WorkOrderId, new_ulid
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.work.work_order import WorkOrder
 from ctiserver.store.database import Database
 from tests.support.dispatch import running, shipped_repair, until
 from tests.support.rows import a_record, a_user

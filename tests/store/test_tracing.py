@@ -23,10 +23,10 @@ from ctiserver.clock import ManualClock, SystemClock
 from ctiserver.errors import UserFault
 from ctiserver.features.tracing.collector import collector
 from ctiserver.features.tracing.service import Traces
-from ctiserver.model.call_entry import CallEntry, PathStep
+from ctiserver.lab.privatepbx.ports import free_port
+from ctiserver.model.calls.call_entry import CallEntry, PathStep
 from ctiserver.model.ids import AgentId, CallId, PbxName, QueueName, UserId, new_ulid
-from ctiserver.model.record import Record
-from ctiserver.privatepbx.ports import free_port
+from ctiserver.model.work.record import Record
 from ctiserver.resources import shipped
 from ctiserver.settings import AgiSettings, PbxSettings, Settings, TracingSettings, WebSettings
 from ctiserver.store.database import Database

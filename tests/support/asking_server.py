@@ -10,7 +10,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from ctiserver.ivr.requests import Request
+from ctiserver.ivr.language.requests import Request
 from tests.support.flow_server import flow_server
 
 PROMPT_S = 2.0

@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 import pytest
 import pytest_asyncio
 
-from ctiserver.privatepbx.lifecycle import PrivatePbx, silent
-from ctiserver.privatepbx.phone import SipPhone
-from ctiserver.privatepbx.ports import free_port
-from ctiserver.privatepbx.tree import Programs, find_programs
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx, silent
+from ctiserver.lab.privatepbx.phone import SipPhone
+from ctiserver.lab.privatepbx.ports import free_port
+from ctiserver.lab.privatepbx.tree import Programs, find_programs
 from ctiserver.resources import shipped
-from ctiserver.site import load_site
+from ctiserver.site.load import load_site
 from tests.support.eventually import eventually
 
 T = TypeVar("T")

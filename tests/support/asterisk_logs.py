@@ -11,9 +11,9 @@ from itertools import pairwise
 from math import floor
 from pathlib import Path
 
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
 from ctiserver.model.events import AgentRingEnded, CallSummary, QueueVisit, Segment
 from ctiserver.model.ids import Interface
-from ctiserver.privatepbx.lifecycle import PrivatePbx
 from ctiserver.system_name import without_system_name
 
 _EXITS = {

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from ctiserver.privatepbx.lifecycle import PrivatePbx
-from ctiserver.privatepbx.phone import SipPhone
-from ctiserver.privatepbx.tree import Programs
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
+from ctiserver.lab.privatepbx.phone import SipPhone
+from ctiserver.lab.privatepbx.tree import Programs
 from ctiserver.settings import AgiSettings, PbxSettings, Settings, WebSettings, WorkflowSettings
-from ctiserver.site import load_site
+from ctiserver.site.load import load_site
 from tests.support.eventually import eventually
 
 CUSTOMER = "+8613800000001"

@@ -21,6 +21,8 @@ from ctiserver.bus import Bus
 from ctiserver.clock import Clock, SystemClock
 from ctiserver.feature import FeatureContext
 from ctiserver.features.operations import feature as operations
+from ctiserver.model.calendar.span import WorkingTime
+from ctiserver.model.calls.tracking.standing import Standing
 from ctiserver.model.events import (
     AgentConnected,
     AgentDisconnected,
@@ -38,13 +40,11 @@ from ctiserver.model.events import (
 )
 from ctiserver.model.ids import CallId, Interface, Linkedid, PbxName, QueueName, Uniqueid, call_id
 from ctiserver.model.person import Role
-from ctiserver.model.span import WorkingTime
-from ctiserver.model.tracking.standing import Standing
 from ctiserver.pbx.port import Pbx
 from ctiserver.pbx.trouble import Trouble
 from ctiserver.resources import shipped
 from ctiserver.settings import AgiSettings, PbxSettings, Settings, WebSettings
-from ctiserver.site import Site, load_site
+from ctiserver.site.load import Site, load_site
 from ctiserver.store.database import Database
 from ctiserver.store.setting_aside import SettingAside
 from ctiserver.web import openapi

@@ -13,11 +13,11 @@ from ctiserver.features.dispatch.advance import Advance
 from ctiserver.features.dispatch.definitions import Definition
 from ctiserver.features.dispatch.service import Dispatch
 from ctiserver.features.dispatch.workflow import Workflow
-from ctiserver.model import process_check
+from ctiserver.model.calendar.span import WorkingTime
 from ctiserver.model.ids import RecordId
-from ctiserver.model.record import Record
-from ctiserver.model.span import WorkingTime
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.process import check as process_check
+from ctiserver.model.work.record import Record
+from ctiserver.model.work.work_order import WorkOrder
 from ctiserver.resources import shipped
 from ctiserver.settings import WorkflowSettings
 from ctiserver.store.database import Database

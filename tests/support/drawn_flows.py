@@ -7,8 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from ctiserver.ivr.graph import edges_of, followers, reachable
-from ctiserver.ivr.loader import load_flow
+from ctiserver.ivr.language.graph import edges_of, followers, reachable
+from ctiserver.ivr.language.loader import load_flow
 
 PROMPT = {"en": "some words"}
 

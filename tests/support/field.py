@@ -9,7 +9,7 @@ from typing import Any
 
 from ctiserver.model.contact import Site
 from ctiserver.model.ids import SiteId, WorkOrderId, new_ulid
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.work.work_order import WorkOrder
 from ctiserver.store.database import Database
 from tests.support.rows import a_contact, a_record
 

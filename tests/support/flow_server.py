@@ -16,16 +16,17 @@ import numpy as np
 from ctiserver.agi.server import AgiServer
 from ctiserver.agi.session import Session
 from ctiserver.clock import Clock, SystemClock
-from ctiserver.ivr.library import Library, load_world, site_names
-from ctiserver.ivr.ports import MemoryPorts
-from ctiserver.ivr.prompts import Shelf, Text
-from ctiserver.ivr.requests import Request
-from ctiserver.ivr.rollout import Rollouts
-from ctiserver.ivr.runner import FlowService
+from ctiserver.ivr.language.library import Library, load_world, site_names
+from ctiserver.ivr.language.requests import Request
+from ctiserver.ivr.runtime.ports import MemoryPorts
+from ctiserver.ivr.runtime.rollout import Rollouts
+from ctiserver.ivr.runtime.runner import FlowService
+from ctiserver.ivr.speech.prompts import Shelf, Text
 from ctiserver.model.ids import CallId, PbxName, Uniqueid, call_id
 from ctiserver.resources import shipped
 from ctiserver.settings import AgiSettings, PromptSettings, load_settings
-from ctiserver.site import NumberConfig, QueueConfig, load_site
+from ctiserver.site.files import NumberConfig, QueueConfig
+from ctiserver.site.load import load_site
 from ctiserver.sound import Sound, write_wav
 
 PBX = PbxName("main")

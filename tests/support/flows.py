@@ -6,15 +6,15 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from ctiserver.errors import Problem
-from ctiserver.ivr.check import SiteNames, check
-from ctiserver.ivr.library import load_world, site_names
-from ctiserver.ivr.loader import Flow, load_flow
-from ctiserver.ivr.requests import Finish, Listen, Speak
-from ctiserver.ivr.simulate import Given, Simulation
-from ctiserver.ivr.visit import World
+from ctiserver.ivr.language.check import SiteNames, check
+from ctiserver.ivr.language.library import load_world, site_names
+from ctiserver.ivr.language.loader import Flow, load_flow
+from ctiserver.ivr.language.requests import Finish, Listen, Speak
+from ctiserver.ivr.language.visit import World
+from ctiserver.ivr.simulation.simulate import Given, Simulation
 from ctiserver.resources import shipped
 from ctiserver.settings import load_settings
-from ctiserver.site import load_site
+from ctiserver.site.load import load_site
 
 HEAD = """\
 schema: callflow/1

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctiserver.privatepbx.lifecycle import PrivatePbx
-from ctiserver.privatepbx.tree import Programs
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
+from ctiserver.lab.privatepbx.tree import Programs
 
 PHONES = ("101", "102")
 TRUNK = "provider"

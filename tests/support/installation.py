@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ctiserver.privatepbx.lifecycle import PrivatePbx
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
 
 
 class Installation:

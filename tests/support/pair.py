@@ -10,12 +10,12 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from ctiserver.app.composition import App, running
-from ctiserver.drill.proxy import Line, line
-from ctiserver.model.call_entry import CallEntry
+from ctiserver.lab.drill.proxy import Line, line
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
+from ctiserver.lab.privatepbx.ports import free_port
+from ctiserver.lab.privatepbx.tree import Programs
+from ctiserver.model.calls.call_entry import CallEntry
 from ctiserver.model.ids import AgentId, PbxName
-from ctiserver.privatepbx.lifecycle import PrivatePbx
-from ctiserver.privatepbx.ports import free_port
-from ctiserver.privatepbx.tree import Programs
 from ctiserver.resources import shipped
 from ctiserver.settings import AgiSettings, PbxSettings, Settings, WebSettings
 from tests.support.desk import PASSWORD, Browser

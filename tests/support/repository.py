@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ctiserver.privatepbx.debian import architecture
+from ctiserver.lab.privatepbx.debian import architecture
 
 SUITE = "toys"
 _BUILT: dict[str, bytes] = {}

@@ -10,7 +10,7 @@ from typing import Any
 from ctiserver.model.contact import Contact
 from ctiserver.model.ids import ContactId, RecordId, UserId, new_ulid
 from ctiserver.model.person import User
-from ctiserver.model.record import Record
+from ctiserver.model.work.record import Record
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 _numbers = itertools.count(1)

@@ -9,11 +9,11 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
+from ctiserver.lab.privatepbx.phone import SipPhone
+from ctiserver.lab.privatepbx.tree import Programs
 from ctiserver.model.events import AgentRingEnded, AgentRinging, CallSummary
 from ctiserver.model.ids import Interface, QueueName
-from ctiserver.privatepbx.lifecycle import PrivatePbx
-from ctiserver.privatepbx.phone import SipPhone
-from ctiserver.privatepbx.tree import Programs
 from tests.support.asterisk import apart
 from tests.support.asterisk_logs import cdrs, disagreements, queue_log
 from tests.support.eventually import eventually

@@ -17,7 +17,7 @@ from typing import Any
 from unittest import mock
 
 from ctiserver.cli import main
-from ctiserver.privatepbx.ports import free_port
+from ctiserver.lab.privatepbx.ports import free_port
 
 PASSWORD = "right-battery-staple"
 _SHOWN = ("calls", "records", "work-orders?open=false", "contacts?q=", "users")

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from ctiserver.clock import ManualClock
-from ctiserver.ivr.loader import Flow
-from ctiserver.ivr.ports import MemoryPorts, PortRequest
-from ctiserver.ivr.requests import (
+from ctiserver.ivr.language.loader import Flow
+from ctiserver.ivr.language.requests import (
     Answer,
     AnswerCall,
     CallerGone,
@@ -23,13 +22,15 @@ from ctiserver.ivr.requests import (
     Pressed,
     Silence,
 )
-from ctiserver.ivr.scripted import FlowTest, Player, given_of
-from ctiserver.ivr.simulate import Given, Simulation
-from ctiserver.ivr.state import PathStep
-from ctiserver.ivr.visit import World
+from ctiserver.ivr.language.state import PathStep
+from ctiserver.ivr.language.visit import World
+from ctiserver.ivr.runtime.ports import MemoryPorts, PortRequest
+from ctiserver.ivr.simulation.scripted import FlowTest, Player, given_of
+from ctiserver.ivr.simulation.simulate import Given, Simulation
 from ctiserver.model.ids import CallId
 from ctiserver.resources import shipped
-from ctiserver.site import NumberConfig, load_site
+from ctiserver.site.files import NumberConfig
+from ctiserver.site.load import load_site
 from tests.support.eventually import eventually
 from tests.support.fake_asterisk import FakeAsterisk
 from tests.support.flow_server import FlowServer

@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import SecretStr
 
 from ctiserver.app.composition import App, running
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
 from ctiserver.model.person import Role
-from ctiserver.privatepbx.lifecycle import PrivatePbx
 from ctiserver.settings import AgiSettings, BrowserPhoneSettings, PbxSettings, Settings, WebSettings
 from tests.support.desk import PASSWORD
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from ctiserver.bus import Bus
 from ctiserver.clock import SystemClock
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
 from ctiserver.model.events import CallEnded, CallSummary, PbxEvent
 from ctiserver.model.ids import PbxName
 from ctiserver.pbx.link import PbxLink
-from ctiserver.privatepbx.lifecycle import PrivatePbx
 from ctiserver.settings import PbxSettings
 
 

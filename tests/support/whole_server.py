@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from ctiserver.app.composition import App, running
+from ctiserver.lab.privatepbx.ports import free_port
 from ctiserver.model.ids import new_ulid
-from ctiserver.privatepbx.ports import free_port
 from ctiserver.resources import shipped
 from ctiserver.settings import (
     AgiSettings,

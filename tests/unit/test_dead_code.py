@@ -45,7 +45,7 @@ def test_planted_dead_code_is_found(package: Path) -> None:
 
 
 def test_an_exception_that_is_no_longer_needed_is_reported(package: Path) -> None:
-    module = package / "drill/finding.py"
+    module = package / "lab/drill/finding.py"
     text = module.read_text(encoding="utf-8")
     module.write_text(text.replace("def of_json(", "def of_text("), encoding="utf-8")
     try:
@@ -53,4 +53,4 @@ def test_an_exception_that_is_no_longer_needed_is_reported(package: Path) -> Non
     finally:
         module.write_text(text, encoding="utf-8")
     assert status == 1
-    assert "drill/finding.py of_json is used, or gone" in said
+    assert "lab/drill/finding.py of_json is used, or gone" in said

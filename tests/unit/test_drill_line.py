@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from ctiserver.drill.proxy import line
+from ctiserver.lab.drill.proxy import line
 from tests.support.eventually import eventually
 
 PING = b"Action: Ping\r\nActionID: 1\r\n\r\n"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ctiserver.drill.ears import Ear
-from ctiserver.drill.finding import Finding
-from ctiserver.drill.stories import Stories
+from ctiserver.lab.drill.ears import Ear
+from ctiserver.lab.drill.finding import Finding
+from ctiserver.lab.drill.stories import Stories
 
 
 def events(stories: Stories, uniqueid: str, *steps: tuple[float, dict[str, str]]) -> None:

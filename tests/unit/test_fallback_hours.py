@@ -13,10 +13,11 @@ from ctiserver.bus import Bus
 from ctiserver.clock import Clock
 from ctiserver.errors import PeerLost
 from ctiserver.features.queues.hours import FallbackHours
-from ctiserver.model.calendar import Calendar, CalendarFile
+from ctiserver.model.calendar.opening_hours import Calendar, CalendarFile
 from ctiserver.model.events import PbxUp
 from ctiserver.model.ids import PbxName
-from ctiserver.site import NumberConfig, QueueConfig, Site
+from ctiserver.site.files import NumberConfig, QueueConfig
+from ctiserver.site.load import Site
 
 NOW = datetime(2026, 11, 21, 23, 55, tzinfo=UTC)
 MAIN = PbxName("main")

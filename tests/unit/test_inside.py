@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from ctiserver.features.recordings.files import look, place_of, remove
 from ctiserver.inside import OutsideFolder, inside
-from ctiserver.ivr.prompts import Shelf
-from ctiserver.model.recording import is_recording_file
+from ctiserver.ivr.speech.prompts import Shelf
+from ctiserver.model.calls.recording import is_recording_file
 from ctiserver.settings import PromptSettings
 
 PIECES = ("..", ".", "/", "//", "a", "20261201", "-1.wav", "\0", "~", "out", "in", "%2e%2e", "\\", "\r\n", "x" * 300)

@@ -12,8 +12,8 @@ _SHOWS = "waits for the next event and shows it; it holds no state"
 #: By module, why it may. One that no longer subscribes must go from here.
 _MAY = {
     "bus.py": "is the loop",
-    "demo/once.py": _SHOWS,
-    "demo/open_house.py": _SHOWS,
+    "lab/demo/once.py": _SHOWS,
+    "lab/demo/open_house.py": _SHOWS,
 }
 
 

@@ -15,7 +15,8 @@ from ctiserver.model.events import CallerEnteredQueue, CallerLeftQueue, CallsMer
 from ctiserver.model.ids import CallId, Interface, Linkedid, PbxName, QueueName, Uniqueid
 from ctiserver.pbx.port import Pbx
 from ctiserver.resources import shipped
-from ctiserver.site import Closing, load_site
+from ctiserver.site.files import Closing
+from ctiserver.site.load import load_site
 
 T0 = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
 MAIN, REPAIR = PbxName("main"), QueueName("repair")

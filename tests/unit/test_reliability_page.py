@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ctiserver.drill.faults import FAULTS
+from ctiserver.lab.drill.faults import FAULTS
 from tests.chaos.__main__ import ROWS, document
 
 MACHINE = {"cpus": 2, "cpu": "x", "memory_gib": 8, "load_1min": 3.5, "system": "Linux", "python": "3.11"}

@@ -7,7 +7,7 @@ import pytest
 
 from ctiserver.errors import FileFault, UserFault
 from ctiserver.resources import shipped
-from ctiserver.site import load_site
+from ctiserver.site.load import load_site
 
 
 def test_shipped_site_reads() -> None:

@@ -17,7 +17,7 @@ from ctiserver.features.agents.service import Agents
 from ctiserver.model.events import MemberChanged
 from ctiserver.model.ids import AgentId, Interface, PbxName, QueueName
 from ctiserver.model.person import Agent
-from ctiserver.site import Site
+from ctiserver.site.load import Site
 from ctiserver.store.database import Database
 from ctiserver.store.unit_of_work import UnitOfWork
 from tests.support.rows import a_user

@@ -9,7 +9,7 @@ import pytest
 
 from ctiserver.model.ids import RecordId, WorkOrderId, new_ulid
 from ctiserver.model.person import PEOPLES_ROLES, ROLES
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.work.work_order import WorkOrder
 from ctiserver.web.access import PUBLIC, Access
 from ctiserver.web.routes import Route, nothing
 from ctiserver.web.server import WebServer

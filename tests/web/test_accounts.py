@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from ctiserver.errors import UserFault
-from ctiserver.model.call_entry import CallEntry
+from ctiserver.model.calls.call_entry import CallEntry
+from ctiserver.model.calls.recording import Recording
 from ctiserver.model.ids import RecordingId, new_ulid
-from ctiserver.model.recording import Recording
 from ctiserver.web.connection import CLOSE_LOGGED_OUT
 from tests.support.desk import PASSWORD, PBX, Browser, Desk
 

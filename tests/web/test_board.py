@@ -15,9 +15,9 @@ from ctiserver.bus import Bus
 from ctiserver.clock import ManualClock, SystemClock
 from ctiserver.features.wallboard import board
 from ctiserver.features.wallboard.board import Board
+from ctiserver.model.calls.tracking.standing import Standing
 from ctiserver.model.events import CallKnownLater, PbxDown, PbxUp
 from ctiserver.model.ids import CallId, QueueName, Uniqueid, call_id
-from ctiserver.model.tracking.standing import Standing
 from tests.support.desk import PBX, REPAIR, Browser, Desk, desk
 from tests.support.eventually import eventually
 from tests.support.queue_caller import Caller

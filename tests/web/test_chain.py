@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from ctiserver.model.ids import RecordId, UserId, WorkOrderId, new_ulid
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.work.work_order import WorkOrder
 from tests.support.desk import Browser, Desk
 from tests.support.eventually import eventually
 

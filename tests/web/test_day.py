@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from ctiserver.features.dispatch.day import windows_of
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.work.work_order import WorkOrder
 from ctiserver.store.database import Database
 from tests.support.desk import Browser, Desk, desk
 from tests.support.field import a_visit

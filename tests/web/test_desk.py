@@ -13,11 +13,11 @@ import pytest
 from ctiserver.errors import PeerLost
 from ctiserver.features.calls.service import Mark
 from ctiserver.features.records.service import Change
-from ctiserver.model.call_entry import Pop
+from ctiserver.model.calls.call_entry import Pop
 from ctiserver.model.contact import Device, Site
 from ctiserver.model.events import RingOutcome
 from ctiserver.model.ids import CallId, ContactId, DeviceId, Interface, QueueName, RecordId, SiteId, new_ulid
-from ctiserver.site import NoAnswer
+from ctiserver.site.files import NoAnswer
 from tests.support.desk import Browser, Desk, PhoneLine
 from tests.support.eventually import eventually
 from tests.support.shaky import Shaky

@@ -15,8 +15,8 @@ from aiohttp import ClientResponse
 
 from ctiserver.features.photos.http import MAX_BYTES
 from ctiserver.model.ids import WorkOrderId, new_ulid
-from ctiserver.model.photo import MOST_OF_AN_ORDER
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.work.photo import MOST_OF_AN_ORDER
+from ctiserver.model.work.work_order import WorkOrder
 from tests.support.desk import Browser, Desk, desk
 from tests.support.rows import NOW, a_record
 

@@ -20,13 +20,13 @@ from ctiserver.clock import ManualClock
 from ctiserver.errors import FileFault, UserFault
 from ctiserver.features.messages.carriers import carriers
 from ctiserver.features.messages.service import Messages
-from ctiserver.message_rules import MessageRules
 from ctiserver.model.ids import WorkOrderId, new_ulid
 from ctiserver.model.message import PAUSES, Message, signature
-from ctiserver.model.record import Record, TimelineEntry
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.work.record import Record, TimelineEntry
+from ctiserver.model.work.work_order import WorkOrder
 from ctiserver.resources import shipped
-from ctiserver.site import load_site
+from ctiserver.site.load import load_site
+from ctiserver.site.message_rules import MessageRules
 from tests.support.desk import Browser, Desk, desk
 
 

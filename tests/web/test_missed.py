@@ -13,11 +13,11 @@ import pytest
 from ctiserver.clock import SystemClock
 from ctiserver.features.dispatch.advance import Advance
 from ctiserver.features.dispatch.definitions import Definition
-from ctiserver.model import process_check
-from ctiserver.model.calendar import Calendar, CalendarFile
-from ctiserver.model.call_entry import CallEntry
-from ctiserver.model.missed import MissedCall, MissedFigures, missed_figures
-from ctiserver.model.span import WorkingTime
+from ctiserver.model.calendar.opening_hours import Calendar, CalendarFile
+from ctiserver.model.calendar.span import WorkingTime
+from ctiserver.model.calls.call_entry import CallEntry
+from ctiserver.model.calls.missed import MissedCall, MissedFigures, missed_figures
+from ctiserver.model.process import check as process_check
 from ctiserver.resources import shipped
 from ctiserver.strict_yaml import load
 from tests.support.desk import PBX, Browser, Desk, PhoneLine

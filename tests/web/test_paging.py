@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ctiserver.model.ids import UserId, WorkOrderId, new_ulid
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.work.work_order import WorkOrder
 from tests.support.desk import Browser, Desk
 from tests.support.rows import NOW, a_record
 

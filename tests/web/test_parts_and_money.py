@@ -16,12 +16,12 @@ from ctiserver.features.stock import service
 from ctiserver.features.stock.service import StockKeeping
 from ctiserver.model.contact import Device
 from ctiserver.model.ids import DeviceId, WorkOrderId, new_ulid
-from ctiserver.model.work_order import WorkOrder
-from ctiserver.price_list import Goods, Outlet
+from ctiserver.model.work.work_order import WorkOrder
 from ctiserver.resources import shipped
-from ctiserver.site import load_site
+from ctiserver.site.load import load_site
+from ctiserver.site.price_list import Goods, Outlet
 from ctiserver.store.faults import StoreUnavailable
-from ctiserver.store.goods import Stock
+from ctiserver.store.repositories.goods import Stock
 from tests.support.desk import Browser, Desk, desk
 
 

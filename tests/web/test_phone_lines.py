@@ -18,9 +18,9 @@ from pydantic import SecretStr
 
 from ctiserver.errors import PeerLost
 from ctiserver.features.telephony import lost
+from ctiserver.model.calls.tracking.standing import Standing
 from ctiserver.model.events import CallEnded
 from ctiserver.model.ids import CallId, Interface, Uniqueid
-from ctiserver.model.tracking.standing import Standing
 from ctiserver.settings import BrowserPhoneSettings, PbxSettings
 from tests.support.desk import Browser, Desk, desk
 from tests.support.eventually import eventually

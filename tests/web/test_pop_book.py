@@ -12,7 +12,7 @@ import pytest
 
 from ctiserver.features.screenpop import book
 from ctiserver.features.screenpop.book import PopBook
-from ctiserver.model.call_entry import Pop
+from ctiserver.model.calls.call_entry import Pop
 from ctiserver.model.ids import AgentId, CallId, ContactId, Interface, new_ulid
 from ctiserver.model.person import Agent
 from ctiserver.store.database import Database

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from ctiserver.resources import shipped
-from ctiserver.site import FieldConfig, Site, load_site
+from ctiserver.site.files import FieldConfig
+from ctiserver.site.load import Site, load_site
 from tests.support.desk import Browser, Desk, desk
 from tests.support.eventually import eventually
 

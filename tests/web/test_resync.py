@@ -13,6 +13,7 @@ import pytest
 
 from ctiserver.app.features import Features
 from ctiserver.bus import Bus
+from ctiserver.model.calls.tracking.standing import Standing
 from ctiserver.model.events import (
     AgentConnected,
     AgentRinging,
@@ -23,7 +24,6 @@ from ctiserver.model.events import (
     RecordingBegan,
 )
 from ctiserver.model.ids import AgentId, CallId, Interface, Linkedid, QueueName, Uniqueid, call_id
-from ctiserver.model.tracking.standing import Standing
 from ctiserver.store.setting_aside import SettingAside
 from ctiserver.web.hub import Hub
 from tests.support.desk import PBX, REPAIR, Desk, desk

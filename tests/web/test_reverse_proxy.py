@@ -15,7 +15,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from ctiserver.privatepbx.ports import free_port
+from ctiserver.lab.privatepbx.ports import free_port
 from tests.support.eventually import eventually
 from tests.support.served import PASSWORD, Site
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ctiserver.model.ids import WorkOrderId, new_ulid
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.work.work_order import WorkOrder
 from tests.support.desk import Browser, Desk, desk
 from tests.support.rows import NOW, a_contact, a_record
 

@@ -12,7 +12,7 @@ from ctiserver.features.agents.service import Agents
 from ctiserver.model.agent import Presence
 from ctiserver.model.json_value import Json, iso
 from ctiserver.model.person import Agent
-from ctiserver.site import Site
+from ctiserver.site.load import Site
 from ctiserver.web.access import DESK, SUPERVISORS, agent_of
 from ctiserver.web.routes import PAGED, Body, Route, json_answer, page_of, read_body
 

@@ -10,11 +10,11 @@ from ctiserver.agi.server import Handler
 from ctiserver.agi.session import PromptMissing, Session
 from ctiserver.errors import CtiError
 from ctiserver.features.agents.service import Agents
-from ctiserver.ivr import sentences
-from ctiserver.ivr.prompts import Shelf
-from ctiserver.ivr.requests import Phrase
+from ctiserver.ivr.language import sentences
+from ctiserver.ivr.language.requests import Phrase
+from ctiserver.ivr.speech.prompts import Shelf
 from ctiserver.model.ids import AgentId, Interface, PbxName
-from ctiserver.site import Site
+from ctiserver.site.load import Site
 
 log = structlog.get_logger(__name__)
 

@@ -28,7 +28,8 @@ from ctiserver.model.events import (
 )
 from ctiserver.model.ids import AgentId, CallId, Interface, PbxName, QueueName
 from ctiserver.pbx.port import Pbx, current_events
-from ctiserver.site import Site, WrapUp
+from ctiserver.site.files import WrapUp
+from ctiserver.site.load import Site
 
 #: The pause reason that stands for after-call work in app_queue.
 WRAP_UP = "wrap_up"

@@ -27,7 +27,8 @@ from ctiserver.model.ids import AgentId, Interface, PbxName, QueueName
 from ctiserver.model.person import Agent
 from ctiserver.pbx.port import Pbx
 from ctiserver.pbx.trouble import TroubleKind
-from ctiserver.site import QueueConfig, Site
+from ctiserver.site.files import QueueConfig
+from ctiserver.site.load import Site
 from ctiserver.store.database import Database
 from ctiserver.store.faults import StoreUnavailable
 

@@ -22,11 +22,11 @@ from ctiserver.model import numbers
 from ctiserver.model.events import AgentConnected, CallbackTried, CallEnded, CallEvent, CallStarted
 from ctiserver.model.ids import CallId, PbxName, RecordId, Uniqueid, call_id
 from ctiserver.model.json_value import Json
-from ctiserver.model.record import CALLBACK_ASKED
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.work.record import CALLBACK_ASKED
+from ctiserver.model.work.work_order import WorkOrder
 from ctiserver.pbx.port import Pbx, current_events
 from ctiserver.refused_calls import REFUSED
-from ctiserver.site import Site
+from ctiserver.site.load import Site
 from ctiserver.store.database import Database
 from ctiserver.store.patience import until_stored
 from ctiserver.store.unit_of_work import UnitOfWork

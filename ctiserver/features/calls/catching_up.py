@@ -20,14 +20,14 @@ from ctiserver.clock import Clock
 from ctiserver.errors import CtiError, DeadlineExceeded, PbxRefused, PeerLost, UserFault
 from ctiserver.features.calls.fallback import GotThrough, OpenRecord, TakingOver
 from ctiserver.features.calls.reasons import reason_for_none, stated
-from ctiserver.model import call_detail, mending
-from ctiserver.model.call_entry import CallEntry
+from ctiserver.model.calls import call_detail, mending
+from ctiserver.model.calls.call_entry import CallEntry
+from ctiserver.model.calls.journal import FAMILY, JournalEntry, read_entry
+from ctiserver.model.calls.queue_log import LoggedVisit, visits
 from ctiserver.model.events import CallSummary
 from ctiserver.model.ids import CallId, PbxName, Uniqueid, began_at, call_id
-from ctiserver.model.journal import FAMILY, JournalEntry, read_entry
 from ctiserver.model.person import Agent, place_of
-from ctiserver.model.queue_log import LoggedVisit, visits
-from ctiserver.model.record import Record
+from ctiserver.model.work.record import Record
 from ctiserver.pbx.log_files import read_queue_log
 from ctiserver.pbx.port import Pbx
 from ctiserver.store.database import Database

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Protocol
 
 from ctiserver.clock import Clock
-from ctiserver.model.call_entry import CallEntry
+from ctiserver.model.calls.call_entry import CallEntry
+from ctiserver.model.calls.journal import JournalEntry
 from ctiserver.model.ids import AgentId, CallId, PbxName, began_at
-from ctiserver.model.journal import JournalEntry
 from ctiserver.model.json_value import Json
-from ctiserver.model.record import Record
+from ctiserver.model.work.record import Record
 from ctiserver.store.unit_of_work import UnitOfWork
 
 #: Who wrote it on the timeline: the dialplan, alone.

@@ -11,10 +11,10 @@ from ctiserver.features.calls.fallback import GotThrough, OpenRecord
 from ctiserver.features.calls.hang_ups import HangUps
 from ctiserver.features.calls.http import CallsHttp
 from ctiserver.features.calls.service import CallLogService
-from ctiserver.ivr.runner import FlowService
+from ctiserver.ivr.runtime.runner import FlowService
 from ctiserver.model.events import CallKnownLater, CallSummary
 from ctiserver.model.ids import AgentId, CallId, PbxName
-from ctiserver.model.record import Record
+from ctiserver.model.work.record import Record
 from ctiserver.web.access import Rule
 
 __all__ = ["CallLogService", "CallsContribution", "HangUps", "Needs", "build", "build_hang_ups"]

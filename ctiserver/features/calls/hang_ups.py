@@ -14,9 +14,9 @@ import structlog
 
 from ctiserver.bus import Bus
 from ctiserver.errors import CtiError
-from ctiserver.ivr.ports import PortFailed
-from ctiserver.ivr.runner import FlowService
-from ctiserver.model.call_entry import CallEntry
+from ctiserver.ivr.runtime.ports import PortFailed
+from ctiserver.ivr.runtime.runner import FlowService
+from ctiserver.model.calls.call_entry import CallEntry
 from ctiserver.model.events import CallEnded, CallOutcome
 from ctiserver.model.ids import CallId, PbxName
 from ctiserver.store.database import Database

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ctiserver.features.calls.answers import CallsAnswer, WholeCallAnswer
 from ctiserver.features.calls.service import CallLogService
-from ctiserver.model.call_entry import CallEntry, PathStep
+from ctiserver.model.calls.call_entry import CallEntry, PathStep
 from ctiserver.model.ids import AgentId, CallId
 from ctiserver.model.json_value import JsonObject, iso
 from ctiserver.store.database import Database

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ctiserver.model.call_entry import CallEntry
+from ctiserver.model.calls.call_entry import CallEntry
 from ctiserver.model.events import CallSummary
 
 #: The reason of a call that was there before we looked away, and not after.

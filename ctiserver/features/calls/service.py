@@ -14,8 +14,8 @@ import structlog
 from ctiserver.bus import Bus
 from ctiserver.clock import Clock
 from ctiserver.features.calls.reasons import END_NOT_SEEN, reason_for_none, stated
-from ctiserver.model.call_detail import detail
-from ctiserver.model.call_entry import MERGED, CallEntry, PathStep
+from ctiserver.model.calls.call_detail import detail
+from ctiserver.model.calls.call_entry import MERGED, CallEntry, PathStep
 from ctiserver.model.events import (
     AgentConnected,
     CallEnded,

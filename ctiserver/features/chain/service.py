@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from ctiserver.clock import Clock
-from ctiserver.model.chain import Chain, Known, chain
 from ctiserver.model.ids import RecordId, UserId
-from ctiserver.model.record import Record
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.work.chain import Chain, Known, chain
+from ctiserver.model.work.record import Record
+from ctiserver.model.work.work_order import WorkOrder
 from ctiserver.store.database import Database
-from ctiserver.store.processes import ProcessRow
+from ctiserver.store.repositories.processes import ProcessRow
 
 #: What is due so soon is about to be late.
 SOON = timedelta(hours=4)

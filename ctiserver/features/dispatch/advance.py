@@ -16,11 +16,12 @@ import structlog
 from ctiserver.clock import Clock
 from ctiserver.features.dispatch.definitions import Definition, revived
 from ctiserver.features.dispatch.execution import Execution
+from ctiserver.model.calendar.span import WorkingTime
 from ctiserver.model.ids import RecordId, UserId
 from ctiserver.model.json_value import JsonObject
-from ctiserver.model.process import Stale, decide
-from ctiserver.model.process_definition import ANY
-from ctiserver.model.process_messages import (
+from ctiserver.model.process.decide import Stale, decide
+from ctiserver.model.process.definition import ANY
+from ctiserver.model.process.messages import (
     Begin,
     Cancelled,
     Event,
@@ -30,13 +31,12 @@ from ctiserver.model.process_messages import (
     OrderMoved,
     TimerFired,
 )
-from ctiserver.model.process_state import ProcessState
-from ctiserver.model.record import Record
-from ctiserver.model.span import WorkingTime
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.process.state import ProcessState
+from ctiserver.model.work.record import Record
+from ctiserver.model.work.work_order import WorkOrder
 from ctiserver.store.database import Database
-from ctiserver.store.outbox import PROCESS_START
-from ctiserver.store.processes import ProcessRow
+from ctiserver.store.repositories.outbox import PROCESS_START
+from ctiserver.store.repositories.processes import ProcessRow
 from ctiserver.store.unit_of_work import UnitOfWork
 
 log = structlog.get_logger(__name__)

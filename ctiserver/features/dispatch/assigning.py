@@ -13,12 +13,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
-from ctiserver.model.assignment import Assignment, Rules, Wish
+from ctiserver.model.calendar.span import WorkingTime
 from ctiserver.model.ids import UserId
 from ctiserver.model.json_value import Json
 from ctiserver.model.person import User
-from ctiserver.model.span import WorkingTime
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.work.assignment import Assignment, Rules, Wish
+from ctiserver.model.work.work_order import WorkOrder
 from ctiserver.store.unit_of_work import UnitOfWork
 
 How = Literal["rule", "sticky", "hand", "bulk", "taken", "owner", "same", "pool", "nobody"]

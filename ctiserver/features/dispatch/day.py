@@ -8,14 +8,14 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from ctiserver.clock import Clock
 from ctiserver.features.dispatch.placing import MOVABLE, span_of
-from ctiserver.model.calendar import Calendar
+from ctiserver.model.calendar.opening_hours import Calendar
+from ctiserver.model.calendar.span import WorkingTime
 from ctiserver.model.ids import RecordId, UserId
 from ctiserver.model.person import Role, User
-from ctiserver.model.span import WorkingTime
-from ctiserver.model.work_order import OrderKind, WorkOrder
+from ctiserver.model.work.work_order import OrderKind, WorkOrder
 from ctiserver.settings import FieldSettings
 from ctiserver.store.database import Database
-from ctiserver.store.records import Brief
+from ctiserver.store.repositories.records import Brief
 
 #: Whose day it is, and what they do.
 WHO: Role = "technician"

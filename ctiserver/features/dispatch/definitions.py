@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ctiserver.errors import FileFault, Problem
-from ctiserver.model import process_check
 from ctiserver.model.json_value import JsonObject
-from ctiserver.model.process_definition import ProcessFile, from_json
+from ctiserver.model.process import check as process_check
+from ctiserver.model.process.definition import ProcessFile, from_json
 from ctiserver.resources import shipped
 from ctiserver.strict_yaml import load
 

@@ -9,12 +9,12 @@ from typing import assert_never
 
 from ctiserver.features.dispatch.assigning import Assigning, how_of, said
 from ctiserver.features.dispatch.names import names_of
-from ctiserver.model import expression, work_order
-from ctiserver.model.expression import Context
+from ctiserver.model.calendar.span import WorkingTime
+from ctiserver.model.expression import expression
+from ctiserver.model.expression.expression import Context
 from ctiserver.model.ids import UserId, WorkOrderId, new_ulid
 from ctiserver.model.json_value import Json, JsonObject, iso
-from ctiserver.model.outbound_call import OutboundCall
-from ctiserver.model.process_messages import (
+from ctiserver.model.process.messages import (
     CloseRecord,
     Command,
     DropTimers,
@@ -27,12 +27,13 @@ from ctiserver.model.process_messages import (
     SetTimer,
     WithdrawOrder,
 )
-from ctiserver.model.process_state import ProcessState
-from ctiserver.model.record import CALLBACK_ASKED, Record, TimelineEntry
-from ctiserver.model.span import WorkingTime
-from ctiserver.model.work_order import WorkOrder
-from ctiserver.store.outbox import OutboxRow
-from ctiserver.store.processes import TimerRow
+from ctiserver.model.process.state import ProcessState
+from ctiserver.model.work import work_order
+from ctiserver.model.work.outbound_call import OutboundCall
+from ctiserver.model.work.record import CALLBACK_ASKED, Record, TimelineEntry
+from ctiserver.model.work.work_order import WorkOrder
+from ctiserver.store.repositories.outbox import OutboxRow
+from ctiserver.store.repositories.processes import TimerRow
 from ctiserver.store.unit_of_work import UnitOfWork
 
 HIGHEST_PRIORITY = 9

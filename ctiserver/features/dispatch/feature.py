@@ -16,8 +16,8 @@ from ctiserver.features.dispatch.placing import Placing
 from ctiserver.features.dispatch.service import Dispatch
 from ctiserver.features.dispatch.workflow import Workflow
 from ctiserver.model.ids import RecordId
-from ctiserver.model.record import Record
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.work.record import Record
+from ctiserver.model.work.work_order import WorkOrder
 
 __all__ = ["DispatchContribution", "Needs", "OrdersChanged", "build", "build_workflow"]
 

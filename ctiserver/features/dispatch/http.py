@@ -16,9 +16,9 @@ from ctiserver.model.contact import Contact
 from ctiserver.model.ids import RecordId, UserId, WorkOrderId
 from ctiserver.model.json_value import Json, JsonObject, iso
 from ctiserver.model.person import Role
-from ctiserver.model.record import Record
-from ctiserver.model.work_order import IllegalAct, WorkOrder
-from ctiserver.site import Site
+from ctiserver.model.work.record import Record
+from ctiserver.model.work.work_order import IllegalAct, WorkOrder
+from ctiserver.site.load import Site
 from ctiserver.store.database import Database
 from ctiserver.store.unit_of_work import UnitOfWork
 from ctiserver.web.access import DESK, EVERYBODY, SUPERVISORS, Intent, Person, person_of

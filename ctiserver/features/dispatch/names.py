@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ctiserver.model.expression import Value
-from ctiserver.model.process import results
-from ctiserver.model.process_state import ProcessState
-from ctiserver.model.record import Record
+from ctiserver.model.expression.expression import Value
+from ctiserver.model.process.decide import results
+from ctiserver.model.process.state import ProcessState
+from ctiserver.model.work.record import Record
 from ctiserver.store.unit_of_work import UnitOfWork
 
 

@@ -15,13 +15,13 @@ from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
 from ctiserver.features.dispatch.advance import SIGNAL
 from ctiserver.features.dispatch.assigning import Assigning, said, taken_from
+from ctiserver.model.calendar.span import WorkingTime
 from ctiserver.model.ids import UserId, WorkOrderId
 from ctiserver.model.json_value import Json, iso
 from ctiserver.model.person import User
-from ctiserver.model.process import SERVER
-from ctiserver.model.record import Record
-from ctiserver.model.span import WorkingTime
-from ctiserver.model.work_order import IllegalAct, OrderState, WorkOrder
+from ctiserver.model.process.decide import SERVER
+from ctiserver.model.work.record import Record
+from ctiserver.model.work.work_order import IllegalAct, OrderState, WorkOrder
 from ctiserver.store.database import Database
 from ctiserver.store.faults import Conflict
 from ctiserver.store.unit_of_work import UnitOfWork

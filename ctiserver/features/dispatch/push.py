@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from ctiserver.features.dispatch.day import WHAT
 from ctiserver.features.dispatch.http import DISPATCHERS
 from ctiserver.model.json_value import Json
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.work.work_order import WorkOrder
 from ctiserver.web.access import EVERYBODY, Person
 from ctiserver.web.hub import Hub, Topic
 

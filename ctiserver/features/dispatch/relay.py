@@ -11,7 +11,7 @@ import structlog
 from ctiserver.clock import Clock
 from ctiserver.store.database import Database
 from ctiserver.store.faults import Conflict, StoreUnavailable
-from ctiserver.store.outbox import OutboxRow
+from ctiserver.store.repositories.outbox import OutboxRow
 from ctiserver.store.setting_aside import SettingAside
 
 log = structlog.get_logger(__name__)

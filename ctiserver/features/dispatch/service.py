@@ -15,12 +15,12 @@ from ctiserver.errors import UserFault
 from ctiserver.features.dispatch.advance import SIGNAL
 from ctiserver.features.dispatch.assigning import had_before, said
 from ctiserver.features.dispatch.definitions import revived
-from ctiserver.model import work_order
 from ctiserver.model.ids import RecordId, UserId, WorkOrderId
 from ctiserver.model.json_value import Json, JsonObject
 from ctiserver.model.person import User
-from ctiserver.model.record import Record
-from ctiserver.model.work_order import IllegalAct, OrderAct, WorkOrder
+from ctiserver.model.work import work_order
+from ctiserver.model.work.record import Record
+from ctiserver.model.work.work_order import IllegalAct, OrderAct, WorkOrder
 from ctiserver.store.database import Database
 from ctiserver.store.unit_of_work import UnitOfWork
 

@@ -18,9 +18,9 @@ from ctiserver.model.json_value import JsonObject
 from ctiserver.settings import WorkflowSettings
 from ctiserver.store.database import Database
 from ctiserver.store.faults import StoreUnavailable
-from ctiserver.store.outbox import OutboxRow
 from ctiserver.store.patience import now_and_again
-from ctiserver.store.processes import TimerRow
+from ctiserver.store.repositories.outbox import OutboxRow
+from ctiserver.store.repositories.processes import TimerRow
 from ctiserver.store.setting_aside import Kind, SettingAside, outbox_kind
 from ctiserver.store.unit_of_work import UnitOfWork
 

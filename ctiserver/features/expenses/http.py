@@ -16,11 +16,11 @@ from ctiserver.features.expenses.answers import (
     WaitingExpensesAnswer,
 )
 from ctiserver.features.expenses.service import Money
-from ctiserver.model.expense import ExpenseLine, Payer, Settlement, total
 from ctiserver.model.ids import RecordId, WorkOrderId
 from ctiserver.model.json_value import JsonObject
 from ctiserver.model.person import Role
-from ctiserver.price_list import Goods
+from ctiserver.model.work.expense import ExpenseLine, Payer, Settlement, total
+from ctiserver.site.price_list import Goods
 from ctiserver.store.database import Database
 from ctiserver.web.access import EVERYBODY, SUPERVISORS, Intent, Person, person_of
 from ctiserver.web.routes import Body, Route, json_answer, read_body

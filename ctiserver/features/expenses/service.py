@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 
 from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
-from ctiserver.model.expense import ExpenseLine, Payer, Settlement, payer_of, total
 from ctiserver.model.ids import RecordId, WorkOrderId, new_ulid
 from ctiserver.model.json_value import Json
-from ctiserver.model.record import Record
-from ctiserver.price_list import CENTS, Goods
+from ctiserver.model.work.expense import ExpenseLine, Payer, Settlement, payer_of, total
+from ctiserver.model.work.record import Record
+from ctiserver.site.price_list import CENTS, Goods
 from ctiserver.store.database import Database
 from ctiserver.store.faults import Conflict
 from ctiserver.store.unit_of_work import UnitOfWork

@@ -10,13 +10,13 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from ctiserver.clock import Clock
-from ctiserver.model import expression
-from ctiserver.model.care_rule import MADE_UP, CareRule, Subject
-from ctiserver.model.expression import Context
+from ctiserver.model.expression import expression
+from ctiserver.model.expression.expression import Context
 from ctiserver.model.ids import RecordId, new_ulid
 from ctiserver.model.json_value import Json
-from ctiserver.model.record import Record
-from ctiserver.site import Site
+from ctiserver.model.work.care_rule import MADE_UP, CareRule, Subject
+from ctiserver.model.work.record import Record
+from ctiserver.site.load import Site
 from ctiserver.store.database import Database
 from ctiserver.store.faults import Duplicate
 from ctiserver.store.patience import now_and_again

@@ -10,8 +10,8 @@ from ctiserver.feature import Contribution, FeatureContext
 from ctiserver.features.followups.care import Care
 from ctiserver.features.followups.service import FollowUps
 from ctiserver.model.ids import PbxName, RecordId
-from ctiserver.model.record import Record
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.work.record import Record
+from ctiserver.model.work.work_order import WorkOrder
 
 __all__ = ["FollowUps", "FollowUpsContribution", "Needs", "build"]
 

@@ -22,17 +22,19 @@ from ctiserver.bus import Bus
 from ctiserver.clock import Clock
 from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost
 from ctiserver.metrics import REGISTRY
-from ctiserver.model import numbers, outbound_call, work_order
+from ctiserver.model import numbers
+from ctiserver.model.calendar.span import WorkingTime
 from ctiserver.model.contact import Contact
 from ctiserver.model.events import CallEnded
 from ctiserver.model.ids import CallId, PbxName, Uniqueid, call_id
 from ctiserver.model.json_value import Json, JsonObject
-from ctiserver.model.outbound_call import Limits, OutboundCall
-from ctiserver.model.record import Record
-from ctiserver.model.span import WorkingTime
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.work import outbound_call, work_order
+from ctiserver.model.work.outbound_call import Limits, OutboundCall
+from ctiserver.model.work.record import Record
+from ctiserver.model.work.work_order import WorkOrder
 from ctiserver.pbx.port import Pbx
-from ctiserver.site import Automatic, Site
+from ctiserver.site.files import Automatic
+from ctiserver.site.load import Site
 from ctiserver.store.database import Database
 from ctiserver.store.faults import Conflict, NotFound, StoreUnavailable
 from ctiserver.store.patience import until_stored

@@ -13,10 +13,10 @@ import aiosmtplib
 
 from ctiserver.clock import Clock
 from ctiserver.errors import CtiError, UserFault
-from ctiserver.message_rules import MailServer, MessageRules, SmsGateway, Webhook
 from ctiserver.model import email_address
 from ctiserver.model.message import Message, Via, signature
 from ctiserver.net import RequestFailed, deliver
+from ctiserver.site.message_rules import MailServer, MessageRules, SmsGateway, Webhook
 
 _DEADLINE_S = 15.0
 #: What a web service answers for a request that it will never take; anything else may be different next time.

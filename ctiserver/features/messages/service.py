@@ -20,19 +20,19 @@ import structlog
 
 from ctiserver.clock import Clock
 from ctiserver.features.messages.carriers import Carrier, NotSent
-from ctiserver.message_rules import CustomerMessage, MessageRules
 from ctiserver.model import message as model
 from ctiserver.model import numbers
 from ctiserver.model.contact import Contact
 from ctiserver.model.ids import RecordId, new_ulid
 from ctiserver.model.json_value import Json
 from ctiserver.model.message import Message, MessageState, Via
-from ctiserver.model.record import Record
 from ctiserver.model.set_aside import reason_of
+from ctiserver.model.work.record import Record
+from ctiserver.site.message_rules import CustomerMessage, MessageRules
 from ctiserver.store.database import Database
 from ctiserver.store.faults import Conflict, StoreUnavailable
-from ctiserver.store.outbox import OutboxRow
-from ctiserver.store.records import TIMELINE
+from ctiserver.store.repositories.outbox import OutboxRow
+from ctiserver.store.repositories.records import TIMELINE
 from ctiserver.store.setting_aside import Kind, SettingAside, outbox_kind
 from ctiserver.store.unit_of_work import UnitOfWork
 

@@ -11,7 +11,7 @@ from ctiserver.features.missed import push
 from ctiserver.features.missed.http import routes
 from ctiserver.features.missed.periods import Periods
 from ctiserver.features.missed.service import Missed, OpenRecord, PromiseCallback
-from ctiserver.model.record import Record
+from ctiserver.model.work.record import Record
 
 __all__ = ["Missed", "Needs", "build"]
 

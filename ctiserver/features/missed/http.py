@@ -9,8 +9,8 @@ from aiohttp import web
 
 from ctiserver.features.missed.answers import MissedCallsAnswer, MissedFiguresAnswer
 from ctiserver.features.missed.service import Callback, Missed
+from ctiserver.model.calls.missed import MISSED_STATES, MissedCall
 from ctiserver.model.json_value import JsonObject, iso
-from ctiserver.model.missed import MISSED_STATES, MissedCall
 from ctiserver.web.access import SUPERVISORS
 from ctiserver.web.inputs import near_time
 from ctiserver.web.problems import Invalid

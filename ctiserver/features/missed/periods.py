@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from ctiserver.model.span import WorkingTime
-from ctiserver.site import Site
+from ctiserver.model.calendar.span import WorkingTime
+from ctiserver.site.load import Site
 
 
 class Periods:

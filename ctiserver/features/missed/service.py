@@ -13,16 +13,17 @@ import structlog
 
 from ctiserver.bus import Bus
 from ctiserver.clock import Clock
-from ctiserver.model import call_detail, numbers
-from ctiserver.model.call_entry import CallEntry
+from ctiserver.model import numbers
+from ctiserver.model.calls import call_detail
+from ctiserver.model.calls.call_entry import CallEntry
+from ctiserver.model.calls.missed import IN_VAIN, MissedCall, MissedFigures, MissedState, missed_figures
 from ctiserver.model.events import AgentConnected, CallEnded, CallEvent, CallStarted, CallSummary
 from ctiserver.model.ids import AgentId, CallId, PbxName, RecordId, new_ulid
-from ctiserver.model.missed import IN_VAIN, MissedCall, MissedFigures, MissedState, missed_figures
-from ctiserver.model.record import Record
+from ctiserver.model.work.record import Record
 from ctiserver.pbx.port import Pbx, current_events
 from ctiserver.store.database import Database
 from ctiserver.store.patience import now_and_again, until_stored
-from ctiserver.store.processes import ProcessRow
+from ctiserver.store.repositories.processes import ProcessRow
 from ctiserver.store.setting_aside import SettingAside
 from ctiserver.store.unit_of_work import UnitOfWork
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from ctiserver.errors import UserFault
-from ctiserver.fallback_texts import announced
 from ctiserver.model.ids import Interface
 from ctiserver.pbx.survey import NEEDED_MODULES, FoundMember, FoundQueue, Survey
 from ctiserver.resources import shipped
-from ctiserver.site import STRATEGIES, Strategy
+from ctiserver.site.fallback_texts import announced
+from ctiserver.site.files import STRATEGIES, Strategy
 from ctiserver.system_name import is_secret, new_system_name
 
 #: What our dialplan adds to a PBX's, and where calls and phones are sent.

@@ -12,14 +12,14 @@ from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
 from ctiserver.features.operations.finding import Finding, bad, good, of_fault
 from ctiserver.features.operations.pbx_checks import pbx_findings
-from ctiserver.ivr.prompts import GET_A_VOICE, Shelf, engines
-from ctiserver.ivr.texts import Spoken, in_one_sentence, unspoken
+from ctiserver.ivr.speech.prompts import GET_A_VOICE, Shelf, engines
+from ctiserver.ivr.speech.texts import Spoken, in_one_sentence, unspoken
 from ctiserver.model.person import Agent
 from ctiserver.net import RequestFailed, get_json
 from ctiserver.private_files import readable_by_others
 from ctiserver.resources import shipped
 from ctiserver.settings import Settings
-from ctiserver.site import Site
+from ctiserver.site.load import Site
 from ctiserver.store import sqlite_abilities
 from ctiserver.store.database import Database
 from ctiserver.store.faults import StoreUnavailable

@@ -21,7 +21,7 @@ from ctiserver.pbx.log_files import read_queue_log, try_cdrs
 from ctiserver.pbx.resync import Ask, refuse_old
 from ctiserver.pbx.survey import Survey, device_state, survey
 from ctiserver.settings import AgiSettings, PbxSettings
-from ctiserver.site import Site
+from ctiserver.site.load import Site
 from ctiserver.system_name import is_secret
 
 #: How far the PBX's clock may be from ours: queue times and records are compared across both.

@@ -10,12 +10,12 @@ from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ctiserver.errors import UserFault
-from ctiserver.model import call_detail
+from ctiserver.model.calls import call_detail
+from ctiserver.model.calls.queue_log import visits
+from ctiserver.model.calls.reconciliation import Difference, reconcile
 from ctiserver.model.ids import Interface, PbxName, Uniqueid, call_id
 from ctiserver.model.json_value import Json
 from ctiserver.model.person import Agent
-from ctiserver.model.queue_log import visits
-from ctiserver.model.reconciliation import Difference, reconcile
 from ctiserver.pbx.log_files import read_cdrs, read_queue_log
 from ctiserver.settings import PbxSettings, Settings
 from ctiserver.store.database import Database

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from ctiserver.feature import Contribution, FeatureContext
 from ctiserver.features.photos.http import MayReachRecord, PhotosHttp
 from ctiserver.features.photos.service import Photos
-from ctiserver.model.record import Record
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.work.record import Record
+from ctiserver.model.work.work_order import WorkOrder
 
 __all__ = ["Needs", "build"]
 

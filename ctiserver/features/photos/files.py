@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ctiserver.inside import inside
 from ctiserver.model.ids import WorkOrderId
-from ctiserver.model.photo import SUFFIXES
+from ctiserver.model.work.photo import SUFFIXES
 
 
 def path_of(folder: Path, order: WorkOrderId, sha256: str, media_type: str) -> Path:

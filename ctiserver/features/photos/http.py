@@ -9,7 +9,7 @@ from aiohttp import web
 from ctiserver.features.photos.answers import PhotoAnswer, PhotosAnswer
 from ctiserver.features.photos.service import EnoughPhotos, NoPhoto, NoRoom, Photos
 from ctiserver.model.ids import PhotoId, RecordId, WorkOrderId
-from ctiserver.model.photo import SUFFIXES, Photo
+from ctiserver.model.work.photo import SUFFIXES, Photo
 from ctiserver.web.access import EVERYBODY, Intent, Person, person_of
 from ctiserver.web.problems import Away, Conflict, Invalid, NotFound
 from ctiserver.web.routes import Route, json_answer, read_bytes

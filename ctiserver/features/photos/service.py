@@ -16,11 +16,11 @@ import structlog
 from ctiserver.clock import Clock
 from ctiserver.errors import CtiError
 from ctiserver.features.photos import files
-from ctiserver.model import photo
 from ctiserver.model.ids import PhotoId, RecordId, WorkOrderId, new_ulid
-from ctiserver.model.photo import Photo
-from ctiserver.model.record import Record
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.work import photo
+from ctiserver.model.work.photo import Photo
+from ctiserver.model.work.record import Record
+from ctiserver.model.work.work_order import WorkOrder
 from ctiserver.store.database import Database
 
 log = structlog.get_logger(__name__)

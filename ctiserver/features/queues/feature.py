@@ -9,7 +9,7 @@ from ctiserver.features.queues import push
 from ctiserver.features.queues.hours import FallbackHours
 from ctiserver.features.queues.http import QueuesHttp
 from ctiserver.features.queues.service import Queues
-from ctiserver.site import Site
+from ctiserver.site.load import Site
 
 __all__ = ["Queues", "build", "build_fallback_hours"]
 

@@ -15,11 +15,11 @@ import structlog
 from ctiserver.bus import Bus
 from ctiserver.clock import Clock
 from ctiserver.errors import DeadlineExceeded, PeerLost
-from ctiserver.model.calendar import Calendar
+from ctiserver.model.calendar.opening_hours import Calendar
 from ctiserver.model.events import PbxUp
 from ctiserver.model.ids import PbxName
 from ctiserver.pbx.port import Pbx, PbxRefused
-from ctiserver.site import Site
+from ctiserver.site.load import Site
 
 log = structlog.get_logger(__name__)
 

@@ -7,7 +7,7 @@ from aiohttp import web
 from ctiserver.features.queues.answers import QueuesAnswer
 from ctiserver.features.queues.push import state_json
 from ctiserver.features.queues.service import Queues
-from ctiserver.site import Site
+from ctiserver.site.load import Site
 from ctiserver.web.access import DESK
 from ctiserver.web.routes import PAGED, Route, json_answer, page_of
 

@@ -24,7 +24,7 @@ from ctiserver.model.events import (
 )
 from ctiserver.model.ids import CallId, Interface, PbxName, QueueName
 from ctiserver.pbx.port import Pbx, current_events
-from ctiserver.site import Site
+from ctiserver.site.load import Site
 
 log = structlog.get_logger(__name__)
 

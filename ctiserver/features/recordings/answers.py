@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ctiserver.model.recording import RecordingState
+from ctiserver.model.calls.recording import RecordingState
 from ctiserver.web.routes import Answer
 
 

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ctiserver.inside import OutsideFolder, inside
+from ctiserver.model.calls.recording import is_recording_file
 from ctiserver.model.ids import CallId, PbxName, Uniqueid, call_id
-from ctiserver.model.recording import is_recording_file
 
 _HEADER_BYTES = 44
 

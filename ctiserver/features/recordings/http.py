@@ -11,8 +11,8 @@ from aiohttp import web
 from ctiserver.clock import Clock
 from ctiserver.features.recordings.answers import MaskAnswer, RecordingAnswer, RecordingsAnswer
 from ctiserver.features.recordings.service import Recordings
+from ctiserver.model.calls.recording import Recording
 from ctiserver.model.ids import CallId, RecordingId
-from ctiserver.model.recording import Recording
 from ctiserver.store.faults import NotFound
 from ctiserver.web.access import DESK, Intent, Person, person_of
 from ctiserver.web.routes import Body, Route, json_answer, read_body

@@ -17,10 +17,10 @@ from ctiserver.errors import UserFault
 from ctiserver.features.recordings.files import FoundFile, call_of, days, look, place_of, remove, scan
 from ctiserver.inside import OutsideFolder
 from ctiserver.model.audit import AuditAct
+from ctiserver.model.calls.recording import LATE, Recording, is_recording_file
 from ctiserver.model.events import CallEnded, CallsMerged, PbxEvent, PbxUp, RecordingBegan, RecordingStopped
 from ctiserver.model.ids import CallId, PbxName, RecordingId, new_ulid
 from ctiserver.model.json_value import Json
-from ctiserver.model.recording import LATE, Recording, is_recording_file
 from ctiserver.pbx.port import Pbx
 from ctiserver.store.database import Database
 from ctiserver.store.faults import NotFound

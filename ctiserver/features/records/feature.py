@@ -14,7 +14,7 @@ from ctiserver.features.records.service import Records
 from ctiserver.model.agent import Presence
 from ctiserver.model.ids import RecordId
 from ctiserver.model.person import Agent
-from ctiserver.model.record import Record
+from ctiserver.model.work.record import Record
 from ctiserver.web.access import Rule
 
 __all__ = ["CallRecords", "Needs", "Records", "RecordsContribution", "build"]

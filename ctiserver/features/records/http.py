@@ -20,9 +20,9 @@ from ctiserver.features.records.service import WRITABLE, Change, MissingFields, 
 from ctiserver.model.contact import Contact
 from ctiserver.model.ids import AgentId, CallId, ContactId, RecordId
 from ctiserver.model.json_value import Json, JsonObject, iso
-from ctiserver.model.record import Record, TimelineEntry
-from ctiserver.model.work_order import WorkOrder
-from ctiserver.site import Site
+from ctiserver.model.work.record import Record, TimelineEntry
+from ctiserver.model.work.work_order import WorkOrder
+from ctiserver.site.load import Site
 from ctiserver.store.database import Database
 from ctiserver.web.access import DESK, EVERYBODY, MACHINES, Intent, Person, person_of
 from ctiserver.web.problems import Invalid, NotFound

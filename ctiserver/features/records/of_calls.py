@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ctiserver.features.records.reports import ContactsOf
 from ctiserver.features.records.service import Records
-from ctiserver.model.call_entry import CallEntry
+from ctiserver.model.calls.call_entry import CallEntry
 from ctiserver.model.contact import only
 from ctiserver.model.ids import AgentId
-from ctiserver.model.record import Record
+from ctiserver.model.work.record import Record
 from ctiserver.store.unit_of_work import UnitOfWork
 
 

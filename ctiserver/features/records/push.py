@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ctiserver.model.ids import RecordId, UserId
 from ctiserver.model.json_value import Json
-from ctiserver.model.record import Record
+from ctiserver.model.work.record import Record
 from ctiserver.store.database import Database
 from ctiserver.web.access import DESK
 from ctiserver.web.hub import Hub, Topic

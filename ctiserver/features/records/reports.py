@@ -13,8 +13,8 @@ from ctiserver.features.records.service import Opened, Records
 from ctiserver.model.contact import Contact, Device, only
 from ctiserver.model.ids import RecordId
 from ctiserver.model.json_value import Json
-from ctiserver.model.record import Record
-from ctiserver.site import Site
+from ctiserver.model.work.record import Record
+from ctiserver.site.load import Site
 from ctiserver.store.database import Database
 from ctiserver.store.unit_of_work import UnitOfWork
 from ctiserver.web.access import Person

@@ -13,14 +13,16 @@ import structlog
 from ctiserver.bus import Bus
 from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
-from ctiserver.model import call_detail, record_fields
+from ctiserver.model.calls import call_detail
 from ctiserver.model.events import AgentConnected, CallSummary
 from ctiserver.model.ids import AgentId, CallId, ContactId, Interface, PbxName, RecordId, new_ulid
 from ctiserver.model.json_value import Json
 from ctiserver.model.person import place_of
-from ctiserver.model.record import Record
+from ctiserver.model.work import record_fields
+from ctiserver.model.work.record import Record
 from ctiserver.pbx.port import Pbx, current_events
-from ctiserver.site import Disposition, RecordType, Site
+from ctiserver.site.files import Disposition, RecordType
+from ctiserver.site.load import Site
 from ctiserver.store.database import Database
 from ctiserver.store.faults import Conflict
 from ctiserver.store.patience import until_stored

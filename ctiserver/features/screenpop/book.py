@@ -11,7 +11,7 @@ from datetime import datetime
 
 import structlog
 
-from ctiserver.model.call_entry import Pop
+from ctiserver.model.calls.call_entry import Pop
 from ctiserver.model.ids import AgentId, CallId
 from ctiserver.store.database import Database
 from ctiserver.store.faults import StoreUnavailable

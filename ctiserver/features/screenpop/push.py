@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ctiserver.features.screenpop.service import ScreenPops, Shown
 from ctiserver.model import numbers
-from ctiserver.model.call_entry import CallEntry, PathStep
+from ctiserver.model.calls.call_entry import CallEntry, PathStep
 from ctiserver.model.contact import Contact, Device, Site
 from ctiserver.model.ids import AgentId
 from ctiserver.model.json_value import Json, JsonObject, iso
-from ctiserver.model.record import Record
+from ctiserver.model.work.record import Record
 from ctiserver.web.access import DESK
 from ctiserver.web.hub import Hub, Topic
 

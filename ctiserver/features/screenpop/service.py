@@ -14,7 +14,7 @@ from ctiserver.bus import Bus
 from ctiserver.clock import Clock
 from ctiserver.features.screenpop.book import PopBook
 from ctiserver.model import numbers
-from ctiserver.model.call_entry import CallEntry, PathStep, Pop
+from ctiserver.model.calls.call_entry import CallEntry, PathStep, Pop
 from ctiserver.model.contact import Contact, Device, Site, only
 from ctiserver.model.events import (
     AgentConnected,
@@ -27,7 +27,7 @@ from ctiserver.model.events import (
     CallStarted,
 )
 from ctiserver.model.ids import MONITORING, AgentId, CallId, Interface, PbxName, QueueName, new_ulid
-from ctiserver.model.record import Record
+from ctiserver.model.work.record import Record
 from ctiserver.pbx.port import Pbx, current_events
 from ctiserver.store.database import Database
 from ctiserver.store.faults import StoreUnavailable

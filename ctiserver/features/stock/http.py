@@ -12,8 +12,8 @@ from ctiserver.features.stock.service import StockKeeping
 from ctiserver.model.ids import WorkOrderId
 from ctiserver.model.json_value import JsonObject
 from ctiserver.model.person import Role
-from ctiserver.model.stock import Level, Move
-from ctiserver.price_list import Goods
+from ctiserver.model.work.stock import Level, Move
+from ctiserver.site.price_list import Goods
 from ctiserver.web.access import EVERYBODY, person_of
 from ctiserver.web.routes import Body, Route, json_answer, read_body
 

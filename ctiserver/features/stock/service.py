@@ -15,8 +15,8 @@ from ctiserver.clock import Clock
 from ctiserver.errors import CtiError, UserFault
 from ctiserver.model.ids import WorkOrderId, new_ulid
 from ctiserver.model.json_value import Json
-from ctiserver.model.stock import Level, Move, MoveKind, moved
-from ctiserver.price_list import Goods
+from ctiserver.model.work.stock import Level, Move, MoveKind, moved
+from ctiserver.site.price_list import Goods
 from ctiserver.store.database import Database
 from ctiserver.store.faults import Conflict
 from ctiserver.store.setting_aside import SettingAside

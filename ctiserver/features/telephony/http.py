@@ -22,7 +22,7 @@ from ctiserver.features.telephony.phones import Phones
 from ctiserver.features.telephony.service import Target, Telephony
 from ctiserver.model.ids import AgentId, ContactId, RecordId, WorkOrderId
 from ctiserver.model.person import Agent
-from ctiserver.site import Site
+from ctiserver.site.load import Site
 from ctiserver.web.access import DESK, agent_of, person_of
 from ctiserver.web.routes import Body, Route, json_answer, nothing, read_body
 from ctiserver.web.server import SESSION

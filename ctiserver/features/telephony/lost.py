@@ -15,9 +15,9 @@ from ctiserver.bus import Bus
 from ctiserver.clock import Clock
 from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost
 from ctiserver.features.telephony.phones import Phones
+from ctiserver.model.calls.tracking.standing import Standing
 from ctiserver.model.events import CallEnded, CallerEnteredQueue, CallEvent
 from ctiserver.model.ids import AgentId, CallId, new_ulid
-from ctiserver.model.tracking.standing import Standing
 from ctiserver.web.problems import Conflict
 
 log = structlog.get_logger(__name__)

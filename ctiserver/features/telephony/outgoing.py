@@ -11,11 +11,11 @@ from ctiserver.clock import Clock
 from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UserFault
 from ctiserver.features.telephony.phones import Phones
 from ctiserver.features.telephony.service import AGENTS, HOLD_FEATURE, DoNotCall, Place, Target
-from ctiserver.model.call_entry import CallEntry
+from ctiserver.model.calls.call_entry import CallEntry
 from ctiserver.model.ids import AgentId, CallId, ContactId, RecordId, Uniqueid, WorkOrderId, call_id
 from ctiserver.model.json_value import Json
 from ctiserver.model.person import Agent
-from ctiserver.site import Site
+from ctiserver.site.load import Site
 from ctiserver.store.database import Database
 from ctiserver.store.unit_of_work import UnitOfWork
 from ctiserver.web.problems import Conflict

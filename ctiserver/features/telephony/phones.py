@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ctiserver.errors import UserFault
+from ctiserver.model.calls.tracking.standing import Standing
 from ctiserver.model.ids import AgentId, Interface, PbxName
 from ctiserver.model.person import FIRST_PBX, Agent
-from ctiserver.model.tracking.standing import Standing
 from ctiserver.pbx.port import Pbx
 from ctiserver.settings import BrowserPhoneSettings, PbxSettings
 

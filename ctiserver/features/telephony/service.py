@@ -12,14 +12,14 @@ import structlog
 from ctiserver.bus import Bus
 from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UserFault
 from ctiserver.features.telephony.phones import Phones
+from ctiserver.model.calls.tracking.standing import Standing
 from ctiserver.model.events import CallEvent, CallHeld, CallsMerged, PbxEvent, PbxUp
 from ctiserver.model.ids import AgentId, CallId, PbxName, Uniqueid
 from ctiserver.model.numbers import dialable
 from ctiserver.model.person import Agent
-from ctiserver.model.tracking.standing import Standing
 from ctiserver.pbx.port import Pbx
 from ctiserver.refused_calls import REFUSED
-from ctiserver.site import Site
+from ctiserver.site.load import Site
 from ctiserver.web.problems import Conflict, Refusal
 
 log = structlog.get_logger(__name__)

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ctiserver.logs import mask
-from ctiserver.model.call_entry import CallEntry, PathStep
+from ctiserver.model.calls.call_entry import CallEntry, PathStep
 from ctiserver.model.json_value import Json
-from ctiserver.model.record import Record
-from ctiserver.model.work_order import WorkOrder
-from ctiserver.store.processes import ProcessRow
+from ctiserver.model.work.record import Record
+from ctiserver.model.work.work_order import WorkOrder
+from ctiserver.store.repositories.processes import ProcessRow
 
 #: How a node ended; a menu ends with the key that the caller pressed, which is not told.
 _WORD = re.compile(r"[a-z][a-z_]*")

@@ -18,8 +18,9 @@ import structlog
 
 from ctiserver.bus import Bus
 from ctiserver.clock import Clock
-from ctiserver.model import call_detail
-from ctiserver.model.call_entry import CallEntry
+from ctiserver.model.calls import call_detail
+from ctiserver.model.calls.call_entry import CallEntry
+from ctiserver.model.calls.service_level import Counted, Figures, Thresholds, Visit, of_visit
 from ctiserver.model.events import (
     CallEnded,
     CallerEnteredQueue,
@@ -32,9 +33,9 @@ from ctiserver.model.events import (
     QueueVisit,
 )
 from ctiserver.model.ids import CallId, PbxName, QueueName
-from ctiserver.model.service_level import Counted, Figures, Thresholds, Visit, of_visit
 from ctiserver.pbx.port import Pbx, current_events
-from ctiserver.site import QueueConfig, Site
+from ctiserver.site.files import QueueConfig
+from ctiserver.site.load import Site
 from ctiserver.store.database import Database
 from ctiserver.store.patience import until_stored
 

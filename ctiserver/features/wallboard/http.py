@@ -12,9 +12,9 @@ from ctiserver.features.wallboard.answers import BoardAnswer, CountedAnswer, Mon
 from ctiserver.features.wallboard.board import Board
 from ctiserver.features.wallboard.push import board_json
 from ctiserver.features.wallboard.steering import Mode, Steering, Wish
+from ctiserver.model.calls.service_level import COUNTED, Visit
 from ctiserver.model.ids import AgentId, QueueName
 from ctiserver.model.json_value import JsonObject, iso
-from ctiserver.model.service_level import COUNTED, Visit
 from ctiserver.store.database import Database
 from ctiserver.web.access import SUPERVISORS, Intent, Person, agent_of, person_of
 from ctiserver.web.problems import Invalid

@@ -16,7 +16,7 @@ from ctiserver.model.ids import MONITORING, AgentId, CallId, QueueName, Uniqueid
 from ctiserver.model.json_value import Json
 from ctiserver.model.person import Agent
 from ctiserver.pbx.port import Pbx
-from ctiserver.site import Site
+from ctiserver.site.load import Site
 from ctiserver.store.database import Database
 from ctiserver.web.access import Person
 from ctiserver.web.problems import Conflict, NotFound

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ctiserver.settings import ENVIRONMENT_PREFIX, Settings
-from ctiserver.site import Site
+from ctiserver.site.load import Site
 from ctiserver.store.keeping.manifest import FolderEntry
 
 #: Which process serves the folder. A restored one is served by none.

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest_asyncio
 
-from ctiserver.privatepbx.tree import Programs
+from ctiserver.lab.privatepbx.tree import Programs
 from tests.support.foreign import Foreign, foreign
 
 

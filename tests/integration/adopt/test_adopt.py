@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ctiserver.privatepbx.ports import free_port
+from ctiserver.lab.privatepbx.ports import free_port
 from tests.integration.adopt.conftest import adopted, ctiserver, done, pieces
 from tests.support.foreign import Foreign
 

@@ -16,11 +16,11 @@ from click.testing import CliRunner
 
 from ctiserver.app.composition import running
 from ctiserver.cli import cli
-from ctiserver.model.call_entry import CallEntry
-from ctiserver.privatepbx.phone import SipPhone
-from ctiserver.privatepbx.ports import free_port
-from ctiserver.privatepbx.state import write_privately
-from ctiserver.privatepbx.tree import Programs
+from ctiserver.lab.privatepbx.phone import SipPhone
+from ctiserver.lab.privatepbx.ports import free_port
+from ctiserver.lab.privatepbx.state import write_privately
+from ctiserver.lab.privatepbx.tree import Programs
+from ctiserver.model.calls.call_entry import CallEntry
 from ctiserver.resources import shipped
 from ctiserver.settings import load_settings
 from tests.integration.adopt.conftest import adopted, ctiserver, pieces

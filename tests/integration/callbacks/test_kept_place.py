@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from ctiserver.app.composition import App, running
-from ctiserver.model.work_order import WorkOrder
-from ctiserver.privatepbx.lifecycle import PrivatePbx
-from ctiserver.privatepbx.phone import SipPhone
-from ctiserver.privatepbx.ports import free_port
-from ctiserver.privatepbx.tree import Programs
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
+from ctiserver.lab.privatepbx.phone import SipPhone
+from ctiserver.lab.privatepbx.ports import free_port
+from ctiserver.lab.privatepbx.tree import Programs
+from ctiserver.model.work.work_order import WorkOrder
 from ctiserver.sound import Sound, write_wav
 from tests.support.asterisk import journal, programs
 from tests.support.customers import CUSTOMER, CustomerSite

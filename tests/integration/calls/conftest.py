@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from ctiserver.privatepbx.lifecycle import PrivatePbx
-from ctiserver.privatepbx.tree import Programs
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
+from ctiserver.lab.privatepbx.tree import Programs
 from tests.support.asterisk import pbx, programs, session_pbx
 from tests.support.scenario import Floor, open_floor, scenario_numbers
 

@@ -9,10 +9,10 @@ import pytest
 from pydantic import SecretStr
 
 from ctiserver.app.composition import App, running
-from ctiserver.model.call_entry import CallEntry
-from ctiserver.privatepbx.lifecycle import PrivatePbx
-from ctiserver.privatepbx.phone import SipPhone
-from ctiserver.privatepbx.tree import Programs
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
+from ctiserver.lab.privatepbx.phone import SipPhone
+from ctiserver.lab.privatepbx.tree import Programs
+from ctiserver.model.calls.call_entry import CallEntry
 from ctiserver.resources import shipped
 from ctiserver.settings import AgiSettings, PbxSettings, Settings, WebSettings
 from tests.support.desk import PASSWORD

@@ -18,12 +18,12 @@ import yaml
 
 from ctiserver.app.composition import App, running
 from ctiserver.features.calls import hang_ups
-from ctiserver.model.call_entry import CallEntry
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
+from ctiserver.lab.privatepbx.phone import SipPhone
+from ctiserver.lab.privatepbx.ports import free_port
+from ctiserver.lab.privatepbx.tree import Programs
+from ctiserver.model.calls.call_entry import CallEntry
 from ctiserver.model.ids import AgentId, CallId
-from ctiserver.privatepbx.lifecycle import PrivatePbx
-from ctiserver.privatepbx.phone import SipPhone
-from ctiserver.privatepbx.ports import free_port
-from ctiserver.privatepbx.tree import Programs
 from ctiserver.settings import load_settings
 from tests.support.asterisk import heard, journal
 from tests.support.desk import PASSWORD

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ctiserver.privatepbx.ports import free_port
+from ctiserver.lab.privatepbx.ports import free_port
 from tests.support.asterisk import programs
 from tests.support.customers import CustomerSite
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import pytest
 
 from ctiserver.app.composition import App, running
+from ctiserver.lab.privatepbx.phone import SipPhone
+from ctiserver.lab.privatepbx.tree import Programs
 from ctiserver.model.ids import UserId
-from ctiserver.model.record import Record
-from ctiserver.model.work_order import WorkOrder
-from ctiserver.privatepbx.phone import SipPhone
-from ctiserver.privatepbx.tree import Programs
+from ctiserver.model.work.record import Record
+from ctiserver.model.work.work_order import WorkOrder
 from tests.support.customers import CUSTOMER, CustomerSite, answers
 from tests.support.dispatch import leave_start, until
 from tests.support.rows import a_record, a_user

@@ -15,9 +15,9 @@ from pydantic import SecretStr
 from ctiserver.app.composition import App, running
 from ctiserver.bus import Bus
 from ctiserver.clock import SystemClock
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
 from ctiserver.model.ids import PbxName
 from ctiserver.pbx.link import PbxLink
-from ctiserver.privatepbx.lifecycle import PrivatePbx
 from ctiserver.resources import shipped
 from ctiserver.settings import AgiSettings, PbxSettings, Settings, WebSettings
 from ctiserver.sound import Sound, write_wav

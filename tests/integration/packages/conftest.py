@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from ctiserver.privatepbx import apt
-from ctiserver.privatepbx.cache import Tree, tree_of
-from ctiserver.privatepbx.debian import MIRROR_VARIABLE, Program, Recipe, architecture
+from ctiserver.lab.privatepbx import apt
+from ctiserver.lab.privatepbx.cache import Tree, tree_of
+from ctiserver.lab.privatepbx.debian import MIRROR_VARIABLE, Program, Recipe, architecture
 from tests.support.repository import SUITE, Package, Repository
 from tests.support.tiny_elf import library, program
 

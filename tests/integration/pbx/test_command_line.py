@@ -18,10 +18,10 @@ import pytest
 import pytest_asyncio
 
 from ctiserver.errors import UserFault
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
+from ctiserver.lab.privatepbx.ports import free_port
+from ctiserver.lab.privatepbx.tree import Programs
 from ctiserver.pid import Process
-from ctiserver.privatepbx.lifecycle import PrivatePbx
-from ctiserver.privatepbx.ports import free_port
-from ctiserver.privatepbx.tree import Programs
 from tests.support.eventually import eventually
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from ctiserver.errors import UserFault
-from ctiserver.privatepbx.container import Container, find_container
-from ctiserver.privatepbx.lifecycle import PrivatePbx, silent
-from ctiserver.privatepbx.tree import Programs
+from ctiserver.lab.privatepbx.container import Container, find_container
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx, silent
+from ctiserver.lab.privatepbx.tree import Programs
 
 _ENGINE = """#!/bin/sh
 echo "$*" >> {calls}

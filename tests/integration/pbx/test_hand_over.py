@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ctiserver.ivr.dialplan import handed_back
-from ctiserver.privatepbx.lifecycle import PrivatePbx
-from ctiserver.privatepbx.phone import SipPhone
-from ctiserver.privatepbx.tree import Programs
+from ctiserver.ivr.runtime.dialplan import handed_back
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
+from ctiserver.lab.privatepbx.phone import SipPhone
+from ctiserver.lab.privatepbx.tree import Programs
 from tests.support.asterisk import journal
 from tests.support.eventually import eventually
 from tests.support.fastagi import AgiCall, Script, scripted

@@ -11,10 +11,10 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from ctiserver.app.composition import running
-from ctiserver.ivr import prompts
-from ctiserver.privatepbx.lifecycle import PrivatePbx
-from ctiserver.privatepbx.phone import SipPhone
-from ctiserver.privatepbx.tree import Programs
+from ctiserver.ivr.speech import prompts
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
+from ctiserver.lab.privatepbx.phone import SipPhone
+from ctiserver.lab.privatepbx.tree import Programs
 from ctiserver.resources import shipped
 from ctiserver.settings import AgiSettings, PbxSettings, PromptSettings, Settings, WebSettings
 from tests.support.asterisk import heard

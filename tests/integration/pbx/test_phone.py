@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from ctiserver.errors import PeerLost, UserFault
+from ctiserver.lab.privatepbx.baresip import CallFailed
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
+from ctiserver.lab.privatepbx.phone import SipPhone
+from ctiserver.lab.privatepbx.tree import Programs
 from ctiserver.pid import Process
-from ctiserver.privatepbx.baresip import CallFailed
-from ctiserver.privatepbx.lifecycle import PrivatePbx
-from ctiserver.privatepbx.phone import SipPhone
-from ctiserver.privatepbx.tree import Programs
 from tests.support.eventually import eventually
 
 

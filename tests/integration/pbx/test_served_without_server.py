@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from ctiserver.drill.proxy import gone
-from ctiserver.privatepbx.baresip import CallFailed
-from ctiserver.privatepbx.lifecycle import PrivatePbx
-from ctiserver.privatepbx.phone import SipPhone
-from ctiserver.privatepbx.tree import Programs
+from ctiserver.lab.drill.proxy import gone
+from ctiserver.lab.privatepbx.baresip import CallFailed
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
+from ctiserver.lab.privatepbx.phone import SipPhone
+from ctiserver.lab.privatepbx.tree import Programs
 from tests.support.asking_server import PROMPT_S
 from tests.support.asterisk import journal
 from tests.support.eventually import eventually

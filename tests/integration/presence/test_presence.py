@@ -21,11 +21,11 @@ from ctiserver.app.composition import App, running
 from ctiserver.clock import SystemClock
 from ctiserver.features.agents.presences import WRAP_UP
 from ctiserver.features.users.service import Users
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
+from ctiserver.lab.privatepbx.phone import SipPhone
+from ctiserver.lab.privatepbx.tree import Programs
 from ctiserver.model.agent import Presence, WrapUpKept
 from ctiserver.model.ids import AgentId, QueueName
-from ctiserver.privatepbx.lifecycle import PrivatePbx
-from ctiserver.privatepbx.phone import SipPhone
-from ctiserver.privatepbx.tree import Programs
 from ctiserver.resources import shipped
 from ctiserver.settings import AgiSettings, PbxSettings, Settings, WebSettings
 from ctiserver.store.database import Database

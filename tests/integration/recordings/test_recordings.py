@@ -14,10 +14,10 @@ import pytest
 from pydantic import SecretStr
 
 from ctiserver.app.composition import App, running
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
+from ctiserver.lab.privatepbx.phone import SipPhone
+from ctiserver.lab.privatepbx.tree import Programs
 from ctiserver.model.ids import CallId
-from ctiserver.privatepbx.lifecycle import PrivatePbx
-from ctiserver.privatepbx.phone import SipPhone
-from ctiserver.privatepbx.tree import Programs
 from ctiserver.resources import shipped
 from ctiserver.settings import AgiSettings, PbxSettings, Settings, WebSettings
 from ctiserver.sound import Sound, read_wav, write_wav

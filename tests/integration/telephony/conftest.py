@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from ctiserver.privatepbx.lifecycle import PrivatePbx
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
 from tests.support.asterisk import pbx, programs, session_pbx
 from tests.support.telephony import Exchange, exchange
 

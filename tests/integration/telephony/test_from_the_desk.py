@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from ctiserver.model.call_entry import CallEntry
+from ctiserver.lab.privatepbx.phone import SipPhone
+from ctiserver.lab.privatepbx.tree import Programs
+from ctiserver.model.calls.call_entry import CallEntry
 from ctiserver.model.ids import CallId
-from ctiserver.privatepbx.phone import SipPhone
-from ctiserver.privatepbx.tree import Programs
 from tests.support.desk import Browser
 from tests.support.eventually import eventually
 from tests.support.telephony import Exchange, customer_at, invites

@@ -7,10 +7,10 @@ from pydantic import SecretStr
 
 from ctiserver.bus import Bus
 from ctiserver.clock import SystemClock
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
 from ctiserver.model.ids import PbxName
 from ctiserver.pbx.codec import Message
 from ctiserver.pbx.link import PbxLink
-from ctiserver.privatepbx.lifecycle import PrivatePbx
 from ctiserver.settings import PbxSettings
 from tests.support.eventually import eventually
 

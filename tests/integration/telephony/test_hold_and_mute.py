@@ -11,9 +11,9 @@ import pytest
 import pytest_asyncio
 
 from ctiserver.features.telephony.service import PhoneCall
+from ctiserver.lab.privatepbx.phone import SipPhone
+from ctiserver.lab.privatepbx.tree import Programs
 from ctiserver.model.ids import AgentId
-from ctiserver.privatepbx.phone import SipPhone
-from ctiserver.privatepbx.tree import Programs
 from tests.support.desk import Browser
 from tests.support.eventually import eventually
 from tests.support.telephony import Exchange, customer_at

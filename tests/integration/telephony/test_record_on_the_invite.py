@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ctiserver.privatepbx.phone import SipPhone
-from ctiserver.privatepbx.tree import Programs
+from ctiserver.lab.privatepbx.phone import SipPhone
+from ctiserver.lab.privatepbx.tree import Programs
 from tests.support.eventually import eventually
 from tests.support.telephony import Exchange, invites
 

@@ -12,11 +12,11 @@ from pydantic import SecretStr
 
 from ctiserver.bus import Bus
 from ctiserver.clock import SystemClock
+from ctiserver.lab.privatepbx.phone import SipPhone
+from ctiserver.lab.privatepbx.tree import Programs
 from ctiserver.model.events import CallEnded, CallEvent, CallStarted
 from ctiserver.model.ids import PbxName
 from ctiserver.pbx.link import PbxLink
-from ctiserver.privatepbx.phone import SipPhone
-from ctiserver.privatepbx.tree import Programs
 from ctiserver.settings import PbxSettings
 from tests.support.ami import FakeAmi, channel, event, fake_ami
 from tests.support.asterisk import members, registration

@@ -31,7 +31,7 @@ from ctiserver.model.ids import AgentId, CallId, Interface, Linkedid, PbxName, Q
 from ctiserver.model.person import Agent
 from ctiserver.pbx.port import Pbx
 from ctiserver.resources import shipped
-from ctiserver.site import load_site
+from ctiserver.site.load import load_site
 from tests.support.eventually import eventually
 
 NOW = datetime(2026, 11, 21, 8, tzinfo=UTC)

@@ -22,11 +22,11 @@ import pytest
 import sqlalchemy.exc
 
 from ctiserver.cli import _faults, main
-from ctiserver.demo.browser import BrowserFailed, chromium, driver_starts
 from ctiserver.errors import PeerLost, UserFault
-from ctiserver.ivr import espeak
-from ctiserver.privatepbx.baresip import CallFailed
-from ctiserver.privatepbx.headless import Headless
+from ctiserver.ivr.speech import espeak
+from ctiserver.lab.demo.browser import BrowserFailed, chromium, driver_starts
+from ctiserver.lab.privatepbx.baresip import CallFailed
+from ctiserver.lab.privatepbx.headless import Headless
 from ctiserver.resources import shipped
 from tests.support.verbs import Verb, verbs
 

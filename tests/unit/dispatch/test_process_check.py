@@ -7,7 +7,7 @@ import pytest
 
 from ctiserver.errors import FileFault
 from ctiserver.features.dispatch.definitions import load_definitions, revived
-from ctiserver.model import process_check
+from ctiserver.model.process import check as process_check
 from ctiserver.strict_yaml import load
 
 GOOD = """\
@@ -258,7 +258,7 @@ def test_a_role_that_nobody_has_is_a_warning_with_its_place() -> None:
 
 def test_every_code_is_documented_and_no_other() -> None:
     documented = set(re.findall(r"^## (PF-\d\d\d) ", CODES, re.MULTILINE))
-    sources = ("ctiserver/model/process_check.py", "ctiserver/features/dispatch/definitions.py")
+    sources = ("ctiserver/model/process/check.py", "ctiserver/features/dispatch/definitions.py")
     used = {code for source in sources for code in re.findall(r'"(PF-\d\d\d)"', (ROOT / source).read_text())}
     assert documented == used | {f"PF-00{number}" for number in range(1, 7)} == {*EXAMPLES, "PF-028", "PF-035"}
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ctiserver.errors import FileFault
-from ctiserver.ivr.check import check
-from ctiserver.ivr.loader import load_flow
+from ctiserver.ivr.language.check import check
+from ctiserver.ivr.language.loader import load_flow
 from tests.support.flows import ENDS, HEAD, NAMES, flow_of, problems_of, shipped_world
 
 OK = '  start: {kind: menu, prompt: {en: a}, choices: {"1": good, "2": bad}, on: {exhausted: bad}}\n'
@@ -141,7 +141,7 @@ def test_a_version_that_yaml_would_cut_is_refused() -> None:
 
 def test_every_code_is_documented_with_cause_example_and_fix() -> None:
     text = CODES.read_text(encoding="utf-8")
-    source = (Path(__file__).parents[3] / "ctiserver" / "ivr" / "check.py").read_text(encoding="utf-8")
+    source = (Path(__file__).parents[3] / "ctiserver" / "ivr" / "language" / "check.py").read_text(encoding="utf-8")
     used = set(re.findall(r'"(CF-\d{3})"', source)) | {code for code, *_ in CASES} | {"CF-007", "CF-061"}
     for code in sorted(used):
         section = re.search(rf"^## {code}\b.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)

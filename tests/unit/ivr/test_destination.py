@@ -2,8 +2,8 @@
 
 import pytest
 
-from ctiserver.ivr.library import flow_files
-from ctiserver.ivr.loader import Flow, load_flow
+from ctiserver.ivr.language.library import flow_files
+from ctiserver.ivr.language.loader import Flow, load_flow
 from ctiserver.resources import shipped
 from tests.support.flows import flow_of
 

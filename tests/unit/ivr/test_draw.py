@@ -8,10 +8,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ctiserver.ivr.draw import _joined, _written, to_svg
-from ctiserver.ivr.library import flow_files
-from ctiserver.ivr.loader import Flow, load_flow
-from ctiserver.model.layout import BOX_H, BOX_W, layout, rows
+from ctiserver.ivr.language.draw import _joined, _written, to_svg
+from ctiserver.ivr.language.library import flow_files
+from ctiserver.ivr.language.loader import Flow, load_flow
+from ctiserver.model.drawing.layout import BOX_H, BOX_W, layout, rows
 from ctiserver.resources import shipped
 from tests.support.flows import flow_of
 

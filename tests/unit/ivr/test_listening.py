@@ -3,8 +3,8 @@
 import pytest
 
 from ctiserver.errors import FileFault
-from ctiserver.ivr.loader import Flow
-from ctiserver.ivr.requests import Finish, HandedBack, Heard, Listen, Speak
+from ctiserver.ivr.language.loader import Flow
+from ctiserver.ivr.language.requests import Finish, HandedBack, Heard, Listen, Speak
 from tests.support.flows import call, flow_of, heard_slots, outcomes, press
 
 PROMPT = "prompt: {en: Key something in.}"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctiserver.ivr.pop import pop_header
-from ctiserver.model.expression import Value
+from ctiserver.ivr.runtime.pop import pop_header
+from ctiserver.model.expression.expression import Value
 from ctiserver.model.ids import CallId
 
 CALL = CallId("01M80B6MWR9Y7BMDBNDEJ38ZE3")

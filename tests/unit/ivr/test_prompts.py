@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from ctiserver.errors import FileFault, UserFault
-from ctiserver.ivr import espeak, prompts
-from ctiserver.ivr.prompts import (
+from ctiserver.ivr.language.requests import Phrase, Said
+from ctiserver.ivr.language.sentences import GOODBYE, NOT_PLAYED
+from ctiserver.ivr.speech import espeak, prompts
+from ctiserver.ivr.speech.prompts import (
     Engine,
     NotSpoken,
     PromptFile,
@@ -19,10 +21,8 @@ from ctiserver.ivr.prompts import (
     engine_or_fault,
     texts_of,
 )
-from ctiserver.ivr.requests import Phrase, Said
-from ctiserver.ivr.sentences import GOODBYE, NOT_PLAYED
-from ctiserver.ivr.texts import said_by_flow
-from ctiserver.model.expression import Money
+from ctiserver.ivr.speech.texts import said_by_flow
+from ctiserver.model.expression.expression import Money
 from ctiserver.resources import shipped
 from ctiserver.settings import PromptSettings
 from ctiserver.sound import NoSound, Sound, read_wav, seconds_of, write_wav

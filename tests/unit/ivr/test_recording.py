@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ctiserver.ivr.ports import MemoryPorts
-from ctiserver.ivr.runner import _is_chosen
+from ctiserver.ivr.runtime.ports import MemoryPorts
+from ctiserver.ivr.runtime.runner import _is_chosen
 from ctiserver.model.ids import CallId
-from ctiserver.site import QueueConfig, Recorded
+from ctiserver.site.files import QueueConfig, Recorded
 from tests.support.fake_asterisk import FakeAsterisk
 from tests.support.flow_server import flow_server
 

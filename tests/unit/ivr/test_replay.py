@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ctiserver.ivr.library import flow_files
-from ctiserver.ivr.loader import Flow, load_flow
-from ctiserver.ivr.replay import End, Step, end_of, replay
-from ctiserver.ivr.requests import Finish, HandOver
-from ctiserver.ivr.scripted import FlowTest, Player, load_tests
+from ctiserver.ivr.language.library import flow_files
+from ctiserver.ivr.language.loader import Flow, load_flow
+from ctiserver.ivr.language.requests import Finish, HandOver
+from ctiserver.ivr.simulation.replay import End, Step, end_of, replay
+from ctiserver.ivr.simulation.scripted import FlowTest, Player, load_tests
 from ctiserver.resources import shipped
 from tests.support.flows import shipped_world
 

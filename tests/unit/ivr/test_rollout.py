@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from ctiserver.errors import FileFault
-from ctiserver.ivr.library import Library, load_world, site_names
-from ctiserver.ivr.rollout import Ending, Rollouts
+from ctiserver.ivr.language.library import Library, load_world, site_names
+from ctiserver.ivr.runtime.rollout import Ending, Rollouts
 from ctiserver.resources import shipped
 from ctiserver.settings import load_settings
-from ctiserver.site import BackAt, NumberConfig, NumbersFile, Rollout, load_site, unknown_flows
+from ctiserver.site.files import BackAt, NumberConfig, NumbersFile, Rollout
+from ctiserver.site.load import load_site
+from ctiserver.site.references import unknown_flows
 from ctiserver.strict_yaml import load, parse
 from tests.support.fake_asterisk import FakeAsterisk
 from tests.support.flow_server import flow_server

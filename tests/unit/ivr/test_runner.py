@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 
 from ctiserver.clock import ManualClock
-from ctiserver.ivr.library import load_world
-from ctiserver.ivr.ports import CallerFacts, MemoryPorts, PortFailed
-from ctiserver.ivr.runner import PORT_TIMEOUT_S
-from ctiserver.ivr.simulate import DEFAULT_CLOCK
+from ctiserver.ivr.language.library import load_world
+from ctiserver.ivr.runtime.ports import CallerFacts, MemoryPorts, PortFailed
+from ctiserver.ivr.runtime.runner import PORT_TIMEOUT_S
+from ctiserver.ivr.simulation.simulate import DEFAULT_CLOCK
 from ctiserver.model.blocklist import Blocked, Blocklist
-from ctiserver.model.expression import Value
+from ctiserver.model.expression.expression import Value
 from ctiserver.resources import shipped
 from ctiserver.settings import load_settings
-from ctiserver.site import Closing, NumberConfig, QueueConfig, load_site
+from ctiserver.site.files import Closing, NumberConfig, QueueConfig
+from ctiserver.site.load import load_site
 from tests.support.eventually import eventually
 from tests.support.fake_asterisk import FakeAsterisk, header
 from tests.support.flow_server import FlowServer, flow_server

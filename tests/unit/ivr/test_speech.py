@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctiserver.ivr.requests import Said, SayAs
-from ctiserver.ivr.speech import vocabulary, words
-from ctiserver.model.expression import Money, Value
+from ctiserver.ivr.language.requests import Said, SayAs
+from ctiserver.ivr.speech.values import vocabulary, words
+from ctiserver.model.expression.expression import Money, Value
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,13 @@ import pytest
 
 import ctiserver
 from ctiserver.errors import Place
-from ctiserver.ivr import espeak, prompts, sentences
-from ctiserver.ivr.prompts import Shelf, Text
-from ctiserver.ivr.texts import in_one_sentence, said, texts_of_package, unspoken, unspoken_problems
+from ctiserver.ivr.language import sentences
+from ctiserver.ivr.speech import espeak, prompts
+from ctiserver.ivr.speech.prompts import Shelf, Text
+from ctiserver.ivr.speech.texts import in_one_sentence, said, texts_of_package, unspoken, unspoken_problems
 from ctiserver.resources import shipped
 from ctiserver.settings import PromptSettings
-from ctiserver.site import load_site
+from ctiserver.site.load import load_site
 from tests.support.flows import flow_of
 
 PACKAGE = Path(ctiserver.__file__).parent

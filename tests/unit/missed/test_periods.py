@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from ctiserver.features.missed.periods import Periods
-from ctiserver.model.calendar import Calendar, CalendarFile
+from ctiserver.model.calendar.opening_hours import Calendar, CalendarFile
+from ctiserver.model.calendar.span import WorkingTime
 from ctiserver.model.ids import QueueName
-from ctiserver.model.span import WorkingTime
 from ctiserver.resources import shipped
-from ctiserver.site import load_site
+from ctiserver.site.load import load_site
 from ctiserver.strict_yaml import load, parse
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")

@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from ctiserver.model.assignment import Rules, Wish
-from ctiserver.model.calendar import Calendar, CalendarFile
+from ctiserver.model.calendar.opening_hours import Calendar, CalendarFile
+from ctiserver.model.calendar.span import WorkingTime
 from ctiserver.model.ids import UserId
 from ctiserver.model.person import User
-from ctiserver.model.span import WorkingTime
+from ctiserver.model.work.assignment import Rules, Wish
 from tests.support.rows import a_user
 
 ZONE = ZoneInfo("Asia/Shanghai")

@@ -4,8 +4,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from ctiserver.errors import FileFault
-from ctiserver.model.calendar import Calendar, CalendarFile
-from ctiserver.model.roster import Roster, RosterFile
+from ctiserver.model.calendar.opening_hours import Calendar, CalendarFile
+from ctiserver.model.calendar.roster import Roster, RosterFile
 from ctiserver.strict_yaml import load, parse
 
 HEAD = "schema: calendar/1\ncalendar: desk\n"

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ctiserver.model.call_entry import CallEntry, PathStep
-from ctiserver.model.chain import Break, Chain, Known, chain
+from ctiserver.model.calls.call_entry import CallEntry, PathStep
+from ctiserver.model.calls.recording import Recording
 from ctiserver.model.ids import AgentId, CallId, PbxName, RecordId, RecordingId, WorkOrderId
-from ctiserver.model.record import Record, TimelineEntry
-from ctiserver.model.recording import Recording
-from ctiserver.model.work_order import WorkOrder
+from ctiserver.model.work.chain import Break, Chain, Known, chain
+from ctiserver.model.work.record import Record, TimelineEntry
+from ctiserver.model.work.work_order import WorkOrder
 
 RANG = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
 CALL = CallId("01CALL")

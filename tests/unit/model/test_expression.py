@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctiserver.model.expression import (
+from ctiserver.model.expression.expression import (
     ANYTHING,
     BOOLEAN,
     DATE,

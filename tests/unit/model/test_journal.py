@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ctiserver.model.journal import read_entry
+from ctiserver.model.calls.journal import read_entry
 
 AT = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
 EPOCH = str(int(AT.timestamp()))

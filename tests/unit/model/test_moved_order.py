@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from ctiserver.model.process import Stale
-from ctiserver.model.process_messages import OpenOrder, OrderEnded, OrderMoved, SetDeadlines, SetTimer
-from ctiserver.model.process_state import ProcessState
+from ctiserver.model.process.decide import Stale
+from ctiserver.model.process.messages import OpenOrder, OrderEnded, OrderMoved, SetDeadlines, SetTimer
+from ctiserver.model.process.state import ProcessState
 from tests.unit.model.test_process import HEAD, NOW, Case
 
 HOUR = timedelta(hours=1)

@@ -6,16 +6,7 @@ from decimal import Decimal
 import pytest
 
 from ctiserver.model.ids import PbxName, RecordId, Uniqueid, WorkOrderId, call_id
-from ctiserver.model.outbound_call import (
-    Limits,
-    Spent,
-    came_to,
-    channel_id,
-    held_up,
-    pace,
-    sampled,
-    talk_minutes,
-)
+from ctiserver.model.work.outbound_call import Limits, Spent, came_to, channel_id, held_up, pace, sampled, talk_minutes
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 LIMITS = Limits(calls_per_s=2, at_once=3, minutes_a_day=10, money_a_day=Decimal("1.00"), price_a_minute=Decimal("0.10"))

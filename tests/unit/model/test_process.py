@@ -8,9 +8,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from ctiserver.model.calendar.span import WorkingTime
 from ctiserver.model.ids import UserId
-from ctiserver.model.process import Stale, decide
-from ctiserver.model.process_messages import (
+from ctiserver.model.process.decide import Stale, decide
+from ctiserver.model.process.messages import (
     Begin,
     CloseRecord,
     Command,
@@ -28,9 +29,8 @@ from ctiserver.model.process_messages import (
     TimerFired,
     WithdrawOrder,
 )
-from ctiserver.model.process_state import ProcessState
-from ctiserver.model.span import WorkingTime
-from ctiserver.model.work_order import OrderState
+from ctiserver.model.process.state import ProcessState
+from ctiserver.model.work.work_order import OrderState
 from tests.support.dispatch import definitions
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from ctiserver.model.calls.queue_log import LoggedVisit, read_line, visits
+from ctiserver.model.calls.reconciliation import CdrRow, Difference, reconcile
 from ctiserver.model.events import CallSummary, QueueVisit, Segment
 from ctiserver.model.ids import Interface, Linkedid, PbxName, QueueName, Uniqueid, call_id
-from ctiserver.model.queue_log import LoggedVisit, read_line, visits
-from ctiserver.model.reconciliation import CdrRow, Difference, reconcile
 
 T0 = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
 MAIN = PbxName("main")

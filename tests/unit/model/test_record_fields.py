@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctiserver.errors import FileFault
-from ctiserver.model.record_fields import FieldKind, fault, holds
-from ctiserver.site import load_site
+from ctiserver.model.work.record_fields import FieldKind, fault, holds
+from ctiserver.site.load import load_site
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ctiserver.model.calls.service_level import COUNTED, Figures, Thresholds, Visit, figures
 from ctiserver.model.events import QueueOutcome
 from ctiserver.model.ids import CallId, QueueName
-from ctiserver.model.service_level import COUNTED, Figures, Thresholds, Visit, figures
 
 NINE = datetime(2026, 11, 21, 1, 0, tzinfo=UTC)
 LIMITS = Thresholds(timedelta(seconds=20), timedelta(seconds=5))

@@ -5,8 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from ctiserver.model.calendar import Calendar, CalendarFile
-from ctiserver.model.span import Span, WorkingTime
+from ctiserver.model.calendar.opening_hours import Calendar, CalendarFile
+from ctiserver.model.calendar.span import Span, WorkingTime
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 DESK = Calendar(

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctiserver.model.expense import payer_of
 from ctiserver.model.ids import WorkOrderId
-from ctiserver.model.stock import MOVE_KINDS, Level, Move, MoveKind, NotEnough, moved
-from ctiserver.price_list import amount
+from ctiserver.model.work.expense import payer_of
+from ctiserver.model.work.stock import MOVE_KINDS, Level, Move, MoveKind, NotEnough, moved
+from ctiserver.site.price_list import amount
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 

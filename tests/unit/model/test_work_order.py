@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from ctiserver.model.ids import RecordId, WorkOrderId
-from ctiserver.model.work_order import (
+from ctiserver.model.work.work_order import (
     NUMBER_PREFIX,
     OPEN_STATES,
     ORDER_KINDS,

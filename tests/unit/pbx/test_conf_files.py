@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ctiserver.errors import UserFault
+from ctiserver.lab.privatepbx.modules import MODULES
 from ctiserver.pbx.conf_files import read_conf, read_survey
 from ctiserver.pbx.survey import NEEDED_MODULES, Hint, real_phone
-from ctiserver.privatepbx.modules import MODULES
 
 
 def conf(folder: Path, text: str, name: str = "pjsip.conf") -> Path:

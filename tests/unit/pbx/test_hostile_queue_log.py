@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctiserver.model.queue_log import LogReader, in_order, read_line, visits
+from ctiserver.model.calls.queue_log import LogReader, in_order, read_line, visits
 from ctiserver.pbx.log_files import read_queue_log
 
 NAME, SECONDS = "cti0123456789a", 1796093912

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from ctiserver.privatepbx.announcements import announcements
-from ctiserver.privatepbx.tree import Programs
+from ctiserver.lab.privatepbx.announcements import announcements
+from ctiserver.lab.privatepbx.tree import Programs
 from ctiserver.resources import shipped
 from ctiserver.sound import read_wav, seconds_of
 

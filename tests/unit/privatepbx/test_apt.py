@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ctiserver.privatepbx.apt import AptFailed
+from ctiserver.lab.privatepbx.apt import AptFailed
 
 _MIRROR = "http://mirror/debian"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from ctiserver.privatepbx.baresip import Control
+from ctiserver.lab.privatepbx.baresip import Control
 
 
 def _said(control: Control, *messages: dict[str, object]) -> None:

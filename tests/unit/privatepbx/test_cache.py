@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from ctiserver.errors import UserFault
-from ctiserver.privatepbx import apt
-from ctiserver.privatepbx.cache import Tree, cache_root, tree_of
-from ctiserver.privatepbx.debian import MIRROR_VARIABLE, Recipe
+from ctiserver.lab.privatepbx import apt
+from ctiserver.lab.privatepbx.cache import Tree, cache_root, tree_of
+from ctiserver.lab.privatepbx.debian import MIRROR_VARIABLE, Recipe
 from tests.support.eventually import eventually
 
 _RECIPE = Recipe(name="toy", packages=("toy",), suite="forky", stand_ins=("adduser", "libsnmp45"))

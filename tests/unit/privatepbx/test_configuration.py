@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from ctiserver.errors import UserFault
-from ctiserver.privatepbx.configuration import Layout, Plan, Ports, files, write
-from ctiserver.privatepbx.tree import Programs
+from ctiserver.lab.privatepbx.configuration import Layout, Plan, Ports, files, write
+from ctiserver.lab.privatepbx.tree import Programs
 from ctiserver.resources import shipped
-from ctiserver.site import Phone, Trunk, load_site
+from ctiserver.site.files import Phone, Trunk
+from ctiserver.site.load import load_site
 
 _PROGRAMS = Programs({"asterisk": ("/opt/asterisk",)}, Path("/opt/modules"), Path("/opt/data"), Path("/opt/baresip"))
 

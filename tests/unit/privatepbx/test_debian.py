@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ctiserver.errors import UserFault
-from ctiserver.privatepbx.debian import MIRROR_VARIABLE, Recipe, architecture, debian_mirror
+from ctiserver.lab.privatepbx.debian import MIRROR_VARIABLE, Recipe, architecture, debian_mirror
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from ctiserver.errors import UserFault
-from ctiserver.privatepbx.elf import Libraries, machine_folders, read_dynamic
-from ctiserver.privatepbx.proof import package_names
+from ctiserver.lab.privatepbx.elf import Libraries, machine_folders, read_dynamic
+from ctiserver.lab.privatepbx.proof import package_names
 from tests.support.tiny_elf import library, program
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from ctiserver.demo.browser import chromium
 from ctiserver.errors import UserFault
-from ctiserver.privatepbx import headless
-from ctiserver.privatepbx.cache import Tree
-from ctiserver.privatepbx.debian import Progress, Recipe
-from ctiserver.privatepbx.headless import Headless, headless_browser
-from ctiserver.privatepbx.lifecycle import silent
+from ctiserver.lab.demo.browser import chromium
+from ctiserver.lab.privatepbx import headless
+from ctiserver.lab.privatepbx.cache import Tree
+from ctiserver.lab.privatepbx.debian import Progress, Recipe
+from ctiserver.lab.privatepbx.headless import Headless, headless_browser
+from ctiserver.lab.privatepbx.lifecycle import silent
 from tests.support.tiny_elf import library, program
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from ctiserver.errors import UserFault
-from ctiserver.privatepbx.passed import last_passed
-from ctiserver.privatepbx.tree import ASTERISK
+from ctiserver.lab.privatepbx.passed import last_passed
+from ctiserver.lab.privatepbx.tree import ASTERISK
 
 
 def test_comments_and_empty_lines_are_passed_over(tmp_path: Path) -> None:

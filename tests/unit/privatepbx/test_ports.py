@@ -5,8 +5,8 @@ import socket
 import pytest
 
 from ctiserver.errors import UserFault
-from ctiserver.privatepbx.lifecycle import choose_ports
-from ctiserver.privatepbx.ports import free_port, is_free, wanted_port
+from ctiserver.lab.privatepbx.lifecycle import choose_ports
+from ctiserver.lab.privatepbx.ports import free_port, is_free, wanted_port
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from ctiserver.errors import UserFault
-from ctiserver.privatepbx import tree
-from ctiserver.privatepbx.cache import Tree
-from ctiserver.privatepbx.debian import Progress, Recipe, architecture
-from ctiserver.privatepbx.lifecycle import silent
-from ctiserver.privatepbx.modules import MODULES
-from ctiserver.privatepbx.tree import ASTERISK, Programs, find_programs
+from ctiserver.lab.privatepbx import tree
+from ctiserver.lab.privatepbx.cache import Tree
+from ctiserver.lab.privatepbx.debian import Progress, Recipe, architecture
+from ctiserver.lab.privatepbx.lifecycle import silent
+from ctiserver.lab.privatepbx.modules import MODULES
+from ctiserver.lab.privatepbx.tree import ASTERISK, Programs, find_programs
 
 
 @pytest.fixture

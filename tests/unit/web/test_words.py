@@ -11,17 +11,17 @@ import pytest
 from ctiserver.features.dispatch.assigning import How
 from ctiserver.features.users.service import LANGUAGES
 from ctiserver.model.agent import AgentState
-from ctiserver.model.assignment import Against
 from ctiserver.model.audit import ACTS
-from ctiserver.model.chain import BreakKind, LinkKind
+from ctiserver.model.calls.missed import MISSED_STATES
+from ctiserver.model.calls.recording import RecordingState
 from ctiserver.model.events import CallOutcome, QueueOutcome
 from ctiserver.model.message import MESSAGE_STATES, Via
-from ctiserver.model.missed import MISSED_STATES
 from ctiserver.model.person import ROLES
-from ctiserver.model.recording import RecordingState
 from ctiserver.model.set_aside import SET_ASIDE_KINDS
-from ctiserver.model.stock import MOVE_KINDS
-from ctiserver.model.work_order import ORDER_KINDS, OrderState
+from ctiserver.model.work.assignment import Against
+from ctiserver.model.work.chain import BreakKind, LinkKind
+from ctiserver.model.work.stock import MOVE_KINDS
+from ctiserver.model.work.work_order import ORDER_KINDS, OrderState
 from ctiserver.pbx.trouble import TROUBLE_KINDS
 from ctiserver.resources import package_file
 from ctiserver.web import problems

@@ -6,10 +6,10 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
+from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
+from ctiserver.lab.privatepbx.phone import SipPhone
+from ctiserver.lab.privatepbx.tree import Programs
 from ctiserver.model.events import CallEnded
-from ctiserver.privatepbx.lifecycle import PrivatePbx
-from ctiserver.privatepbx.phone import SipPhone
-from ctiserver.privatepbx.tree import Programs
 from tests.support.eventually import eventually
 from tests.support.scenario import AGENT1, REPAIR
 from tests.support.tracked import tracked

@@ -1,0 +1,1 @@
+"""Flows on real calls: the engine, and what carries out its requests."""

@@ -1,0 +1,1 @@
+"""Flows without a PBX: simulated, scripted, replayed, on a terminal."""

@@ -1,0 +1,1 @@
+"""What is spoken: values as words, prompts, and speech engines."""

@@ -1,0 +1,1 @@
+"""What runs a PBX for those who try the product or test it: a private Asterisk, the demo, the fault drill."""

@@ -1,0 +1,1 @@
+"""Opening hours, rosters and spans of time."""

@@ -1,0 +1,1 @@
+"""Calls: what a PBX says of them, what each call was, and what is kept and counted."""

@@ -1,0 +1,1 @@
+"""Expressions of flows and processes: parsed, typed and evaluated."""

@@ -1,0 +1,1 @@
+"""Processes: how their definitions are read, checked, decided, tried and drawn."""

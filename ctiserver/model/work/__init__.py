@@ -1,0 +1,1 @@
+"""Records and the work that follows from them: work orders, parts, expenses, photos."""

@@ -1,0 +1,1 @@
+"""One repository per noun: how it is read and written."""
