@@ -17,8 +17,18 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
+#: What a server that ran on the shipped configuration keeps beside it: databases and recordings among them.
+_DATA = "data"
+
+
+def configuration(root: Path) -> dict[str, str]:
+    """The shipped configuration: where each part lies, and where it goes in the wheel."""
+    parts = sorted(part for part in (root / "config").iterdir() if part.name != _DATA)
+    return {str(part): f"ctiserver/_data/config/{part.name}" for part in parts}
+
+
 class SpeakPrompts(BuildHookInterface[Any]):
-    """Renders ``ivr_flows/prompts`` before the files are collected."""
+    """Renders ``ivr_flows/prompts`` before the files are collected, and adds ``config/``."""
 
     PLUGIN_NAME = "custom"
 
@@ -27,6 +37,8 @@ class SpeakPrompts(BuildHookInterface[Any]):
         if self.target_name != "wheel":
             return
         root = Path(self.root)
+        if version == "standard":  # an editable installation reads the checkout
+            build_data["force_include"].update(configuration(root))
         sys.path.insert(0, str(root))
         from ctiserver.ivr.speech import espeak
         from ctiserver.ivr.speech.prompts import Shelf
