@@ -16,7 +16,6 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-
 #: What a server that ran on the shipped configuration keeps beside it: databases and recordings among them.
 _DATA = "data"
 

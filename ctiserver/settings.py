@@ -114,6 +114,8 @@ class WebSettings(Written):
     websocket_queue: Annotated[int, Field(ge=8, le=10_000)] = 256
     metrics_allow: tuple[IPv4Network | IPv6Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
     """Who may read /metrics, and why /readyz says no; never through a reverse proxy."""
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Reverse proxies before this server: the client's address is then the one that they say in X-Forwarded-For."""
 
 
 class PromptSettings(Written):

@@ -12,6 +12,7 @@ from ctiserver.model.json_value import Json
 AuditAct = Literal[
     "logged_in",
     "log_in_failed",
+    "log_ins_held_up",  #: after too many failures; the subject is the account, empty if it was none's
     "logged_out",
     "account_added",
     "account_changed",  #: role, or shut and opened again; the detail says from what to what

@@ -19,6 +19,7 @@ from ctiserver.model.person import Session
 from ctiserver.settings import WebSettings
 from ctiserver.web import bodies, openapi, problems
 from ctiserver.web.access import EVERYBODY, PERSON, PUBLIC, Access, person_of
+from ctiserver.web.clients import CLIENT, client_of
 from ctiserver.web.hub import Hub
 from ctiserver.web.pages import Pages
 from ctiserver.web.problems import ForeignOrigin, Refusal
@@ -178,7 +179,7 @@ class WebServer:
             found = await self._sessions.identify(request) if _asks_who(route) else None
             person = None
             if found is not None:
-                request[SESSION], person = found[0], replace(found[1], peer=request.remote or "")
+                request[SESSION], person = found[0], replace(found[1], peer=request[CLIENT])
                 request[PERSON] = person
                 structlog.contextvars.bind_contextvars(login=person.login)
             self._access.role(person, route.roles)
@@ -207,6 +208,7 @@ class WebServer:
         """The edge where a request's failure is contained: logged, counted, answered."""
         request_id = secrets.token_hex(8)
         request[REQUEST_ID] = request_id
+        request[CLIENT] = client_of(request, self._settings.trusted_proxies)
         # login: a connection serves one request after another, and the next may be somebody else's
         with structlog.contextvars.bound_contextvars(request_id=request_id, login=None):
             try:

@@ -19,6 +19,9 @@ from ctiserver.model.person import Session
 from ctiserver.web.access import Person
 
 COOKIE = "ctiserver_session"
+KNOWN_COOKIE = "ctiserver_known"
+_KNOWN_FOR = timedelta(days=90)
+_KNOWN_MAX_LENGTH = 400
 #: Of a token: 32 random bytes, in URL-safe base64.
 _TOKEN_LENGTH = 43
 
@@ -68,7 +71,9 @@ class Sessions:
         self._clock = clock
         self._times = times or SessionTimes()
         self._secure = secure
-        self._name = f"__Host-{COOKIE}" if secure else COOKIE
+        prefix = "__Host-" if secure else ""
+        self._name = f"{prefix}{COOKIE}"
+        self._known_name = f"{prefix}{KNOWN_COOKIE}"
 
     async def begin(self, response: web.StreamResponse, person: Person) -> Session:
         """A new session for a person who proved who they are; its cookie is set on ``response``."""
@@ -77,6 +82,22 @@ class Sessions:
         await self._store.add(session)
         self._set_cookie(response, token, session)
         return session
+
+    def known(self, request: web.Request) -> str:
+        """What the browser got when somebody last logged in with it; empty if nobody has."""
+        return request.cookies.get(self._known_name, "")[:_KNOWN_MAX_LENGTH]
+
+    def make_known(self, response: web.StreamResponse, known: str) -> None:
+        """Let the browser prove later that somebody has logged in with it: it opens nothing, and outlives sessions."""
+        response.set_cookie(
+            self._known_name,
+            known,
+            path="/",
+            httponly=True,
+            secure=self._secure,
+            samesite="Strict",
+            max_age=round(_KNOWN_FOR.total_seconds()),
+        )
 
     async def identify(self, request: web.Request) -> tuple[Session, Person] | None:
         """Whose request this is; None without a session that is good now.

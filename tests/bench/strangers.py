@@ -1,5 +1,5 @@
 """What callers notice of strangers' requests: FastAGI's first word beside one connection that sends the same again
-and again, and the longest that one such request keeps the loop.
+and again (log-ins: fifty at once, each by another name from another address, so that each password is checked), and the longest that one such request keeps the loop.
 
 The server has this process to itself; strangers and callers have one each. ``one_request_ms`` is the time that the
 loop's own timers were late at the most while one request was served, with nothing else under way.
@@ -10,21 +10,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import itertools
 import logging
 import multiprocessing
 import tempfile
 import time
 import zlib
 from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Network
 from multiprocessing.connection import Connection
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import structlog
+from argon2 import PasswordHasher
 
 from ctiserver.agi.server import AgiServer
 from ctiserver.clock import SystemClock
-from ctiserver.settings import AgiSettings
+from ctiserver.settings import AgiSettings, WebSettings
 from tests.protocol.test_agi_server import polite
 from tests.support.desk import desk
 from tests.support.fake_asterisk import header
@@ -33,6 +36,7 @@ _CALLS = 40
 _TICK_S = 0.002
 _DEADMAN_S = 1.0
 _ZEROS = 200_000_000
+_LOG_INS = 50
 
 
 def run() -> dict[str, object]:
@@ -61,6 +65,11 @@ def requests() -> dict[str, bytes]:
         "wide JSON": _request(b"POST /api/v1/session", wide, json),
         "many cookies": _request(b"GET /api/v1/session", b"", cookie),
         "long content type": _request(b"POST /api/v1/session", b"{}", kind),
+        "log in": _request(
+            b"POST /api/v1/session",
+            b'{"login": "nameNUMBER", "password": "wrong password"}',
+            json + b"X-Forwarded-For: ADDRESS\r\n",
+        ),
         "many headers": _request(
             b"GET /healthz", b"", b"".join(b"X-%d: %s\r\n" % (n, b"y" * 8000) for n in range(100))
         ),
@@ -75,7 +84,8 @@ async def _run() -> dict[str, object]:
     found: dict[str, object] = {}
     with tempfile.TemporaryDirectory() as folder:
         agi = AgiServer(AgiSettings(port=0), {"flow": polite}, SystemClock())
-        async with desk(Path(folder)) as it, asyncio.TaskGroup() as group:
+        web = WebSettings(port=0, trusted_proxies=(IPv4Network("127.0.0.1/32"),))
+        async with desk(Path(folder), web=web, hasher=PasswordHasher()) as it, asyncio.TaskGroup() as group:
             serving = group.create_task(agi.run())
             port = await agi.listening()
             found["alone"] = {"first_word_ms": _percentiles(await _elsewhere(_callers, port, it.url, b""))}
@@ -86,6 +96,9 @@ async def _run() -> dict[str, object]:
                 await _elsewhere(_stranger, port, it.url, request)
                 watching.cancel()
                 beside = await _elsewhere(_callers, port, it.url, request)
+                if name == "log in":
+                    several = await _elsewhere(_callers_and_many, port, it.url, request)
+                    found["fifty log-ins at once"] = {"first_word_ms": {**_percentiles(several), "aim": 10}}
                 found[name] = {
                     "request_kb": round(len(request) / 1000, 1),
                     "one_request_ms": {"worst": round(1000 * max(lags), 1), "aim": 5},
@@ -142,18 +155,24 @@ def _stranger(port: int, url: str, request: bytes, results: Connection) -> None:
     results.send([])
 
 
-def _callers(port: int, url: str, request: bytes, results: Connection) -> None:
-    """Callers one after another, beside one connection that sends the request again and again; how long each waited
+def _callers_and_many(port: int, url: str, request: bytes, results: Connection) -> None:
+    _callers(port, url, request, results, _LOG_INS)
+
+
+def _callers(port: int, url: str, request: bytes, results: Connection, at_once: int = 1) -> None:
+    """Callers one after another, beside connections that send the request again and again; how long each waited
     for FastAGI's first word."""
     took_ms: list[float] = []
+    numbers = itertools.count()
 
     async def attack() -> None:
         while True:
-            await _send(url, request)
+            number = next(numbers)
+            await _send(url, request.replace(b"NUMBER", b"%06d" % number).replace(b"ADDRESS", _address(number)))
             await asyncio.sleep(0)
 
     async def calls() -> None:
-        attacking = asyncio.create_task(attack()) if request else None
+        attacking = [asyncio.create_task(attack()) for _ in range(at_once)] if request else []
         await asyncio.sleep(0.3)
         for number in range(_CALLS):
             began = time.perf_counter()
@@ -165,11 +184,15 @@ def _callers(port: int, url: str, request: bytes, results: Connection) -> None:
             took_ms.append(1000 * (time.perf_counter() - began))
             writer.close()
             await asyncio.sleep(0.02)
-        if attacking is not None:
-            attacking.cancel()
+        for one in attacking:
+            one.cancel()
 
     asyncio.run(calls())
     results.send(took_ms)
+
+
+def _address(number: int) -> bytes:
+    return str(IPv4Address("10.0.0.0") + number).encode()
 
 
 def _percentiles(values_ms: list[float]) -> dict[str, float]:

@@ -302,6 +302,7 @@ async def desk(
     pbxs: dict[str, PbxSettings] | None = None,
     hours: WorkingTime | None = None,
     bus: Bus | None = None,
+    hasher: PasswordHasher | None = None,
 ) -> AsyncIterator[Desk]:
     """The desk on a real port, with its services running. Without ``hours`` there is no calendar."""
     clock = clock or SystemClock()
@@ -325,7 +326,7 @@ async def desk(
             going_on=lambda _: {event.call_id for event in pbx.calls},
             closed=lambda calendar, at: False,
             hours=lambda: hours or WorkingTime(ZoneInfo("UTC")),
-            password_hasher=PasswordHasher(time_cost=1, memory_cost=8, parallelism=1),
+            password_hasher=hasher or PasswordHasher(time_cost=1, memory_cost=8, parallelism=1),
         )
         features = Features(context)
         agi = AgiServer(AgiSettings(port=0), {}, clock)

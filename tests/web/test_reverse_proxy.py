@@ -23,6 +23,10 @@ pytestmark = pytest.mark.nginx
 PAGE = Path(__file__).parents[2] / "docs/how-to/reverse-proxy.md"
 
 
+#: Another address than the proxy's own; all of 127.0.0.0/8 is this machine.
+_CLIENT = "127.0.0.2"
+
+
 def recipe(port: int, upstream: int, certificate: Path) -> str:
     """The page's configuration, with this test's ports and certificate in place of the names that it has."""
     (text,) = re.findall(r"```nginx\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
@@ -75,13 +79,19 @@ async def test_the_desk_works_through_nginx(tmp_path: Path) -> None:
     port, upstream = free_port(), free_port()
     outside = f"https://localhost:{port}"
     site = Site.made(tmp_path / "site", CTISERVER_WEB__PORT=str(upstream), CTISERVER_WEB__PUBLIC_URL=outside)
+    text = site.config.read_text(encoding="utf-8")
+    assert text.count("  # trusted_proxies:") == 1  # as shipped: the admin takes the mark away
+    site.config.write_text(text.replace("  # trusted_proxies:", "  trusted_proxies:"), encoding="utf-8")
     await asyncio.to_thread(site.add_user, "agent1", "agent", "--extension", "101")
+    await asyncio.to_thread(site.add_user, "admin1", "admin")
     with site.served():
         async with nginx(tmp_path / "nginx", port, upstream):
             trusted = ssl.create_default_context(cafile=str(tmp_path / "nginx/cert.pem"))
             jar = aiohttp.CookieJar()
             async with aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=trusted), cookie_jar=jar, headers={"Origin": outside}
+                connector=aiohttp.TCPConnector(ssl=trusted, local_addr=(_CLIENT, 0)),
+                cookie_jar=jar,
+                headers={"Origin": outside},
             ) as browser:
 
                 async def answers() -> int:
@@ -114,6 +124,12 @@ async def _works(browser: aiohttp.ClientSession, outside: str) -> None:
         assert refused.status == 403
     async with browser.get(f"{outside}/readyz") as ready:
         assert "reasons" not in await ready.json()
+    # Where the client is, as nginx says it; what the client says itself is nothing to go by.
+    spoofed = {"X-Forwarded-For": "198.51.100.7"}
+    await browser.post(f"{outside}/api/v1/session", json={"login": "agent1", "password": "wrong"}, headers=spoofed)
+    await browser.post(f"{outside}/api/v1/session", json={"login": "admin1", "password": PASSWORD})
+    async with browser.get(f"{outside}/api/v1/audit?act=log_in_failed") as audit:
+        assert [entry["peer"] for entry in (await audit.json())["entries"]] == [_CLIENT]
     foreign = {"Origin": "https://elsewhere.example.com"}
     async with browser.post(f"{outside}/api/v1/tickets", headers=foreign) as refused:
         assert refused.status == 403

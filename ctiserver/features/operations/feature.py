@@ -34,5 +34,6 @@ def build(context: FeatureContext, needs: Needs) -> Contribution[None]:
         Health(database, needs.agi, needs.links, workflow_runs=needs.workflow_runs, failing=needs.failing),
         Measures(database, needs.agi, context.hub, needs.links, context.clock),
         context.settings.web.metrics_allow,
+        context.settings.web.trusted_proxies,
     )
     return Contribution(service=None, routes=http.routes())

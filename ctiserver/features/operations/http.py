@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from collections.abc import Sequence
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from ctiserver.features.operations.health import Health, PbxHealth
 from ctiserver.features.operations.measures import Measures
 from ctiserver.web.access import PUBLIC
+from ctiserver.web.clients import Network, is_within
 from ctiserver.web.problems import NotAllowed
 from ctiserver.web.routes import Route, json_answer
 
@@ -20,11 +21,15 @@ _BY_PROXY = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 class OperationsHttp:
     """Routes over the server's own state."""
 
-    def __init__(self, health: Health, measures: Measures, allow: tuple[IPv4Network | IPv6Network, ...]) -> None:
-        """``allow``: from where figures and reasons may be read; everybody may know whether the server is ready."""
+    def __init__(
+        self, health: Health, measures: Measures, allow: Sequence[Network], proxies: Sequence[Network] = ()
+    ) -> None:
+        """``allow``: from where figures and reasons may be read, never through one of ``proxies``; everybody may know
+        whether the server is ready."""
         self._health = health
         self._measures = measures
         self._allow = allow
+        self._proxies = proxies
 
     def routes(self) -> list[Route]:
         return [
@@ -52,15 +57,9 @@ class OperationsHttp:
         return web.Response(body=await self._measures.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     def _is_allowed(self, request: web.Request) -> bool:
-        try:
-            address = ip_address(request.remote or "")
-        except ValueError:
-            return False
-        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        return not any(name in request.headers for name in _BY_PROXY) and any(
-            address in network for network in self._allow
-        )
+        remote = request.remote or ""
+        proxied = is_within(remote, self._proxies) or any(name in request.headers for name in _BY_PROXY)
+        return not proxied and is_within(remote, self._allow)
 
 
 def _pbx_json(pbx: PbxHealth) -> dict[str, object]:

@@ -14,6 +14,7 @@ from ctiserver.features.users.service import Users
 from ctiserver.model.json_value import JsonObject
 from ctiserver.model.person import Agent, Role, User
 from ctiserver.web.access import ADMINS, EVERYBODY, PERSON, PUBLIC, Intent, Person, Rule, person_of
+from ctiserver.web.clients import CLIENT
 from ctiserver.web.hub import Hub
 from ctiserver.web.routes import Body, Route, json_answer, nothing, read_body
 from ctiserver.web.sessions import Sessions
@@ -81,10 +82,11 @@ def routes(users: Users, sessions: Sessions, hub: Hub, added: Callable[[], Await
 
     async def log_in(request: web.Request) -> web.Response:
         body = await read_body(request, LogIn)
-        person = await users.log_in(body.login, body.password, request.remote or "")
+        person, known = await users.log_in(body.login, body.password, request[CLIENT], sessions.known(request))
         response = json_answer(_me(person), status=201)
         await sessions.end(request, response)  # a browser has one session; the old token dies with this log-in
         await sessions.begin(response, person)
+        sessions.make_known(response, known)
         return response
 
     async def log_out(request: web.Request) -> web.Response:

@@ -8,9 +8,22 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import structlog
+from prometheus_client import Counter
+
 from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
-from ctiserver.features.users.passwords import Attempts, Passwords
+from ctiserver.features.users.attempts import (
+    Attempts,
+    Count,
+    by_account,
+    by_address,
+    by_browser,
+    is_known,
+    make_known,
+)
+from ctiserver.features.users.passwords import Passwords
+from ctiserver.metrics import REGISTRY
 from ctiserver.model.audit import AuditAct
 from ctiserver.model.ids import AgentId, Interface, PbxName, UserId, new_ulid
 from ctiserver.model.json_value import Json
@@ -20,6 +33,12 @@ from ctiserver.store.unit_of_work import UnitOfWork
 from ctiserver.web.access import Person
 from ctiserver.web.problems import WrongLogin
 from ctiserver.web.sessions import SessionStore, hash_of, new_token
+
+log = structlog.get_logger(__name__)
+
+LOG_INS_HELD_UP = Counter(
+    "ctiserver_log_ins_held_up", "Log-ins held up after too many wrong passwords", registry=REGISTRY
+)
 
 _LOGIN = re.compile(r"[a-z][a-z0-9._-]{0,39}")
 #: What may stand in an AMI value and in a dialplan without a second thought.
@@ -151,26 +170,45 @@ class Users:
             )
         )
 
-    async def log_in(self, login: str, password: str, peer: str) -> Person:
-        """Prove who you are. ``peer`` is the address that asks, for counting failures.
+    async def log_in(self, login: str, password: str, peer: str, known: str = "") -> tuple[Person, str]:
+        """Prove who you are. ``peer`` is the address that asks, ``known`` what its browser got at its last log-in.
 
-        Raises WrongLogin, whichever of the two is wrong; TooMany after too many failures.
+        Gives the person, and what the browser is known by from now on. Raises WrongLogin, whichever of the two is
+        wrong; TooMany after too many failures.
         """
         login = login.strip().lower()
-        who = (f"{login}@{peer}", peer)
-        self._attempts.check(*who)
         async with self._database.reading() as uow:
             user = await uow.users.by_login(login)
-        right = await self._passwords.matches(user.password_hash if user and user.active else None, password)
+        recognised = user is not None and is_known(known, login, user.password_hash)
+        counts: tuple[Count, ...] = (by_account(login, exists=user is not None), by_address(peer))
+        if recognised:
+            counts = (by_browser(known, login),)
+        held_up = self._attempts.begin(*counts)
+        try:
+            stored = user.password_hash if user and user.active else None
+            right = await self._passwords.matches(stored, password, known=recognised)
+        except BaseException:
+            self._attempts.undo(*counts)  # it was not checked
+            raise
         if user is None or not right:
-            self._attempts.failed(*who)
             if user is not None:  # a name that is no account's may be a password typed into the wrong field
                 await self._note_log_in("log_in_failed", login, peer)
+            if held_up:
+                await self._note_held_up(login if user is not None else "", peer)
             raise WrongLogin("the name or the password is wrong")
-        self._attempts.succeeded(*who)
+        self._attempts.undo(*counts)
+        self._attempts.forget(counts[0])
         await self._note_log_in("logged_in", login, peer)
         async with self._database.reading() as uow:
-            return await _person(uow, user)
+            return await _person(uow, user), make_known(known, login, user.password_hash)
+
+    async def _note_held_up(self, login: str, peer: str) -> None:
+        """Somebody guesses: admins see it in the audit log, those who watch over the server by a counter."""
+        LOG_INS_HELD_UP.inc()
+        log.warning("log_ins_held_up", login=login, peer=peer)
+        async with self._database.unit_of_work() as uow:
+            subject = f"user:{login}" if login else ""
+            await uow.audit.note(self._clock.now(), "system", "log_ins_held_up", subject, peer=peer)
 
     async def log_out(self, person: Person) -> None:
         """Keep that a person logged out; the session's own end is ``web.sessions``'."""
@@ -214,13 +252,18 @@ class Users:
 
     async def change_password(self, person: Person, old: str, new: str) -> None:
         """A person's own new password; their sessions end. Raises WrongLogin if the old one is wrong, UserFault."""
-        who = (f"{person.login}@{person.peer}", person.peer)
-        self._attempts.check(*who)
+        counts = (by_account(person.login, exists=True), by_address(person.peer))
         async with self._database.reading() as uow:
             user = await uow.users.get(person.user_id)
-        if not await self._passwords.matches(user.password_hash, old):
-            self._attempts.failed(*who)
+        self._attempts.begin(*counts)
+        try:
+            right = await self._passwords.matches(user.password_hash, old, known=True)
+        except BaseException:
+            self._attempts.undo(*counts)
+            raise
+        if not right:
             raise WrongLogin("the old password is wrong")
+        self._attempts.undo(*counts)
         await self.set_password(person.login, new, by=person.actor, peer=person.peer)
 
     async def change(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -54,3 +55,19 @@ def test_asking_what_there_is_imports_no_verb() -> None:
     assert "ctiserver.cli" in done.stderr
     for heavy in ("ctiserver.cli.serve", "sqlalchemy", "aiohttp"):
         assert heavy not in done.stderr, heavy
+
+
+@pytest.mark.parametrize(
+    ("web", "warned"),
+    [
+        ("{public_url: https://desk.example.com}", True),
+        ("{public_url: https://desk.example.com, trusted_proxies: [127.0.0.1/32]}", False),
+        ("{public_url: http://desk.example.com}", False),
+    ],
+)
+def test_check_warns_of_a_proxy_that_no_setting_names(tmp_path: Path, web: str, warned: bool) -> None:
+    settings = tmp_path / "ctiserver.yaml"
+    settings.write_text(f"web: {web}\n", encoding="utf-8")
+    checked = CliRunner().invoke(cli, ["check", "--config", str(settings)])
+    assert checked.exit_code == 0, checked.output
+    assert (f"{settings}:1:19: warning CT-072: browsers come by https" in checked.output) == warned

@@ -494,6 +494,7 @@ export default {
   "audit.call": "a call",
   "audit_act.logged_in": "Logged in",
   "audit_act.log_in_failed": "Failed to log in",
+  "audit_act.log_ins_held_up": "Log-ins held up: too many wrong passwords",
   "audit_act.logged_out": "Logged out",
   "audit_act.account_added": "Account added",
   "audit_act.account_changed": "Account changed",

@@ -494,6 +494,7 @@ export default {
   "audit.call": "通话",
   "audit_act.logged_in": "登录",
   "audit_act.log_in_failed": "登录失败",
+  "audit_act.log_ins_held_up": "密码错误次数过多，已限制登录",
   "audit_act.logged_out": "退出",
   "audit_act.account_added": "新增账号",
   "audit_act.account_changed": "修改账号",
