@@ -255,18 +255,18 @@ def member_of(message: Message, at: float | None = None) -> s.MemberSeen | None:
         return None
     status = _int(message.get("Status"))
     return s.MemberSeen(
-        at,
-        queue,
-        interface,
-        message.get("MemberName") or message.get("Name") or interface,
-        message.name != "QueueMemberRemoved",
-        message.get("Membership") == "dynamic",
-        message.get("Paused") == "1",
-        message.get("PausedReason"),
-        _int(message.get("Penalty")),
-        _DEVICE_STATES[status] if 0 <= status < len(_DEVICE_STATES) else "unknown",
-        message.get("InCall") == "1",
-        _at(message, "LastPause"),
+        at=at,
+        queue=queue,
+        interface=interface,
+        name=message.get("MemberName") or message.get("Name") or interface,
+        present=message.name != "QueueMemberRemoved",
+        dynamic=message.get("Membership") == "dynamic",
+        paused=message.get("Paused") == "1",
+        pause_reason=message.get("PausedReason"),
+        penalty=_int(message.get("Penalty")),
+        status=_DEVICE_STATES[status] if 0 <= status < len(_DEVICE_STATES) else "unknown",
+        in_call=message.get("InCall") == "1",
+        paused_at=_at(message, "LastPause"),
     )
 
 

@@ -38,7 +38,7 @@ class World:
     blocked: Blocklist = field(default_factory=Blocklist)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Visit:
     """The working copy of a state while one step is made of it; thrown away if the step fails.
 
@@ -63,18 +63,18 @@ class Visit:
         """The working copy of ``state``."""
         local = dict(state.local)
         return cls(
-            world,
-            now,
-            flow.file.languages,
-            state.node,
-            state.language,
-            state.facts,
-            state.variables,
-            local,
-            state.pressed,
-            state.ever_pressed,
-            {"queue": local["queues"]} if local.get("queues") else {},
-            flow.fixed_prompts,
+            world=world,
+            now=now,
+            languages=flow.file.languages,
+            name=state.node,
+            language=state.language,
+            facts=state.facts,
+            variables=state.variables,
+            local=local,
+            pressed=state.pressed,
+            ever_pressed=state.ever_pressed,
+            tables={"queue": local["queues"]} if local.get("queues") else {},
+            fixed=flow.fixed_prompts,
         )
 
     def value(self, expression: Expression) -> Value:

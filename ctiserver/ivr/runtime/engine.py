@@ -56,7 +56,12 @@ def begin(flow: Flow, facts: Mapping[str, Value], language: str, world: World, n
     """Start a call's flow. ``facts`` holds call, contact, record and number as far as they are known."""
     chosen = language if language in flow.file.languages else flow.file.languages[0]
     empty = FlowState(
-        flow.name, flow.digest, chosen, facts, variables=dict.fromkeys(flow.file.vars), node=flow.file.start
+        flow=flow.name,
+        digest=flow.digest,
+        language=chosen,
+        facts=facts,
+        variables=dict.fromkeys(flow.file.vars),
+        node=flow.file.start,
     )
     run = _Run(flow, empty, world, now)
     return run.turn(run.enter(flow.file.start))
@@ -98,22 +103,22 @@ class _Run:
         if self.gone and isinstance(move, Finish):
             move = replace(move, hang_up=False, failed=False, go_to="")
         visit, before = self.visit, self.state
-        state = FlowState(
-            before.flow,
-            before.digest,
-            visit.language,
-            visit.facts,
-            visit.variables,
-            visit.name,
-            visit.local,
-            visit.pressed,
-            visit.ever_pressed,
-            self.visits,
-            before.noted + len(self.path),
-            self.steps,
-            self.menu_s,
-            self.gone,
-            self.failed,
+        state = FlowState(  # dataclasses.replace would slow whole simulated calls by a tenth
+            flow=before.flow,
+            digest=before.digest,
+            language=visit.language,
+            facts=visit.facts,
+            variables=visit.variables,
+            node=visit.name,
+            local=visit.local,
+            pressed=visit.pressed,
+            ever_pressed=visit.ever_pressed,
+            visits=self.visits,
+            noted=before.noted + len(self.path),
+            steps=self.steps,
+            menu_s=self.menu_s,
+            gone=self.gone,
+            failed=self.failed,
         )
         return Turn(state, move, tuple(self.path))
 
