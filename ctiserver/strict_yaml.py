@@ -65,7 +65,8 @@ _FULL_WIDTH = {
 class Written(BaseModel):
     """Base of every schema for a file that a person writes: frozen, strict, unknown keys refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    # Most are parts of others and never checked by themselves: what is, is built when it first is.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
 #: What an admin calls a thing of their own: small Latin letters, digits and _, beginning with a letter, 40 at most.

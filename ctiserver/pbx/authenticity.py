@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
+from functools import cached_property
 from typing import Literal
 
 from ctiserver.pbx.codec import Message
@@ -62,12 +63,22 @@ class _Row:
     def __init__(self, prefix: str) -> None:
         self.first = f"\r\n{prefix}Channel: "
         self.id = f"\r\n{prefix}Uniqueid: "
-        #: An Asterisk of tomorrow may write more; what we read must not be among it.
-        known = "|".join(prefix + key for key in _ROW) + "|" + "|".join(_READ)
+        self._prefix = prefix
+        self._ends = [
+            f"{prefix}{key}: ([^\r\n]*)" if key.endswith("id") else f"{prefix}{key}: [^\r\n]*" for key in _ROW
+        ]
+
+    # Compiled when first needed: all of them take 0.2 s, a tenth of a server's start.
+    @cached_property
+    def exact(self) -> re.Pattern[str]:
+        return re.compile("\r\n" + "\r\n".join(self._ends) + "(?=\r\n)")
+
+    @cached_property
+    def with_more(self) -> re.Pattern[str]:
+        """An Asterisk of tomorrow may write more; what we read must not be among it."""
+        known = "|".join(self._prefix + key for key in _ROW) + "|" + "|".join(_READ)
         more = rf"(?:\r\n(?!(?:{known}): )[A-Za-z]{{1,40}}: [^\r\n]*)*"
-        ends = [f"{prefix}{key}: ([^\r\n]*)" if key.endswith("id") else f"{prefix}{key}: [^\r\n]*" for key in _ROW]
-        self.exact = re.compile("\r\n" + "\r\n".join(ends) + "(?=\r\n)")
-        self.with_more = re.compile("\r\n" + f"{more}\r\n".join(ends) + "(?=\r\n)")
+        return re.compile("\r\n" + f"{more}\r\n".join(self._ends) + "(?=\r\n)")
 
 
 #: Whose headers each kind of event has: True must be there, False may.

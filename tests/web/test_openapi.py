@@ -53,6 +53,15 @@ def test_every_body_and_answer_is_the_declared_one(running: Desk, document: dict
         assert names == set(route.parameters)
 
 
+def test_members_are_described_by_their_docstrings(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert schemas["DeviceAnswer"]["properties"]["warranty_until"]["description"] == "The last day of it."
+    assert (
+        len([1 for schema in schemas.values() for one in schema.get("properties", {}).values() if "description" in one])
+        > 20
+    )
+
+
 def test_it_is_whole(document: dict[str, Any]) -> None:
     assert document["openapi"] == "3.1.0"
     assert set(document["info"]) >= {"title", "version"}
