@@ -47,6 +47,12 @@ def test_what_a_verb_does_not_need_is_not_imported(verb: list[str], needless: tu
     assert imported.isdisjoint(needless)
 
 
+def test_garbage_is_looked_for_once_the_verb_is_imported() -> None:
+    program = "import gc; from ctiserver.cli import main; main(); print(gc.isenabled(), gc.get_freeze_count() > 10_000)"
+    done = subprocess.run([sys.executable, "-c", program, "check"], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "True True", done.stderr
+
+
 def test_asking_what_there_is_imports_no_verb() -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "ctiserver", "--help"], capture_output=True, text=True, timeout=60
