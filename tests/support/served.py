@@ -116,7 +116,7 @@ class Served:
     def __init__(self, url: str, process: subprocess.Popen[str]) -> None:
         self.url = url
         self.process = process
-        self._cookie = ""
+        self._cookies: dict[str, str] = {}
 
     def kill(self) -> None:
         self.process.kill()
@@ -136,10 +136,10 @@ class Served:
         request = urllib.request.Request(
             f"{self.url}/api/v1/{path}",
             None if body is None else json.dumps(body).encode(),
-            {"Origin": self.url, "Content-Type": "application/json", "Cookie": self._cookie},
+            {"Origin": self.url, "Content-Type": "application/json", "Cookie": "; ".join(self._cookies.values())},
             method=method,
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
             for cookie in answer.headers.get_all("Set-Cookie") or []:
-                self._cookie = cookie.partition(";")[0]
+                self._cookies[cookie.partition("=")[0]] = cookie.partition(";")[0]
             return json.loads(answer.read() or b"null")
