@@ -25,7 +25,7 @@ from ctiserver.pbx.connection import Connection
 from ctiserver.pbx.first_tries import FirstTries
 from ctiserver.pbx.gauges import PBX_UP, Tally
 from ctiserver.pbx.intake import Intake
-from ctiserver.pbx.resync import Ask, allowed_actions, epoch_of, identify, refuse_old, take_snapshot
+from ctiserver.pbx.resync import Ask, ProcessMark, allowed_actions, epoch_of, identify, refuse_old, take_snapshot
 from ctiserver.pbx.translate import WANTED
 from ctiserver.pbx.trouble import PbxAway, PbxFault, Trouble, TroubleKind
 from ctiserver.settings import PbxSettings
@@ -90,6 +90,7 @@ class PbxLink(Actions):
         self._booted = asyncio.Event()
         self._ready = asyncio.Event()
         self._started: str | None = None
+        self._mark = ProcessMark()
         self._first_tries = first_tries or FirstTries([name])
         self._was_up = False
         self._changed = asyncio.Event()  #: something of the PBX was changed that no event tells
@@ -337,7 +338,10 @@ class PbxLink(Actions):
                 raise
             found = fault
         await self._learn_signs(identity.systemname)
-        restarted = self._started is not None and identity.started != self._started
+        known = self._started is not None
+        restarted = known and (identity.started != self._started or await self._mark.is_gone(self._ask))
+        if restarted or not known:
+            await self._mark.renew(self._ask, self._uptime or "")
         try:
             snapshot = await take_snapshot(self._needed, self._now(), restarted=restarted)
         except PbxFault as fault:

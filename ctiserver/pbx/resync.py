@@ -43,6 +43,39 @@ async def identify(ask: Ask) -> Identity:
     return Identity(version, started, settings.get("SystemName"))
 
 
+class ProcessMark:
+    """Tells an Asterisk process from the next one where both started within one second.
+
+    Asterisk says the second that it started in and nothing finer. Only a process that was met in that second can be
+    mistaken for its successor; it gets a global variable of the dialplan, which goes with it. Later processes are not
+    asked: a reload with `clearglobalvars` takes such variables away, and would look like a restart.
+    """
+
+    def __init__(self) -> None:
+        self._variable = f"CTI_MARK_{secrets.token_hex(4)}"
+        self._is_set = False
+
+    async def is_gone(self, ask: Ask) -> bool:
+        """Whether the process that was marked is another one now; False where none is marked."""
+        if not self._is_set:
+            return False
+        try:
+            return not (await ask("Getvar", {"Variable": self._variable}))[0].get("Value")
+        except PbxRefused:
+            return False
+
+    async def renew(self, ask: Ask, uptime_s: str) -> None:
+        """Mark the process that is met now, if it is so young that it needs it. ``uptime_s``: as FullyBooted says."""
+        self._is_set = False
+        if uptime_s in ("0", "1"):
+            try:
+                await ask("Setvar", {"Variable": self._variable, "Value": "1"})
+            except PbxRefused as refusal:
+                log.warning("process_not_marked", why=str(refusal))
+            else:
+                self._is_set = True
+
+
 async def dialplan_key(ask: Ask) -> str:
     """What our dialplan puts into its events: as CTI_KEY is set there, else as we set it now.
 

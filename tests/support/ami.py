@@ -68,6 +68,7 @@ class FakeAmi:
     silent: set[str] = field(default_factory=set)  #: actions that get no answer
     said_before_channels: bytes = b""  #: sent just before the list of channels, as events of meanwhile are
     said_after_channels: bytes = b""
+    marks: dict[str, str] = field(default_factory=dict)  #: global variables by which a link knows the process again
     astdb: dict[str, str] = field(default_factory=dict)  #: /family/key → value
     received: list[dict[str, list[str]]] = field(default_factory=list)
     connections: int = 0
@@ -164,8 +165,12 @@ class FakeAmi:
                     yield event("DBGetTreeResponse", Key=key, Val=value, ActionID=action_id)
             yield event("DBGetTreeComplete", ActionID=action_id, EventList="Complete")
         elif name == "Getvar":
-            yield response("Success", f"Variable: {action['Variable'][0]}", f"Value: {KEY}")
+            variable = action["Variable"][0]
+            value = self.marks.get(variable, "") if variable.startswith("CTI_MARK_") else KEY
+            yield response("Success", f"Variable: {variable}", f"Value: {value}")
         else:
+            if name == "Setvar" and action["Variable"][0].startswith("CTI_MARK_"):
+                self.marks[action["Variable"][0]] = action["Value"][0]
             if name == "Setvar" and action["Variable"][0].startswith("DB_DELETE("):
                 self.astdb.pop("/" + action["Variable"][0].removeprefix("DB_DELETE(").removesuffix(")"), None)
             yield response("Success", "Message: done")

@@ -496,6 +496,39 @@ async def test_a_restarted_pbx_ends_its_calls() -> None:
         assert link.calls() == []
 
 
+async def test_a_pbx_restarted_within_the_second_that_it_started_in_ends_its_calls() -> None:
+    rows = [channel("1795288453.1", Duration="00:00:00")]
+    async with fake_ami(channels=rows, uptime_s=0) as pbx, linked(pbx) as (link, listening):
+        await listening.first(PbxUp)
+        assert len(pbx.marks) == 1
+        pbx.channels.clear()
+        pbx.marks.clear()  # they go with the process
+        pbx.drop()
+        assert (await listening.first(CallEnded)).reason == "pbx_restarted"
+        assert (await listening.first(PbxUp)).restarted
+        assert link.calls() == []
+
+
+@pytest.mark.parametrize("uptime_s", [0, 400])
+async def test_a_pbx_that_lost_the_connection_alone_is_not_taken_for_a_restarted_one(uptime_s: int) -> None:
+    rows = [channel("1795288453.1", Duration="00:00:00")]
+    async with fake_ami(channels=rows, uptime_s=uptime_s) as pbx, linked(pbx) as (link, listening):
+        await listening.first(PbxUp)
+        for _ in range(2):
+            if uptime_s:
+                pbx.marks.clear()  # a reload with clearglobalvars; an old process has none
+            pbx.drop()
+            assert not (await listening.first(PbxUp)).restarted
+        assert len(link.calls()) == 1
+
+
+async def test_an_account_that_may_set_no_variable_goes_without_the_mark() -> None:
+    async with fake_ami(uptime_s=0, refuses={"Setvar": "Permission denied"}) as pbx, linked(pbx) as (_, listening):
+        await listening.first(PbxUp)
+        pbx.drop()
+        assert not (await listening.first(PbxUp)).restarted
+
+
 async def test_a_call_that_ended_while_nobody_listened_is_lost_and_the_others_go_on() -> None:
     rows = [
         channel("1795288453.1", "PJSIP/trunk-00000001", Duration="00:00:40"),
