@@ -99,7 +99,7 @@ class _Run:
 
     def turn(self, move: Move) -> Turn:
         while isinstance(move, Leave):
-            move = self._left(move)
+            move = self._leave_node(move)
         if self.gone and isinstance(move, Finish):
             move = replace(move, hang_up=False, failed=False, go_to="")
         visit, before = self.visit, self.state
@@ -170,7 +170,7 @@ class _Run:
         self.failed, self.visits, self.steps, self.menu_s = limit, {}, 0, 0.0
         return self.enter(target)
 
-    def _left(self, leave: Leave) -> Move:
+    def _leave_node(self, leave: Leave) -> Move:
         node, outcome = self.node, leave.outcome
         hidden = isinstance(node, ListeningNode) and node.sensitive and leave.to is not None
         self._note("choice" if hidden else f"{outcome}: {leave.detail}"[:80] if leave.detail else outcome)

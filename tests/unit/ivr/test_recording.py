@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ctiserver.ivr.runtime.masking import is_in_share
 from ctiserver.ivr.runtime.ports import MemoryPorts
-from ctiserver.ivr.runtime.runner import _is_chosen
 from ctiserver.model.ids import CallId
 from ctiserver.site.files import QueueConfig, Recorded
 from tests.support.fake_asterisk import FakeAsterisk
@@ -106,8 +106,8 @@ async def test_a_queue_that_does_not_record(tmp_path: Path) -> None:
 
 def test_a_share_of_calls_is_the_same_calls_each_time_and_about_as_many() -> None:
     calls = [CallId(f"01J{number:023d}") for number in range(2000)]
-    chosen = [call for call in calls if _is_chosen(call, 20)]
+    chosen = [call for call in calls if is_in_share(call, 20)]
     assert 320 < len(chosen) < 480
-    assert chosen == [call for call in calls if _is_chosen(call, 20)]
-    assert not any(_is_chosen(call, 0) for call in calls)
-    assert all(_is_chosen(call, 100) for call in calls)
+    assert chosen == [call for call in calls if is_in_share(call, 20)]
+    assert not any(is_in_share(call, 0) for call in calls)
+    assert all(is_in_share(call, 100) for call in calls)

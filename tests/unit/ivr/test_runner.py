@@ -12,8 +12,8 @@ import pytest
 
 from ctiserver.clock import ManualClock
 from ctiserver.ivr.language.library import load_world
+from ctiserver.ivr.runtime.deadlines import PORT_TIMEOUT_S
 from ctiserver.ivr.runtime.ports import CallerFacts, MemoryPorts, PortFailed
-from ctiserver.ivr.runtime.runner import PORT_TIMEOUT_S
 from ctiserver.ivr.simulation.simulate import DEFAULT_CLOCK
 from ctiserver.model.blocklist import Blocked, Blocklist
 from ctiserver.model.expression.expression import Value
