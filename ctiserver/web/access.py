@@ -95,4 +95,4 @@ class Access:
         if person is None:
             raise NotLoggedIn("log in first")
         if not await self._rules[parameter](person, value, intent):
-            raise NotFound("there is no such thing, or none that you may see")
+            raise NotFound("not found, or you don't have access")

@@ -36,7 +36,7 @@ class WrongLogin(Refusal):
 
 
 class NotAllowed(Refusal):
-    """Your role does not include this."""
+    """Your role does not allow this."""
 
     status = 403
     code = "not_allowed"
@@ -57,14 +57,14 @@ class ForeignOrigin(Refusal):
 
 
 class NotFound(Refusal):
-    """There is no such thing, or none that you may see."""
+    """Not found, or you don't have access."""
 
     status = 404
     code = "not_found"
 
 
 class Conflict(Refusal):
-    """Somebody else changed it in the meantime; load it again."""
+    """Another user changed this in the meantime; load it again."""
 
     status = 409
     code = "conflict"

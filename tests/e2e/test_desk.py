@@ -97,7 +97,7 @@ async def test_from_log_in_to_the_next_call_with_the_keyboard_alone(running: Des
     await page.keyboard.press("Control+Enter")
     await expect(page.get_by_text("已保存结果：需上门维修")).to_be_visible()
     # And the next thing to do has the focus.
-    await expect(page.get_by_role("button", name="就绪")).to_be_focused()
+    await expect(page.get_by_role("button", name="示闲")).to_be_focused()
     await page.keyboard.press("Alt+R")
     await _state(running, "available")
     await expect(page.get_by_text("当前没有来电")).to_be_visible()
@@ -698,7 +698,7 @@ async def test_why_and_when_a_call_popped_can_be_looked_up(running: Desk, open_p
     page = await open_page("boss")
     await page.get_by_role("link", name="通话记录").click()
     await page.get_by_role("link").filter(has_text="13800000001").click()
-    await expect(page.locator("cti-calls .detail")).to_contain_text(re.compile(r"agent1.*毫秒后已显示", re.DOTALL))
+    await expect(page.locator("cti-calls .detail")).to_contain_text(re.compile(r"agent1.*毫秒后显示", re.DOTALL))
     await page.get_by_role("link").filter(has_text="anonymous").click()
     await expect(page.locator("cti-calls .detail")).to_contain_text("当时没有打开坐席台")
 

@@ -141,8 +141,8 @@ async def test_a_visit_without_a_connection_is_whole_when_it_is_back(
     await page.get_by_role("button", name="Done").tap()
     await expect(page.get_by_label("What was done")).to_have_value("已安装")
     assert await barriers(page) == []
-    await page.get_by_role("button", name="Report").tap()
-    await expect(page.get_by_text("Done here; the server does not know yet.")).to_be_visible()
+    await page.get_by_role("button", name="Submit").tap()
+    await expect(page.get_by_text("Done on this device; not sent to the server yet.")).to_be_visible()
     await expect(page.get_by_role("status").get_by_text("4 not sent yet")).to_be_visible()
     async with running.database.reading() as uow:
         assert (await uow.work_orders.get(order.id)).state == "accepted"
@@ -150,7 +150,7 @@ async def test_a_visit_without_a_connection_is_whole_when_it_is_back(
 
     wire.heal()
     await page.evaluate("window.dispatchEvent(new Event('online'))")
-    await expect(page.get_by_text("Nothing to do")).to_be_visible(timeout=SLOW_MS)
+    await expect(page.get_by_text("No tasks")).to_be_visible(timeout=SLOW_MS)
     async with running.database.reading() as uow:
         done = await uow.work_orders.get(order.id)
         photos = await uow.photos.of_record(record.id)

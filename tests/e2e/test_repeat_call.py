@@ -78,7 +78,7 @@ async def test_a_repeat_caller_raises_the_open_repair_once_and_its_owner_hears_o
     await owner.locator("input[name=login]").fill("agent2")
     await owner.locator("input[name=password]").fill(PASSWORD)
     await owner.keyboard.press("Enter")
-    await expect(owner.get_by_text("Open records I answer for")).to_be_visible()
+    await expect(owner.get_by_text("Open records that I own")).to_be_visible()
     async with engine_running(running.database, f"sqlite:///{tmp_path}/workflow.sqlite", shipped_repair()) as engine:
         repair = await _repair(running, engine)
         page, beside = await open_page("agent1"), await open_page("agent1")

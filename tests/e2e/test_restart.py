@@ -20,7 +20,7 @@ async def test_a_restart_is_told_and_got_over(running: Desk, open_page: OpenPage
 
     await page.route("**/api/v1/tickets", gone)  # nobody is there to come back to, for a while
     running.hub.close()
-    told = page.get_by_text("The server is being restarted; one moment. Calls go on.")
+    told = page.get_by_text("The server is restarting; please wait. Calls are not affected.")
     await expect(told).to_be_visible()
     await page.unroute("**/api/v1/tickets", gone)
     await expect(told).to_be_hidden()

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.browser
 
 WORDS = {
     "zh-CN": ("待处理异常", "重试", "放弃", "确认放弃", "正在重试", "已放弃", "没有待处理的异常"),
-    "en": ("Set aside", "Try again", "Drop", "Really drop", "It is tried again now", "Dropped", "Nothing is set aside"),
+    "en": ("Set aside", "Try again", "Drop", "Confirm drop", "Trying again", "Dropped", "Nothing is set aside"),
 }
 
 

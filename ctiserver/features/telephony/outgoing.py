@@ -162,5 +162,5 @@ class Outgoing:
         if contact_id is not None:
             meant.append(await uow.contacts.get(contact_id))
         if any(contact.do_not_call for contact in meant):
-            raise DoNotCall("this contact does not want to be called")
+            raise DoNotCall("this contact has asked not to be called")
         return contact_id or (meant[0].id if len(meant) == 1 else None)

@@ -59,7 +59,7 @@ class HeldByPhone(Refusal):
 
 
 class DoNotCall(Refusal):
-    """This contact does not want to be called."""
+    """This contact has asked not to be called."""
 
     status = 409
     code = "do_not_call"
@@ -246,7 +246,7 @@ class Telephony:
 
     async def _refuse_unwanted(self, place: Place) -> None:
         if place.context not in (AGENTS, QUEUES) and await self._unwanted(place.exten):
-            raise DoNotCall("this contact does not want to be called")
+            raise DoNotCall("this contact has asked not to be called")
 
     def _inside(self, agent: Agent, number: str) -> bool:
         """Whether the agents' own context takes it: a colleague's extension, or a call for help."""

@@ -1,4 +1,4 @@
-"""A missed call (漏话): somebody left unserved, and is owed a call back. One a number and open period."""
+"""A missed call (未接来电): somebody left unserved, and is owed a call back. One a number and open period."""
 
 from __future__ import annotations
 
