@@ -20,7 +20,7 @@ def inside(folder: Path, name: str) -> Path:
         root = folder.resolve()
         path = (root / name).resolve()
     except (OSError, RuntimeError, ValueError):  # too long, links in a circle, NUL
-        raise OutsideFolder(f"{name[:80]!r} is no file's name") from None
+        raise OutsideFolder(f"{name[:80]!r} is not a valid file name") from None
     if path == root or not path.is_relative_to(root):
         raise OutsideFolder(f"{name[:80]!r} leads out of {folder}")
     return path

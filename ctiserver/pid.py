@@ -65,7 +65,7 @@ class Process:
         return state is not None and state[1] == self.started
 
     def send(self, number: signal.Signals) -> None:
-        """Signal it, and nobody else. One that ended is no error."""
+        """Signal it, and nobody else. One that ended is not an error."""
         try:
             handle = os.pidfd_open(self.pid)
         except ProcessLookupError:

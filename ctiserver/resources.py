@@ -18,12 +18,12 @@ def shipped(*parts: str) -> Path:
         path = root.joinpath(*parts)
         if path.exists():
             return path
-    raise FileNotFoundError(f"this installation of ctiserver lacks {'/'.join(parts)}; install it anew")
+    raise FileNotFoundError(f"this installation of ctiserver lacks {'/'.join(parts)}; reinstall it")
 
 
 def package_file(*parts: str) -> Path:
     """The path of a file inside the package itself, such as the web console's static files."""
     path = _PACKAGE.joinpath(*parts)
     if not path.exists():
-        raise FileNotFoundError(f"this installation of ctiserver lacks {'/'.join(parts)}; install it anew")
+        raise FileNotFoundError(f"this installation of ctiserver lacks {'/'.join(parts)}; reinstall it")
     return path

@@ -114,7 +114,7 @@ def read_wav(path: Path) -> Sound:
             samples = np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.int16)
             return Sound(file.getframerate(), samples[:: file.getnchannels()])
     except (wave.Error, EOFError, OSError) as error:
-        raise NoSound(f"{path} is no WAV file: {error}") from None
+        raise NoSound(f"{path} is not a WAV file: {error}") from None
 
 
 def write_wav(path: Path, sound: Sound) -> None:

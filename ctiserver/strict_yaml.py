@@ -1,6 +1,6 @@
 """YAML without traps, for everything that an admin writes: flows, processes, configuration.
 
-The reader is YAML 1.2 core: ``on``, ``yes`` and ``no`` are plain words, ``0o17`` is octal, ``22:00`` is no number.
+The reader is YAML 1.2 core: ``on``, ``yes`` and ``no`` are plain words, ``0o17`` is octal, ``22:00`` is not a number.
 What YAML would take silently and an admin would regret is refused with the place and the spelling that works: duplicate
 keys, keys that became numbers, anchors, tags, a comma that cut a prompt in two, full-width punctuation.
 
@@ -114,7 +114,7 @@ class Document:
         return self._at(path).raw
 
     def steps(self, path: Path_) -> tuple[str | int, ...]:
-        """``path`` without what is no step of the file: pydantic also names the chosen members of unions."""
+        """``path`` without what is not a step of the file: pydantic also names the chosen members of unions."""
         node, steps = self.root, []
         for step in path:
             if node.children is not None and step in node.children:
@@ -272,7 +272,7 @@ class _Reader:
                 continue
             if key in keys:
                 self._say(
-                    key_node.start_mark, "YA-010", f"{key!r} stands twice (first at line {keys[key].line})", "keep one"
+                    key_node.start_mark, "YA-010", f"{key!r} appears twice (first at line {keys[key].line})", "keep one"
                 )
                 continue
             cut = (
@@ -308,7 +308,7 @@ class _Reader:
             value = _core_value(raw)
             if not isinstance(value, str) or _SEXAGESIMAL.match(raw):
                 self._say(
-                    node.start_mark, "YA-009", f"the key {raw} is no text to YAML", f'write it in quotes: "{raw}"'
+                    node.start_mark, "YA-009", f"the key {raw} is not text to YAML", f'write it in quotes: "{raw}"'
                 )
                 return None
         return raw
@@ -473,7 +473,7 @@ def duration(text: str) -> timedelta:
     """
     parts = _DURATION.findall(text)
     if not parts or _DURATION.sub("", text).strip():
-        raise ValueError(f"{text!r} is no duration; write it like 15s, 2m30s, 1h, 500ms")
+        raise ValueError(f"{text!r} is not a valid duration; write it like 15s, 2m30s, 1h, 500ms")
     return timedelta(seconds=sum(float(number) * _UNIT_S[unit] for number, unit in parts))
 
 

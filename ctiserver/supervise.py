@@ -126,7 +126,7 @@ class Supervisor:
         return task
 
     async def stop(self, name: str) -> None:
-        """Cancel one service and wait for its end. Unknown names are no error: it may have ended just now."""
+        """Cancel one service and wait for its end. Unknown names are not an error: it may have ended just now."""
         task = self._tasks.get(name)
         if task is not None:
             task.cancel()

@@ -19,7 +19,7 @@ __all__ = ["pytest_sessionfinish", "pytest_terminal_summary"]
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# A machine that is busy with other things makes examples slowly; that is no fault of a test.
+# A machine that is busy with other things makes examples slowly; that is not a fault of a test.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 

@@ -106,7 +106,7 @@ def _request(block: bytes) -> Request:
             raise AgiGarbage(f"no AGI header: {line[:60]!r}")
         name = match[1].decode("ascii")
         if name in headers:
-            raise AgiGarbage(f"agi_{name} comes twice: a caller's data forged it, or the peer is no Asterisk")
+            raise AgiGarbage(f"agi_{name} comes twice: a caller's data forged it, or the peer is not Asterisk")
         try:
             headers[name] = match[2].decode("utf-8", "replace" if name in _ANY_ENCODING else "strict")
         except UnicodeDecodeError:
@@ -116,7 +116,7 @@ def _request(block: bytes) -> Request:
         url = urlsplit(address)
         query = dict(parse_qsl(url.query, keep_blank_values=True, max_num_fields=50))
     except ValueError:
-        raise AgiGarbage(f"agi_network_script is no path: {address[:60]!r}") from None
+        raise AgiGarbage(f"agi_network_script is not a path: {address[:60]!r}") from None
     sign = bearer(headers.get("uniqueid", ""))
     if sign:
         headers["uniqueid"] = headers["uniqueid"].removeprefix(f"{sign}-")
@@ -133,7 +133,7 @@ class ReplyReader:
     _partial: str = ""
 
     def feed(self, data: bytes) -> list[Reply | HangupLine]:
-        """What is complete now. Raises AgiGarbage for an overlong reply or a line that is no reply."""
+        """What is complete now. Raises AgiGarbage for an overlong reply or a line that is not a reply."""
         if not self._buffer and self._usage is None and not self._partial and data in _OFTEN:
             return [_OFTEN[data]]
         self._buffer += data

@@ -43,17 +43,17 @@ _SYSTEM = {
     errno.EISDIR: "Name a file",
     errno.EEXIST: "Remove it, or name another",
     errno.ENOTEMPTY: "Name an empty or new folder",
-    errno.ELOOP: "Name a place that is no circle of links",
+    errno.ELOOP: "Name a path without a loop of symbolic links",
     errno.ENAMETOOLONG: "Choose a shorter name",
     errno.EXDEV: "Name a place on the same disk",
     errno.ETXTBSY: "Wait until it is written, then try again",
-    errno.ENOEXEC: "Install it again: it is no program for this machine",
+    errno.ENOEXEC: "Install it again: it is not a program for this machine",
     errno.EIO: "See whether the disk is broken",
     errno.ESTALE: "See whether the network disk is there",
     errno.EBUSY: "See which program uses it, then try again",
     errno.EMFILE: "Raise the limit of open files (ulimit -n), then try again",
     errno.ENFILE: "The whole machine has too many files open: end something, then try again",
-    errno.EAGAIN: "The machine has no room for another process: end something, then try again",
+    errno.EAGAIN: "The machine can't start another process: end some processes, then try again",
     errno.ENOMEM: "Free some memory, then try again",
     errno.ENOSYS: "This system lacks it: use another kernel or file system",
     errno.EADDRINUSE: "Stop the other program, or choose another port",
@@ -104,7 +104,7 @@ def sentence(error: BaseException) -> str | None:
             name = str(error.args[0]) if error.args else ""
             return f"{name}. Write a time zone like Asia/Shanghai; where none is known, install tzdata"
         case UnicodeDecodeError():
-            return f"a file that was read is no UTF-8 text (at byte {error.start}). Save it as UTF-8, then try again"
+            return f"a file that was read is not UTF-8 text (at byte {error.start}). Save it as UTF-8, then try again"
         case UnicodeEncodeError():
             return f"this terminal can't show {error.object[error.start]!r}. Set LC_ALL=C.UTF-8, then try again"
         case subprocess.CalledProcessError() | subprocess.TimeoutExpired():

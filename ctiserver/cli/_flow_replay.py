@@ -35,8 +35,8 @@ def command(against: Path, since: str, as_object: bool, config: Path | None) -> 
 
     settings = load_settings(config or shipped("config", "ctiserver.yaml"))
     if not against.is_file():
-        raise UserFault("is no file", where=str(against), fix="Name the flow that real calls are to be led through")
-    load(against)  # says which file is no text; a draft's own name may differ from its flow's, so it is read as text
+        raise UserFault("is not a file", where=str(against), fix="Name the flow that real calls are to be led through")
+    load(against)  # says which file is not text; a draft's own name may differ from its flow's, so it is read as text
     draft = load_flow(against.read_text(encoding="utf-8-sig"), file=str(against))
     try:
         back = duration(since)
@@ -101,7 +101,7 @@ def _show(draft: Flow, found: Mapping[str, Replayed], unknown: int, *, as_object
         return
     click.echo(
         f"{len(found)} calls of {draft.name}, led through version {draft.version}: "
-        f"{counts['same']} end where they did, {counts['elsewhere']} elsewhere, {counts['undecided']} can't be told."
+        f"{counts['same']} end as before, {counts['elsewhere']} differently, {counts['undecided']} unknown."
     )
     for (before, after), calls in ways:
         click.echo(f"  {len(calls):5d}  {before} → {after}   such as {', '.join(calls[:_EXAMPLES])}")

@@ -82,7 +82,7 @@ def move(config: Path | None, url: str) -> None:
     if main is None:
         raise UserFault("the server is on PostgreSQL already", where="database.url", fix="There is nothing to move")
     if sqlite_path(url) is not None:
-        raise UserFault("this is no PostgreSQL database", where="--to", fix="Write postgresql://user@host/name")
+        raise UserFault("this is not a PostgreSQL database", where="--to", fix="Write postgresql://user@host/name")
     serving = ServerFile(settings.data_dir).serving()
     if serving is not None:
         raise UserFault(

@@ -36,7 +36,9 @@ def moment(text: str, zone: ZoneInfo) -> datetime:
     try:
         read = datetime.fromisoformat(text)
     except ValueError:
-        raise UserFault(f"{text!r} is no time", where="--clock", fix="Write it like 2026-11-23T10:00") from None
+        raise UserFault(
+            f"{text!r} is not a valid time", where="--clock", fix="Write it like 2026-11-23T10:00"
+        ) from None
     return read if read.tzinfo is not None else read.replace(tzinfo=zone)
 
 

@@ -15,9 +15,9 @@ from ctiserver.model.process.simulation import Impossible, PlayedOrder, Simulati
 from ctiserver.model.work.work_order import OPEN_STATES
 
 HELP = """\
-  OUTCOME         what the open order came to: done, not_home, declined …
+  OUTCOME         the result of the open order: done, not_home, declined …
   ORDER OUTCOME   the same, where several orders are open
-  accept [ORDER]  somebody takes it on
+  accept [ORDER]  a person accepts it
   EVENT           something that may happen at any time, such as called_again
   wait SPAN       time passes: wait 2h, wait 30 minutes, wait 4 working hours
   next            time passes until the next deadline
@@ -70,7 +70,7 @@ class Walk:
             case [slot, outcome]:
                 self._simulation.answer(slot, outcome)
             case _:
-                raise Impossible(f"{line!r} is not understood; ? says what is")
+                raise Impossible(f"{line!r} is not a known command; ? lists them")
         self.tell()
 
     def _wait(self, until: datetime) -> None:
@@ -92,9 +92,7 @@ class Walk:
         known = sorted(
             {one for order in opened for one in order.opened.outcomes} | {*self._simulation.definition.any_time}
         )
-        raise Impossible(
-            f"{outcome!r} is neither an outcome here nor an event; there are: {', '.join(known) or 'none'}"
-        )
+        raise Impossible(f"{outcome!r} is not an outcome or event here; valid: {', '.join(known) or 'none'}")
 
     def _open(self) -> list[PlayedOrder]:
         return [order for order in self._simulation.orders.values() if order.state in OPEN_STATES]
@@ -110,7 +108,7 @@ class Walk:
                 self._said[key] = order
         for notice in self._simulation.told[self._told :]:
             about = f" about {notice.key}" if notice.key else ""
-            self._line(f"{notice.whom} is told: {notice.what}{about}")
+            self._line(f"{notice.whom} is notified: {notice.what}{about}")
         self._told = len(self._simulation.told)
         if self._simulation.priority != self._raised:
             self._line(f"the record is more urgent by {self._simulation.priority - self._raised}")

@@ -35,7 +35,7 @@ from ctiserver.settings import LogSettings
 def command(*, once: bool, headless: bool, language: str, port: int, screenshots: Path | None, verbose: bool) -> None:
     """A contact centre on this machine: private Asterisk, SIP phones that call, an agent, the console."""
     if once != headless:
-        raise UserFault("--once and --headless go together", fix="Give both, or neither to use your own browser")
+        raise UserFault("--once and --headless go together", fix="Give both, or leave both out to use your own browser")
     log_settings = LogSettings(level="info" if verbose else "error")
     logs.configure(log_settings)
     asyncio.run(_demo(once=once, language=language, port=port, screenshots=screenshots, log_settings=log_settings))

@@ -36,7 +36,7 @@ def explain(arguments: tuple[str, ...], config: Path | None) -> None:
     try:
         moment = datetime.fromisoformat(when)
     except ValueError:
-        raise UserFault(f"{when!r} is no time", where="WHEN", fix="Write it like 2027-02-06T09:00") from None
+        raise UserFault(f"{when!r} is not a valid time", where="WHEN", fix="Write it like 2027-02-06T09:00") from None
     unknown = [name for name in names if name not in world.calendars]
     if unknown:
         fix = suggest(unknown[0], sorted(world.calendars))

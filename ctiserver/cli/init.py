@@ -10,7 +10,7 @@ import click
 from ctiserver.errors import UserFault
 from ctiserver.resources import shipped
 
-#: Parts of the shipped configuration that are no site's: `--systemd` and `--compose` write them, filled in.
+#: Parts of the shipped configuration that are not the site's: `--systemd` and `--compose` write them, filled in.
 _TEMPLATES = ("systemd", "container")
 #: What a server that ran on the shipped configuration itself has kept there: its database and recordings among them.
 _KEPT = "data"
@@ -24,7 +24,7 @@ _KEPT = "data"
 def command(folder: Path, *, systemd: bool, user: str | None, compose: bool) -> None:
     """Make FOLDER with the shipped configuration, processes and flows, commented, for you to edit."""
     if user and not systemd:
-        raise UserFault("goes with --systemd", where="--user", fix="Give both, or neither")
+        raise UserFault("goes with --systemd", where="--user", fix="Give both, or leave both out")
     if folder.exists() and any(folder.iterdir()):
         raise UserFault("is not empty", where=str(folder), fix="Name a new folder; nothing was written")
     try:

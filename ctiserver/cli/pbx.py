@@ -212,7 +212,7 @@ def adopt(  # noqa: PLR0917 - click passes them by name
     """Look at an Asterisk that is there, and say what to add for ctiserver. Writes nothing."""
     secret = _secret(secret_file)
     if not PBX_NAME.fullmatch(name):
-        raise UserFault(f"{name!r} is no name of a PBX", where="--name", fix="Use a to z, digits, _ and -")
+        raise UserFault(f"{name!r} is not a valid PBX name", where="--name", fix="Use a to z, digits, _ and -")
     account = Account(
         host=host, port=port, username=username, from_address=own_address(host), agi_port=agi_port, name=name
     )

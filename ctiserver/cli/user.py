@@ -115,7 +115,7 @@ def passwd(config: Path | None, login: str, password_stdin: bool) -> None:
     """Give an account a new password; its sessions end."""
     password = _password(password_stdin)
     _run(config, lambda users: users.set_password(login, password, by=_by()))
-    click.echo(f"{login} has a new password, and must log in anew")
+    click.echo(f"{login} has a new password, and must log in again")
 
 
 @command.command("token")
@@ -130,7 +130,7 @@ def token(config: Path | None, login: str, days: int) -> None:
 @command.command("change")
 @click.argument("login")
 @click.option("--role", type=click.Choice(ROLES), help="The account's new role.")
-@click.option("--shut/--open", "shut", default=None, help="Let nobody log in to it any more, or let them again.")
+@click.option("--shut/--open", "shut", default=None, help="Disable the account, or enable it again.")
 @click.option("--skill", "skills", multiple=True, help="In place of those that it has; may be repeated.")
 @click.option("--region", "regions", multiple=True, help="In place of those that it has; may be repeated.")
 @click.option("--department", help="Another department; '' for none.")

@@ -16,7 +16,9 @@ from ctiserver.strict_yaml import Written
 def _number(text: str) -> str:
     digits = text.removesuffix("*").lstrip("+")
     if not digits.isdecimal() or text.count("+") > text.startswith("+"):
-        raise ValueError(f'{text!r} is no number; write digits in quotes, and a star behind a prefix: "400123*"')
+        raise ValueError(
+            f'{text!r} is not a valid number; write digits in quotes, and a star behind a prefix: "400123*"'
+        )
     return text
 
 

@@ -52,7 +52,7 @@ class Actions(ABC):
         By a function in Setvar, since DBDel would need the class ``system``, with which an account may do anything.
         """
         if set(family + key) & set("(),${}"):
-            raise UnsafeValue(f"{key!r} is no key that can be removed")
+            raise UnsafeValue(f"{key!r} is not a key that can be removed")
         await self._order("Setvar", Variable=f"DB_DELETE({family}/{key})", Value="1")
 
     async def queue_add(
@@ -95,7 +95,7 @@ class Actions(ABC):
         await self._order("QueuePenalty", Queue=queue, Interface=interface, Penalty=str(penalty))
 
     async def queue_withdraw(self, queue: QueueName, channel: str) -> None:
-        """Take a waiting caller out of a queue; one that does not wait there (any more) is no error."""
+        """Take a waiting caller out of a queue; one that does not wait there (any more) is not an error."""
         try:
             await self._order("QueueWithdrawCaller", Queue=queue, Caller=channel)
         except PbxRefused as refusal:
@@ -123,7 +123,7 @@ class Actions(ABC):
             raise UnsafeValue("a caller's name holds a quote, or a number a bracket; it was not sent to the PBX")
         for variable in variables or {}:
             if "=" in variable:
-                raise UnsafeValue(f"{variable!r} is no name of a channel variable")
+                raise UnsafeValue(f"{variable!r} is not a valid channel variable name")
         await self._order(
             "Originate",
             Channel=channel,
@@ -138,7 +138,7 @@ class Actions(ABC):
         )
 
     async def hangup(self, channel: str, *, cause: int = 16) -> None:
-        """End a channel, with a Q.850 cause. One that is gone is no error."""
+        """End a channel, with a Q.850 cause. One that is gone is not an error."""
         try:
             await self._order("Hangup", Channel=channel, Cause=str(cause))
         except PbxRefused as refusal:

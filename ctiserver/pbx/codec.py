@@ -97,7 +97,7 @@ class Message:
         return [value for name, value in self.items() if name == key]
 
     def items(self) -> Iterator[tuple[str, str]]:
-        """Every header, in order; keys may repeat. Lines that are no header are left out."""
+        """Every header, in order; keys may repeat. Lines that are not headers are left out."""
         for line in self._text.split("\r\n"):
             key, colon, value = line.partition(":")
             if colon and key:
@@ -270,7 +270,7 @@ def refuse_unsafe(name: str, value: str) -> str:
     """``value`` itself, which may be sent to the PBX.
 
     Raises UnsafeValue if it holds CR, LF or NUL: it could forge further headers, such as a variable or an account code.
-    Also if it is no text that UTF-8 can write.
+    Also if it is not text that UTF-8 can write.
     """
     if any(character in value for character in _UNSAFE):
         raise UnsafeValue(f"{name} holds a line break or NUL; it was not sent to the PBX")

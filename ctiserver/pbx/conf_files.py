@@ -88,7 +88,7 @@ def read_conf(path: Path) -> list[Section]:
         raise UserFault(
             f"{str(what)[0].lower()}{str(what)[1:]}: {at.text[:60]!r}",
             where=f"{at.file}:{at.number}",
-            fix="Mend the line (Asterisk skips it with a warning), or leave --conf out",
+            fix="Correct the line (Asterisk skips it with a warning), or leave --conf out",
         ) from None
     found: dict[str, list[tuple[str, str]]] = {}
     sections: list[Section] = []
@@ -108,7 +108,7 @@ def _lines(path: Path, depth: int) -> Iterator[Line]:
             f"can't be read: {error.strerror}", where=str(path), fix="Run this as a user who may read it, or without it"
         ) from None
     if "\0" in text:
-        raise UserFault("is no text file", where=str(path), fix="Name the folder of Asterisk's .conf files")
+        raise UserFault("is not a text file", where=str(path), fix="Name the folder of Asterisk's .conf files")
     comment = False
     for number, raw in enumerate(text.splitlines(), 1):
         kept, comment = _uncommented(raw, comment)
@@ -164,7 +164,7 @@ def read_survey(folder: Path) -> Survey:
     Raises UserFault if the folder is none, or holds a file that can't be read.
     """
     if not folder.is_dir():
-        raise UserFault("is no folder", where=str(folder), fix="Name the folder of Asterisk's .conf files")
+        raise UserFault("is not a directory", where=str(folder), fix="Name the folder of Asterisk's .conf files")
     unseen: dict[Topic, str] = {"version": "files do not tell it"}
 
     def sections(name: str, *topics: Topic) -> list[Section]:

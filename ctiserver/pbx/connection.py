@@ -164,7 +164,7 @@ class Connection:
             why = f"{protocol.lost.result()} before it said anything: see `authlimit` in manager.conf"
             raise PbxAway("lost", why)
         raise trouble.silent(
-            settings, "takes connections and says nothing: it hangs, or this is a port for TLS (`tlsbindaddr`)"
+            settings, "accepts connections but sends nothing: it hangs, or this is a port for TLS (`tlsbindaddr`)"
         )
 
     async def learn_signs(self, systemname: str) -> bool:

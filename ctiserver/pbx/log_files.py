@@ -29,7 +29,7 @@ _PACKED = ".gz"
 #: No line is later than the file's last change, but for a clock that was set.
 _CLOCK_STEP = timedelta(minutes=5)
 _NEAR = 5
-#: One that is being packed just now, or was cut off, is no whole .gz.
+#: One that is being packed just now, or was cut off, is not a whole .gz.
 _BROKEN = (OSError, EOFError, zlib.error)
 #: What rotating appends to a name: a number, or the day and perhaps the time.
 _ROTATED = re.compile(r"(\.\d{1,6}|-\d{6,14})(\.gz)?")
@@ -160,7 +160,7 @@ def _cdr_row(columns: list[str], zone: tzinfo, where: str) -> CdrRow:
             linkedid = columns[-2] if count > _WITH_NEW else uniqueid
         else:
             raise UserFault(
-                f"this is no CDR that can be matched with a call: it has {count} columns",
+                f"this is not a CDR that can be matched with a call: it has {count} columns",
                 where=where,
                 fix="In cdr.conf set loguniqueid = yes and newcdrcolumns = yes under [csv], or take over the "
                 "cdr_custom.conf of docs/reference/reconcile.md",
@@ -170,7 +170,7 @@ def _cdr_row(columns: list[str], zone: tzinfo, where: str) -> CdrRow:
             raise ValueError("a time is missing")
     except ValueError as error:
         raise UserFault(
-            f"this is no CDR: {error}", where=where, fix="Name a file that cdr_csv or cdr_custom writes"
+            f"this is not a CDR: {error}", where=where, fix="Name a file that cdr_csv or cdr_custom writes"
         ) from None
     return CdrRow(
         uniqueid=without_system_name(uniqueid),

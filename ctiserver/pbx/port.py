@@ -76,7 +76,7 @@ class Pbx(Protocol):
         ...
 
     async def queue_withdraw(self, queue: QueueName, channel: str) -> None:
-        """Take a waiting caller out of a queue; one that does not wait there (any more) is no error."""
+        """Take a waiting caller out of a queue; one that does not wait there (any more) is not an error."""
         ...
 
     async def originate(
@@ -99,7 +99,7 @@ class Pbx(Protocol):
         ...
 
     async def hangup(self, channel: str, *, cause: int = 16) -> None:
-        """End a channel, with a Q.850 cause. One that is gone is no error."""
+        """End a channel, with a Q.850 cause. One that is gone is not an error."""
         ...
 
     async def redirect(self, channel: str, *, context: str, exten: str) -> None:

@@ -39,7 +39,7 @@ STRATEGIES: dict[Strategy, str] = {
 
 def _dial_pattern(text: str) -> str:
     if text != "*" and not text.lstrip("+").isdigit():
-        raise ValueError(f'{text!r} is no number; write digits in quotes, or "*" for every other number')
+        raise ValueError(f'{text!r} is not a valid number; write digits in quotes, or "*" for every other number')
     return text
 
 
@@ -52,7 +52,7 @@ def _alias(text: str) -> str:
 
 def _percent(text: str) -> str:
     if not text.endswith("%") or not text[:-1].isdecimal() or not 0 <= int(text[:-1]) <= 100:
-        raise ValueError(f"{text!r} is no share; write it like 10%")
+        raise ValueError(f"{text!r} is not a share; write it like 10%")
     return text
 
 
@@ -155,7 +155,7 @@ class NoAnswer(Written):
 def _calls_recorded(text: str) -> str:
     share = text.removesuffix("%")
     if text not in ("never", "always") and not (share != text and share.isdecimal() and 1 <= int(share) <= 99):
-        raise ValueError(f"{text!r} says not which calls are recorded; write never, always, or a share such as 20%")
+        raise ValueError(f"{text!r} is not a valid recording rule; write never, always, or a share such as 20%")
     return text
 
 
@@ -284,7 +284,7 @@ class TrunksFile(Written):
 
 def _prefix(text: str) -> str:
     if not re.fullmatch(r"\+[1-9][0-9]{0,14}", text):
-        raise ValueError(f'{text!r} is no beginning of an international number; write it as "+86"')
+        raise ValueError(f'{text!r} is not the start of an international number; write it as "+86"')
     return text
 
 
@@ -297,7 +297,7 @@ class Outbound(Written):
 
 def _rate(text: str) -> str:
     if not re.fullmatch(r"\d{1,9}(\.\d{1,4})?", text):
-        raise ValueError(f'{text!r} is no price of a minute; write it in quotes, such as "0.0125"')
+        raise ValueError(f'{text!r} is not a price per minute; write it in quotes, such as "0.0125"')
     return text
 
 

@@ -78,7 +78,9 @@ def load_site(directory: Path) -> Site:
     Raises FileFault with every problem of every file, each with its place.
     """
     if not directory.is_dir():
-        raise UserFault("is no folder", where=str(directory), fix="Name the folder with queues.yaml in config_dir")
+        raise UserFault(
+            "is not a directory", where=str(directory), fix="Name the folder with queues.yaml in config_dir"
+        )
     problems: list[Problem] = []
 
     def read(name: str, model: type[W]) -> tuple[Document, W] | None:

@@ -19,7 +19,7 @@ PLACES = ("record", "order", "due", "planned", "resolution", "technician")
 def _url(text: str) -> str:
     parts = urlsplit(text)
     if text and (parts.scheme not in ("http", "https") or not parts.hostname or parts.username):
-        raise ValueError(f"{text!r} is no address of a web service; write https://host/path")
+        raise ValueError(f"{text!r} is not a web service's address; write https://host/path")
     return text
 
 

@@ -18,9 +18,9 @@ def amount(text: str) -> Decimal:
     try:
         value = Decimal(text)
     except InvalidOperation:
-        raise ValueError(f'{text!r} is no amount; write it in quotes, such as "80.00"') from None
+        raise ValueError(f'{text!r} is not a valid amount; write it in quotes, such as "80.00"') from None
     if not value.is_finite() or value < 0 or value != value.quantize(CENTS):
-        raise ValueError(f"{text!r} is no amount: not negative, at most two digits after the point")
+        raise ValueError(f"{text!r} is not a valid amount: not negative, at most two digits after the point")
     return value.quantize(CENTS)
 
 

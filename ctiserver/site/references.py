@@ -91,7 +91,7 @@ def in_the_way(document: Document, file: PhonesFile, emergency: EmergencyFile) -
             yield Problem(
                 document.place(("phones", index, "extension")),
                 "CT-011",
-                f"{phone.extension} calls for help in an emergency, and can't be the extension of {phone.name}",
+                f"{phone.extension} is an emergency number, and can't be the extension of {phone.name}",
                 "choose another; emergency.yaml names these numbers",
             )
 

@@ -226,7 +226,7 @@ def parse_url(url: str) -> sa.URL:
     try:
         parsed = sa.make_url(url)
     except exc.ArgumentError:
-        raise UserFault("this is no database address", where=_SETTING, fix=fix) from None
+        raise UserFault("this is not a database address", where=_SETTING, fix=fix) from None
     backend = parsed.drivername.partition("+")[0]
     if backend == "sqlite":
         if parsed.database in (None, "", ":memory:"):
@@ -234,7 +234,7 @@ def parse_url(url: str) -> sa.URL:
         return parsed.set(drivername=sqlite_dialect.DRIVER)
     if backend in ("postgresql", "postgres"):
         return parsed.set(drivername="postgresql+asyncpg")
-    raise UserFault(f"{backend} is no database that ctiserver can use", where=_SETTING, fix=fix)
+    raise UserFault(f"{backend} is not a database that ctiserver can use", where=_SETTING, fix=fix)
 
 
 def _unusable(url: sa.URL, cause: BaseException | None) -> UserFault:
@@ -242,7 +242,7 @@ def _unusable(url: sa.URL, cause: BaseException | None) -> UserFault:
         text = " ".join(str(cause).split())
         if "not a database" in text or "malformed" in text or "corrupt" in text or text.startswith("***"):
             return UserFault(
-                f"{url.database} is broken or no SQLite database ({text})",
+                f"{url.database} is broken or not a SQLite database ({text})",
                 where=_SETTING,
                 fix="Put back a backup, or move the file away to begin with an empty one; nothing was changed in it",
             )

@@ -65,7 +65,7 @@ def agent_of(request: web.Request) -> AgentId:
     """The agent that the asking person is. Raises NoAgent if the account takes no calls."""
     agent_id = person_of(request).agent_id
     if agent_id is None:
-        raise NoAgent("this account is no agent: it has no phone; an admin makes one with `ctiserver user add`")
+        raise NoAgent("this account is not an agent: it has no phone; an admin makes one with `ctiserver user add`")
     return agent_id
 
 

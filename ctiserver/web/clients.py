@@ -29,7 +29,7 @@ def client_of(request: web.Request, trusted: Sequence[Network]) -> str:
 
 
 def is_within(text: str, networks: Sequence[Network]) -> bool:
-    """Whether an address is in one of the networks; text that is no address is in none."""
+    """Whether an address is in one of the networks; text that is not an address is in none."""
     address = _address(text)
     return address is not None and any(address in network for network in networks)
 

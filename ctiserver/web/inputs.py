@@ -56,10 +56,10 @@ def near_time(text: str, name: str) -> datetime:
     try:
         at = datetime.fromisoformat(text)
         if at.tzinfo is None:
-            raise Invalid("this time has no zone", hint)
+            raise Invalid("this time has no time zone", hint)
         return _near(at)
     except (ValueError, OverflowError):
-        raise Invalid(f"this is not a time within {NEAR.days // 366} years of now", hint) from None
+        raise Invalid(f"not a time within {NEAR.days // 366} years of now", hint) from None
 
 
 def usual_day(text: str, name: str) -> date:

@@ -112,7 +112,7 @@ def _responses(route: Route, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
     if route.answer is None:
         if route.path == PATH:
             return {"200": {"description": "This document", "content": {"application/json": {"schema": {}}}}}
-        return {"204": {"description": "Done; there is nothing to say"}}
+        return {"204": {"description": "Done; no content"}}
     said = {
         "description": (route.answer.__doc__ or "").strip().partition("\n")[0],
         "content": {"application/json": {"schema": schema_of[route.answer]}},

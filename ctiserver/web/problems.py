@@ -43,7 +43,7 @@ class NotAllowed(Refusal):
 
 
 class NoAgent(Refusal):
-    """This account is no agent: it has no phone."""
+    """This account is not an agent: it has no phone."""
 
     status = 403
     code = "no_agent"
@@ -146,7 +146,7 @@ def answer(error: Exception, request_id: str) -> web.Response:
         case UnsafeValue():
             status, code, detail = 400, "unsafe_value", str(error)
         case PeerLost() | DeadlineExceeded():
-            status, code, detail = 503, "away", "the telephone system does not answer just now; try again"
+            status, code, detail = 503, "away", "the telephone system does not answer; try again"
         case web.HTTPMethodNotAllowed():
             status, code, detail = 405, "method_not_allowed", "this address does not take that method"
             headers["Allow"] = ", ".join(sorted(error.allowed_methods))

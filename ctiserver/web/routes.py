@@ -99,9 +99,9 @@ class Route:
     roles: frozenset[Role]
     body: type[Body] | None = None
     """What the request's body must be; a handler can read no other (see :func:`read_body`)."""
-    takes: tuple[str, ...] = ()  #: media types of a body that is no JSON
+    takes: tuple[str, ...] = ()  #: media types of a body that is not JSON
     body_max_bytes: int | None = None  #: of its body; None: as much as JSON may have
-    gives: tuple[str, ...] = ()  #: media types of an answer that is no JSON
+    gives: tuple[str, ...] = ()  #: media types of an answer that is not JSON
     answer: type[BaseModel] | None = None  #: what it answers; None: nothing, or no JSON
     status: tuple[int, ...] = ()  #: of answers that went well; empty: 200, or 204 for nothing
     query: Mapping[str, str] = field(default_factory=dict)  #: parameters after the ``?``, and what each does

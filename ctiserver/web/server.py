@@ -49,7 +49,7 @@ class Origin:
         parts = urlsplit(settings.public_url)
         if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/") or parts.query:
             raise UserFault(
-                f"{settings.public_url!r} is no address of a server",
+                f"{settings.public_url!r} is not a server's address",
                 where="setting web.public_url",
                 fix="Write scheme and host alone, such as https://desk.example.com",
             )

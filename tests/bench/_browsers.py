@@ -110,7 +110,7 @@ async def _main(url: str) -> None:
     topics: dict[str, list[str]] = json.loads(await loop.run_in_executor(None, sys.stdin.readline))
     async with AsyncExitStack() as stack:
         browsers = {login: await stack.enter_async_context(Browser(url)) for login in topics}
-        described: list[Described] = []  # one for all: 500 copies of the API's description are no browser's cost
+        described: list[Described] = []  # one for all: 500 copies of the API's description are not a browser's cost
         at_once = asyncio.Semaphore(8)
 
         async def log_in(login: str) -> None:

@@ -1,4 +1,4 @@
-"""Peers that are no Asterisk, two hundred at once and again and again, beside good calls: what these notice of them.
+"""Peers that are not Asterisk, two hundred at once and again and again, beside good calls: what these notice of them.
 
 The server has this process to itself; bad peers and good calls have one each. The loop's lag is how late a timer of
 10 ms runs.

@@ -61,7 +61,7 @@ def test_a_broken_flow_is_status_2_with_place_code_and_suggestion(
     [
         (("flow", "check", "/nowhere.flow.yaml"), "can't be read"),
         (("flow", "new", "Not A Name"), "can't name a flow"),
-        (("hours", "explain", "service_desk", "tomorrow"), "is no time"),
+        (("hours", "explain", "service_desk", "tomorrow"), "is not a valid time"),
         (("hours", "explain", "service_dsk", "2026-10-10T09:00"), "did you mean 'service_desk'?"),
     ],
 )
@@ -118,7 +118,8 @@ def test_a_call_by_keyboard(
 
 
 @pytest.mark.parametrize(
-    ("clock", "heard"), [("2026-11-23T10:00", "[welcome]"), ("2026-11-23T23:00", "[message]"), ("late", "is no time")]
+    ("clock", "heard"),
+    [("2026-11-23T10:00", "[welcome]"), ("2026-11-23T23:00", "[message]"), ("late", "is not a valid time")],
 )
 def test_a_flow_is_tried_at_a_time_of_the_day(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, clock: str, heard: str
@@ -176,8 +177,8 @@ async def test_real_calls_are_led_through_a_draft(capsys: pytest.CaptureFixture[
     arguments = ("flow", "replay", "--against", str(tmp_path / "draft.flow.yaml"), "--since", "1d")
     status, text = await asyncio.to_thread(run, capsys, *arguments, "--config", str(tmp_path / "ctiserver.yaml"))
     assert status == 0, text
-    assert "2 calls of front_desk, led through version 2: 1 end where they did, 1 elsewhere, 0 can't be told." in text
+    assert "2 calls of front_desk, led through version 2: 1 end as before, 1 differently, 0 unknown." in text
     assert "queue repair → queue operators" in text
-    for wrong, says in ((("--since", "soon"), "Write it like 7d"), (("--against", "/nowhere.yaml"), "is no file")):
+    for wrong, says in ((("--since", "soon"), "Write it like 7d"), (("--against", "/nowhere.yaml"), "is not a file")):
         status, text = await asyncio.to_thread(run, capsys, *arguments, *wrong)
         assert (status, says in text) == (2, True), text

@@ -41,7 +41,7 @@ def test_a_repair_from_the_visit_to_the_end(typed: Typed) -> None:
         "  Mon 2026-11-23 14:00  dispatch/1: a reminder at 50 %",
         "Mon 2026-11-23 10:00  dispatch/1 is accepted",
         "Mon 2026-11-23 18:00  dispatch/1 is late",
-        "Mon 2026-11-23 18:00  supervisor is told: late about dispatch/1",
+        "Mon 2026-11-23 18:00  supervisor is notified: late about dispatch/1",
         "Mon 2026-11-23 19:00  follow_up/1 is made: a follow_up order for the server, which calls with satisfaction",
         "Thu 2026-11-26 19:00  follow_up/1 is offered",
         "the record is more urgent by 1",
@@ -58,10 +58,10 @@ def test_what_cant_be_is_said_and_changes_nothing(typed: Typed) -> None:
     assert status == 0
     for line in (
         "which one? goods done or slot done",
-        "'foo' is neither an outcome here nor an event; there are: backordered, called_again, cancelled_by_customer",
-        "'soon' is no span of time",
+        "'foo' is not an outcome or event here; valid: backordered, called_again, cancelled_by_customer",
+        "'soon' is not a valid duration",
         "no order visit is open; open: goods, slot",
-        "'a b c' is not understood",
+        "'a b c' is not a known command",
         "time passes until the next deadline",
         "step prepare\n  slot: the dispatcher, offered",
         "step visit\n  visit: the technician, offered",
@@ -90,7 +90,7 @@ def test_a_script_is_walked_and_ends_at_what_cant_be(typed: Typed, tmp_path: Pat
         (("repiar",), "did you mean 'repair'?"),
         (("/nowhere/x.yaml",), "x.yaml"),
         (("repair", "--script", "/nowhere"), "can't be read"),
-        (("repair", "--clock", "soon"), "'soon' is no time"),
+        (("repair", "--clock", "soon"), "'soon' is not a valid time"),
     ],
 )
 def test_what_is_asked_for_wrongly_is_one_sentence(typed: Typed, arguments: tuple[str, ...], says: str) -> None:

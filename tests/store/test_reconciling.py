@@ -114,11 +114,11 @@ async def test_a_source_that_is_not_named_is_not_asked(log: Log) -> None:
 @pytest.mark.parametrize(
     ("pbx", "pbxs", "said"),
     [
-        ({"cdr": None, "queue_log": None}, (), "neither cdr nor queue_log is named"),
+        ({"cdr": None, "queue_log": None}, (), "name a cdr or a queue_log to compare with"),
         ({}, ("branch",), "there is no PBX 'branch'"),
         ({"cdr": Path("/nowhere/cdr.csv")}, (), "/nowhere/cdr.csv: can't be read"),
         ({"queue_log": Path("/nowhere/queue_log")}, (), "/nowhere/queue_log: can't be read"),
-        ({"time_zone": "Mars/Olympus"}, (), "'Mars/Olympus' is no time zone"),
+        ({"time_zone": "Mars/Olympus"}, (), "'Mars/Olympus' is not a time zone"),
     ],
 )
 async def test_what_cannot_be_compared_is_one_sentence(

@@ -203,7 +203,7 @@ async def test_the_audio_goes_when_its_time_is_over_and_the_entry_stays(room: Ro
     assert not (room.folder / FILE).exists()
     removed = await room.only()
     assert removed.state(room.clock.now()) == "removed"
-    with pytest.raises(NotFound, match="time was over"):
+    with pytest.raises(NotFound, match="retention period is over"):
         room.service.path(removed)
     with pytest.raises(NotFound, match="not there"):
         room.service.path(replace(removed, removed_at=None, file="../../etc/passwd"))

@@ -18,7 +18,7 @@ class Described:
         self._registry: Registry[Any] = Registry().with_resource("urn:api", Resource(document, DRAFT202012))
         self._paths = [
             (re.compile(re.sub(r"{\w+}", "[^/]+", path) + r"$"), operations)
-            # Addresses without parameters first: /agents/me is no agent's.
+            # Addresses without parameters first: /agents/me is not an agent's.
             for path, operations in sorted(document["paths"].items(), key=lambda item: "{" in item[0])
         ]
 

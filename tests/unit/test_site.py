@@ -33,7 +33,7 @@ def test_problems_of_all_files_come_at_once(tmp_path: Path) -> None:
         load_site(tmp_path)
     first, second = (str(problem) for problem in fault.value.problems)
     assert first.endswith(
-        'numbers.yaml:2:3: error YA-009: the key 4008001234 is no text to YAML (write it in quotes: "4008001234")'
+        'numbers.yaml:2:3: error YA-009: the key 4008001234 is not text to YAML (write it in quotes: "4008001234")'
     )
     assert "queues.yaml:1:28: error CT-004" in second
     assert "did you mean 'longest_idle'?" in second
@@ -53,7 +53,7 @@ def test_problems_of_all_files_come_at_once(tmp_path: Path) -> None:
             r"1:44: error CT-008: no record type is named 'repiar' \(did you mean 'repair'\?\)",
         ),
         ("numbers.yaml", 'numbers: {"*": {flow: a@live}}\n', "names no flow"),
-        ("numbers.yaml", "numbers: {abc: {flow: a}}\n", "is no number"),
+        ("numbers.yaml", "numbers: {abc: {flow: a}}\n", "is not a valid number"),
         ("phones.yaml", "phones: [{name: a]b, extension: '1'}]\n", "phones.yaml:1"),
     ],
 )
@@ -64,5 +64,5 @@ def test_references_and_rules(tmp_path: Path, name: str, text: str, message: str
 
 
 def test_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(UserFault, match="is no folder"):
+    with pytest.raises(UserFault, match="is not a directory"):
         load_site(tmp_path / "x")

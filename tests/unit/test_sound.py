@@ -48,5 +48,5 @@ def test_files_round_trip(tmp_path: Path) -> None:
     assert seconds_of(path) == pytest.approx(0.5)
     assert seconds_of(tmp_path / "missing.wav") == 0
     (tmp_path / "bad.wav").write_bytes(b"RIFF")
-    with pytest.raises(NoSound, match="no WAV"):
+    with pytest.raises(NoSound, match="not a WAV"):
         read_wav(tmp_path / "bad.wav")

@@ -29,7 +29,7 @@ def test_yaml_1_2_core() -> None:
 @pytest.mark.parametrize(
     ("text", "place", "code", "words"),
     [
-        ("a: 1\nb: 2\na: 3\n", "3:1", "YA-010", "stands twice"),
+        ("a: 1\nb: 2\na: 3\n", "3:1", "YA-010", "appears twice"),
         ("choices:\n  1: x\n", "2:3", "YA-009", 'write it in quotes: "1"'),
         ("at: 22:00\n", "1:5", "YA-009", 'write it in quotes: "22:00"'),
         ("a: &x 1\nb: *x\n", "1:4", "YA-003", "anchors"),
@@ -90,7 +90,7 @@ def disagreements(text: str) -> list[str]:
         ("number: 013800138000\n", 'f.yaml:1:9: error CF-005: number: YAML read 013800138000 as 13800138000 (write it in quotes: "013800138000")'),
         ("number: 1.10\n", 'f.yaml:1:9: error CF-005: number: YAML read 1.10 as 1.1 (write it in quotes: "1.10")'),
         ("nodes:\n  a: {kind: play, prompt: x, after: 5}\n", "f.yaml:2:37: error CF-006: nodes.a.after: 5 has no unit; write it like 5s or 5m"),
-        ("nodes:\n  a: {kind: play, prompt: x, after: soon}\n", "f.yaml:2:37: error CF-006: nodes.a.after: 'soon' is no duration; write it like 15s, 2m30s, 1h, 500ms"),
+        ("nodes:\n  a: {kind: play, prompt: x, after: soon}\n", "f.yaml:2:37: error CF-006: nodes.a.after: 'soon' is not a valid duration; write it like 15s, 2m30s, 1h, 500ms"),
         ("nodes:\n  a: kind：menu\n", "f.yaml:2:6: error YA-005: full-width punctuation in 'kind：menu' (write ': ' (ASCII colon and a space))"),
     ],
 )  # fmt: skip
@@ -112,7 +112,7 @@ def test_durations() -> None:
     assert duration("2m30s") == timedelta(minutes=2, seconds=30)
     assert duration("500ms") == timedelta(milliseconds=500)
     for wrong in ("", "5", "5 parsecs", "s"):
-        with pytest.raises(ValueError, match="is no duration"):
+        with pytest.raises(ValueError, match="is not a valid duration"):
             duration(wrong)
 
 

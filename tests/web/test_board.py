@@ -221,9 +221,9 @@ async def test_listening_in_is_audited_and_calls_the_supervisors_own_phone(
 ) -> None:
     body = {"mode": mode, "reason": REASON}
     path = "/api/v1/agents/agent1/monitor"
-    assert "talks with nobody" in (await lead.json("POST", path, body, status=409))["title"]
+    assert "is not in a call" in (await lead.json("POST", path, body, status=409))["title"]
     _stand(running, "agent1", talking=False)
-    assert "talks with nobody" in (await lead.json("POST", path, body, status=409))["title"]
+    assert "is not in a call" in (await lead.json("POST", path, body, status=409))["title"]
     channel = _stand(running, "agent1", talking=True)
     assert running.pbx.told == []
     assert (await lead.json("POST", path, body, status=202))["call_id"] == "01ARZ3NDEKTSV4RRFFQ69G5FAV"

@@ -363,7 +363,7 @@ async def test_where_nothing_is_left_to_write_no_writer_waits_for_it(outside: Ca
     ("text", "says"),
     [
         ("customers: [{on: closed, text: {en: 'dear {name}'}}]\n", "{name} can't be filled in; known: record"),
-        ("sms: {url: sms.example.com}\n", "is no address of a web service"),
+        ("sms: {url: sms.example.com}\n", "is not a web service's address"),
         ("webhooks: {crm: {url: 'https://a', on: [closed]}}\n", "secret_file"),
     ],
 )

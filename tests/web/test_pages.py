@@ -173,5 +173,5 @@ def test_the_origin_is_written_as_browsers_write_it(public_url: str, origin: str
     "public_url", ["desk.example.com", "ftp://desk", "https://", "https://desk/console", "https://desk?x"]
 )
 def test_a_public_url_that_is_none_names_the_setting(public_url: str) -> None:
-    with pytest.raises(UserFault, match=r"setting web.public_url: .* is no address of a server"):
+    with pytest.raises(UserFault, match=r"setting web.public_url: .* is not a server's address"):
         Origin.of(WebSettings(public_url=public_url), 8080)

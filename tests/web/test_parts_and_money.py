@@ -256,7 +256,7 @@ async def test_a_month_is_settled_once_and_what_comes_late_goes_to_the_next(visi
             "did you mean 'filter'?",
         ),
         ("/api/v1/stock/moves", {"kind": "reserve", "place": "main", "part": "filter", "quantity": 1}, "work order"),
-        ("/api/v1/stock/sent", {"place": "main", "to": "main", "part": "filter", "quantity": 1}, "another place"),
+        ("/api/v1/stock/sent", {"place": "main", "to": "main", "part": "filter", "quantity": 1}, "must differ"),
     ],
 )
 async def test_what_can_not_be_says_what_to_do(visit: Visit, path: str, body: dict[str, Any], says: str) -> None:

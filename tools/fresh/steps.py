@@ -167,7 +167,7 @@ def _chain_whole(ran: Ran) -> str:
             try:
                 stages.append(json.loads(line.text).get("stage"))
             except ValueError:
-                return f"a line is no JSON: {line.text[:100]}"
+                return f"a line is not JSON: {line.text[:100]}"
     return "" if stages and stages[-1] == _LAST_STAGE else f"the chain did not end with '{_LAST_STAGE}': {stages}"
 
 

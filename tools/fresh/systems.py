@@ -78,7 +78,7 @@ def _see_that_it_can_be(system: System) -> None:
     if tried.returncode:
         raise Unavailable(
             f"this machine lets {'root' if os.geteuid() == 0 else 'this user'} make no namespaces"
-            f" ({tried.stderr.strip()}): run it as root, on a machine that is no container"
+            f" ({tried.stderr.strip()}): run it as root, on a machine that is not a container"
         )
     if system.keyring and not Path(f"/usr/share/keyrings/{system.keyring}.gpg").exists():
         raise Unavailable(f"its signing keys are not on this machine: sudo apt-get install {system.keyring}")

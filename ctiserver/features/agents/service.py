@@ -173,7 +173,7 @@ class Agents:
         fixed = sorted(seat.queue for seat in seats if not seat.dynamic)
         if fixed:
             raise UserFault(
-                f"the PBX seats this phone in {', '.join(fixed)} for good, so nobody can log it out",
+                f"the phone is a static member of {', '.join(fixed)} at the PBX, so it can't be logged out",
                 where="queues.conf",
                 fix="Pause instead; or take the member out there, and log in here",
             )
@@ -189,7 +189,7 @@ class Agents:
         if reason not in self._site.pause_reasons:
             raise UserFault(f"there is no pause reason {reason}", where="pause_reasons.yaml", fix="Add it there")
         if not self.presence(agent_id).logged_in:
-            raise UserFault("log in to the queues first: who is logged out takes no calls anyway")
+            raise UserFault("log in to the queues first: an agent who is logged out gets no calls")
         await self._pause(Pause(agent_id, True, reason))
         self._orders.settled(agent_id)
         return self._presences.step(agent_id, presence_of.WrapUpEnded(), presence_of.Paused(reason))

@@ -21,7 +21,7 @@ def routes(database: Database) -> list[Route]:
         query = request.query
         act = next((known for known in ACTS if known == query.get("act")), None)
         if query.get("act") and act is None:
-            raise Invalid("there is no such act", {"act": f"one of {', '.join(ACTS)}"})
+            raise Invalid("there is no such action", {"act": f"one of {', '.join(ACTS)}"})
         async with database.reading() as uow:
             entries = await uow.audit.page(
                 _PAGE,

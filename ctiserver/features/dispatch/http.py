@@ -368,7 +368,7 @@ async def account(database: Database, login: str, member: str = "to") -> UserId:
     async with database.reading() as uow:
         user = await uow.users.by_login(login)
     if user is None or not user.active:
-        raise Invalid(f"nobody logs in as {login}", {member: "unknown"})
+        raise Invalid(f"no account has the login {login}", {member: "unknown"})
     return user.id
 
 

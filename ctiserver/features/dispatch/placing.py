@@ -81,9 +81,11 @@ class Placing:
             if not moves and not plans:
                 return order
             if revision is not None and revision != order.revision:
-                raise Conflict(f"work order {order.number} was changed by somebody else meanwhile")
+                raise Conflict(f"work order {order.number} was changed by another user in the meantime")
             if order.state not in MOVABLE or order.role == SERVER:
-                raise IllegalAct(f"work order {order.number} is {order.state}; it can't be given or planned anew now")
+                raise IllegalAct(
+                    f"work order {order.number} is {order.state}; it can't be reassigned or rescheduled now"
+                )
             now = self._clock.now()
             before, order = order, replace(order, updated_at=now)
             if planned_at is not None and plans:
@@ -115,9 +117,13 @@ class Placing:
         a second time, nothing is left to do. Raises NotFound; UserFault without a reason, or to the same person.
         """
         if not reason.strip():
-            raise UserFault("orders are not taken from somebody without a reason", where="reason", fix="Say why")
+            raise UserFault("a reassignment needs a reason", where="reason", fix="Say why")
         if to == whose:
-            raise UserFault("they have these orders", where="to", fix="Name somebody else, or leave it to the rules")
+            raise UserFault(
+                "these orders are already assigned to them",
+                where="to",
+                fix="Name another person, or leave it to the rules",
+            )
         now = self._clock.now()
         hours = self._hours()
         moved: list[tuple[WorkOrder, Reassigned, Record]] = []
@@ -171,7 +177,7 @@ class Placing:
 
     async def _given(self, uow: UnitOfWork, order: WorkOrder, to: User, actor: User, reason: str) -> WorkOrder:
         if not to.active:
-            raise UserFault(f"{to.login} is shut and can't work", where="to", fix="Name somebody who works here")
+            raise UserFault(f"the account {to.login} is disabled", where="to", fix="Name an active account")
         now = self._clock.now()
         order = await Assigning(uow, self._hours(), now).by_hand(order, to)
         state: OrderState = "offered" if order.state == "accepted" else order.state

@@ -140,7 +140,7 @@ class Dispatch:
                 await uow.records.write_line(record.id, self._clock.now(), f"user:{actor.login}", "came_too_late", late)
         self._changed(record, [])
         if not known:
-            raise IllegalAct(f"no process of {record.number} is under way that knows {event!r}")
+            raise IllegalAct(f"no process in progress for {record.number} handles {event!r}")
 
     async def call_off(self, record_id: RecordId, by: UserId, reason: str) -> None:
         """Cancel the record's processes: open orders are withdrawn, and the record is closed as cancelled.
@@ -148,12 +148,12 @@ class Dispatch:
         Raises NotFound; IllegalAct if none is under way; UserFault without a reason.
         """
         if not reason.strip():
-            raise UserFault("calling a process off needs a reason", where="reason", fix="Say why")
+            raise UserFault("cancelling a process needs a reason", where="reason", fix="Say why")
         async with self._database.unit_of_work() as uow:
             record = await uow.records.get(record_id)
             actor = await uow.users.get(by)
             if not any(process.status == "running" for process in await uow.processes.of_record(record_id)):
-                raise IllegalAct(f"no process of {record.number} is under way")
+                raise IllegalAct(f"no process is in progress for {record.number}")
             await self._tell_all(uow, record, actor, {"cancel": reason})
         self._changed(record, [])
 
@@ -278,7 +278,7 @@ def _handed_on(order: WorkOrder, act: OrderAct, actor: User) -> bool:
 
 
 def _somebody_elses(order: WorkOrder) -> str:
-    return f"work order {order.number} is somebody else's"
+    return f"work order {order.number} is assigned to another person"
 
 
 def _known(order: WorkOrder, outcome: str) -> None:

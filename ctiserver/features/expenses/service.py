@@ -102,9 +102,9 @@ class Money:
             if line.state == wanted:
                 return line
             if line.state != "waiting":
-                raise Conflict(f"this line was {line.state} by {line.decided_by or 'the limit'} meanwhile")
+                raise Conflict(f"this line was {line.state} by {line.decided_by or 'the limit'} in the meantime")
             if line.actor == by.actor:
-                raise Conflict("nobody decides on what they wrote down themselves")
+                raise Conflict("you can't approve your own expense")
             now = self._clock.now()
             decided = replace(
                 line,
@@ -130,7 +130,7 @@ class Money:
         outlet = payee.removeprefix("outlet:")
         if not payee.startswith("outlet:") or outlet not in self._goods.outlets:
             known = [f"outlet:{name}" for name in self._goods.outlets]
-            raise UserFault(f"{payee!r} is no outlet", where="goods.yaml: outlets", fix=suggest(payee, known))
+            raise UserFault(f"{payee!r} is not an outlet", where="goods.yaml: outlets", fix=suggest(payee, known))
         ends_at = self._end_of(month)
         now = self._clock.now()
         if ends_at > now:
@@ -164,11 +164,13 @@ class Money:
         payer: Payer | None,
     ) -> ExpenseLine:
         if not 0 < quantity <= MOST:
-            raise UserFault(f"{quantity} of {what} can't be", where="quantity", fix=f"More than 0, up to {MOST}")
+            raise UserFault(
+                f"{quantity} is not a valid quantity of {what}", where="quantity", fix=f"More than 0, up to {MOST}"
+            )
         known = await uow.expenses.by_key(key)
         if known is not None:
             if (known.order_id, known.what, known.quantity) != (order_id, what, quantity):
-                raise Conflict(f"the key {key} stands for another line; choose a new one for each")
+                raise Conflict(f"the key {key} is already used for another line; choose a new key for each line")
             return known
         order = await uow.work_orders.get(order_id)
         record = await uow.records.get(order.record_id)
@@ -207,10 +209,10 @@ class Money:
         await uow.records.write_line(line.record_id, self._clock.now(), actor, kind, data)
 
     def _end_of(self, month: str) -> datetime:
-        """When a month of the site's time zone ends. Raises UserFault for what is no month."""
+        """When a month of the site's time zone ends. Raises UserFault for what is not a month."""
         try:
             begin = datetime.strptime(month, "%Y-%m").replace(tzinfo=self._zone)
         except ValueError:
-            raise UserFault(f"{month!r} is no month", where="month", fix="Write it as 2026-11") from None
+            raise UserFault(f"{month!r} is not a month", where="month", fix="Write it as 2026-11") from None
         following = begin.replace(year=begin.year + begin.month // 12, month=begin.month % 12 + 1)
         return following.astimezone(UTC)

@@ -155,7 +155,9 @@ def _systemname_step(found: Survey) -> Step:
         "then on; ctiserver takes it off",
     ]
     if found.systemname:
-        words.insert(0, f"Instead of {found.systemname}, which is no secret; tell programs that read it of the change")
+        words.insert(
+            0, f"Instead of {found.systemname}, which is not a secret; tell programs that read it of the change"
+        )
     text = f"[options]\nsystemname = {new_system_name(secrets.choice)}\n"
     return Step(title=title, done=False, words=tuple(words), pieces=(Piece(file="asterisk.conf", text=text),))
 
@@ -203,7 +205,7 @@ def _dialplan_step(account: Account, found: Survey) -> Step:
         "Fill CTI_SOUNDS with what callers hear while no server is there: "
         "`ctiserver prompts announcements --out sounds` here, "
         f"then copy what is in sounds/ to {wanted['CTI_SOUNDS']} there",
-        "The classes cti-hold… say first that somebody will come; after that put your own music, if it is another",
+        "The classes cti-hold… say first that somebody will come; add your own music after it",
         "then, in Asterisk's console: moh reload; dialplan reload",
     ]
     if lacking and len(lacking) < len(contexts_needed()):
@@ -286,7 +288,7 @@ def _settings_step(account: Account, found: Survey) -> Step:
         text += f"agi:\n  port: {account.agi_port}\n"
     if far:
         text += f"  host: {account.from_address}\n  allow: [NETWORK-OF-THE-PBX, such as 192.0.2.7/32]\n"
-        words.append("FastAGI has no authentication: keep everybody but the PBX away from its port with a firewall")
+        words.append("FastAGI has no authentication: let only the PBX reach its port (firewall)")
     pieces = (Piece(file="ctiserver.yaml", text=text),)
     return Step(title="Settings", done=False, words=tuple(words), pieces=pieces)
 
@@ -310,7 +312,7 @@ def _queues_step(found: Survey) -> Step:
         title="Queues",
         done=False,
         words=(
-            "They stay in your PBX; this tells ctiserver of them. Mend titles and policies.",
+            "They stay in your PBX; this file describes them to ctiserver. Adjust titles and policies.",
             "In flows/ send callers to these: the shipped flows name other queues, and `ctiserver check` says where",
             *(f"{name!r} can't be used by its name; give it one of letters and digits" for name in left_out),
         ),
@@ -389,7 +391,7 @@ def _agents_step(found: Survey) -> Step:
 
 def _why_left_out(member: FoundMember) -> str:
     if not member.known:
-        return "Asterisk knows no such device; remove it from the queue, or mend its name"
+        return "Asterisk does not know this device; remove it from the queue, or correct its name"
     if member.phone is None:
         return "no hint tells which phone this is; give its extension a hint, or add the agent by the phone's own name"
     return f"no extension of two to six digits is known for {member.phone}; add the agent with one by hand"

@@ -58,7 +58,7 @@ def _found_json(found: Survey) -> dict[str, Json]:
         "globals": dict(found.globals),
         "missing_modules": list(found.missing_modules),
         "missing_rights": list(found.weak),
-        "unseen": {topic: why for topic, why in found.unseen.items()},  # noqa: C416 - its keys are no plain str
+        "unseen": {topic: why for topic, why in found.unseen.items()},  # noqa: C416 - its keys are not plain str
     }
 
 

@@ -48,9 +48,7 @@ class Measures(Collector):
         yield info
         yield from self._of_pbxs()
         yield GaugeMetricFamily("ctiserver_agi_calls", "Calls whose flow runs now", self._agi.active)
-        agi = CounterMetricFamily(
-            "ctiserver_agi_sessions", "FastAGI connections by what became of them", labels=["result"]
-        )
+        agi = CounterMetricFamily("ctiserver_agi_sessions", "FastAGI connections by result", labels=["result"])
         for result, count in asdict(self._agi.counts).items():
             agi.add_metric([result], count)
         yield agi

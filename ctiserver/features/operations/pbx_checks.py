@@ -131,7 +131,7 @@ async def _forging(name: str, ask: Ask, ear: _Ear, seen: Survey) -> Finding:
         return unseen(check, f"the try was refused: {refusal}")
     came = await ear.tried()
     if came == "unknown":
-        return unseen(check, "what came of the try was not heard: events must come first")
+        return unseen(check, "the result of the test call is unknown: events must arrive first")
     if came in ("believed", "goes on"):
         return bad(
             check,
@@ -143,7 +143,7 @@ async def _forging(name: str, ask: Ask, ear: _Ear, seen: Survey) -> Finding:
         return good(check, "such a call is ended, and the PBX signs its own events")
     return good(
         check,
-        "such a call is ended; the PBX has no secret systemname, so events are judged by their looks: security.md",
+        "such a call is ended; the PBX has no secret systemname, so events can't be verified: security.md",
     )
 
 
@@ -159,7 +159,7 @@ async def _event_times(name: str, ask: Ask, ear: _Ear, clock: Clock) -> Finding:
     if event is None:
         return bad(
             check,
-            "events do not come",
+            "no events arrive",
             where=file,
             fix="Give the account read = system,call,agent,user,reporting,cdr, and no eventfilter against those",
         )
@@ -177,9 +177,9 @@ async def _event_times(name: str, ask: Ask, ear: _Ear, clock: Clock) -> Finding:
         return bad(
             check,
             f"the PBX's clock is {apart.total_seconds():.0f} s from ours",
-            fix="Let both follow the same time server (NTP)",
+            fix="Synchronise both with the same time server (NTP)",
         )
-    return good(check, "events come, with times to the microsecond, by a clock like ours")
+    return good(check, "events arrive, with microsecond times, and the clocks agree")
 
 
 def _modules(name: str, seen: Survey) -> Finding:
@@ -239,7 +239,7 @@ def _globals(name: str, agi: AgiSettings, seen: Survey, *, first: bool) -> Findi
             check,
             f"CTI_PBX is {said}" if said else "CTI_PBX is not set, and this is not the first PBX of ctiserver.yaml",
             where=where,
-            fix=f"CTI_PBX = {name}: without it the calls of its flows are taken for another PBX's",
+            fix=f"CTI_PBX = {name}: without it, its flows' calls are attributed to another PBX",
         )
     queue = seen.globals.get("CTI_QUEUE_FIRST", "")
     if queue and queue not in {queue.name for queue in seen.queues}:
@@ -289,12 +289,12 @@ async def _phones(name: str, ask: Ask, seen: Survey, agents: Sequence[Agent]) ->
             check,
             f"queue members whose device the PBX does not know: {', '.join(strangers)}",
             where="queues.conf",
-            fix="Remove them, or mend device or hint",
+            fix="Remove them, or correct the device or hint",
         )
     if not agents:
         return bad(
             check,
-            "nobody takes calls yet",
+            "no agents exist yet",
             fix="ctiserver user add NAME --role agent --extension 101 --interface PJSIP/101",
         )
     states = {agent.id: await device_state(ask, agent.interface) for agent in agents}
@@ -307,6 +307,6 @@ async def _phones(name: str, ask: Ask, seen: Survey, agents: Sequence[Agent]) ->
             fix="`ctiserver user list` shows them; make the endpoint, or add the agent with the right --interface",
         )
     if not all(states.values()):
-        return unseen(check, "the PBX does not tell: func_devstate is not loaded")
+        return unseen(check, "unknown to the PBX: func_devstate is not loaded")
     away = sum(state == "UNAVAILABLE" for state in states.values())
     return good(check, f"{len(agents)} agents' phones are known" + (f"; {away} not registered now" if away else ""))

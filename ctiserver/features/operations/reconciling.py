@@ -59,7 +59,7 @@ async def reconcile_day(settings: Settings, day: date, pbxs: Sequence[str] = ())
     lacking = [name for name, pbx in chosen.items() if pbx.cdr is None and pbx.queue_log is None]
     if lacking and (pbxs or len(lacking) == len(chosen)):
         raise UserFault(
-            "neither cdr nor queue_log is named: there is nothing to compare with",
+            "name a cdr or a queue_log to compare with",
             where=f"ctiserver.yaml: pbxs.{lacking[0]}",
             fix="Name the files, where this machine can read them; docs/reference/reconcile.md says which",
         )
@@ -130,7 +130,7 @@ def _zone(name: str, setting: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
         raise UserFault(
-            f"{name!r} is no time zone", where=f"ctiserver.yaml: {setting}", fix="Write it like Asia/Shanghai or UTC"
+            f"{name!r} is not a time zone", where=f"ctiserver.yaml: {setting}", fix="Write it like Asia/Shanghai or UTC"
         ) from None
 
 

@@ -96,7 +96,7 @@ class PhotosHttp:
         photo = await self._photos.find(PhotoId(request.match_info["photo_id"]))
         path = None if photo is None else self._photos.path(photo)
         if photo is None or path is None or not path.is_file():
-            raise NotFound("there is no such photo, or its file was taken away")
+            raise NotFound("the photo does not exist, or its file was removed")
         headers = {
             "Cache-Control": "private, max-age=86400",
             "Content-Type": photo.media_type,

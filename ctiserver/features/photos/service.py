@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 class NoPhoto(CtiError):
-    """These bytes are no JPEG, PNG or WebP picture, or not of the kind that they are sent as."""
+    """These bytes are not a JPEG, PNG or WebP picture, or not of the kind that they are sent as."""
 
 
 class EnoughPhotos(CtiError):
@@ -63,7 +63,7 @@ class Photos:
         """
         kind = photo.media_type(content)
         if kind is None or kind != sent_as:
-            raise NoPhoto(f"this is no picture of the kind {sent_as}; send a JPEG, PNG or WebP")
+            raise NoPhoto(f"this is not a {sent_as} image; send a JPEG, PNG or WebP")
         if (known := await self._known(order_id, key)) is not None:
             return known, False
         sha256 = hashlib.sha256(content).hexdigest()
@@ -72,7 +72,7 @@ class Photos:
             await asyncio.to_thread(files.write, path, content)
         except OSError as error:
             log.error("photo_not_written", path=str(path), why=str(error))
-            raise NoRoom(f"the photo can't be kept just now: {error.strerror}") from None
+            raise NoRoom(f"the photo can't be stored now: {error.strerror}") from None
         now = self._clock.now()
         async with self._database.unit_of_work() as uow:
             order = await uow.work_orders.lock(order_id)  # of two who send the same, one comes after the other

@@ -29,9 +29,9 @@ class FoundFile:
 
 
 def place_of(folder: Path, name: str) -> Path:
-    """Where a recording lies. Raises OutsideFolder for what is no recording's name, or leads out of the folder."""
+    """Where a recording lies. Raises OutsideFolder for what is not a recording's name, or leads out of the folder."""
     if not is_recording_file(name):
-        raise OutsideFolder(f"{name[:80]!r} is no recording's name")
+        raise OutsideFolder(f"{name[:80]!r} is not a valid recording name")
     return inside(folder, name)
 
 

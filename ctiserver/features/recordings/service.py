@@ -159,7 +159,7 @@ class Recordings:
         """Where the audio lies. Raises NotFound where it can't be heard, and says why."""
         folder = self._folders.get(recording.pbx)
         if recording.removed_at is not None:
-            raise NotFound("this recording's time was over, and its audio was deleted")
+            raise NotFound("this recording's retention period is over, and its audio was deleted")
         if folder is None:
             raise NotFound(f"recordings of the PBX {recording.pbx} can't be seen from here; set its recordings_dir")
         try:
@@ -343,7 +343,7 @@ def folders(settings: Mapping[str, Path | None]) -> dict[PbxName, Path | None]:
     for name, path in settings.items():
         if path is not None and not path.is_dir():
             raise UserFault(
-                f"is no folder: {path}",
+                f"is not a directory: {path}",
                 where=f"pbxs.{name}.recordings_dir",
                 fix="Name the folder that CTI_REC_DIR names on that PBX, as this server sees it",
             )

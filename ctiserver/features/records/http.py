@@ -237,7 +237,7 @@ class RecordsHttp:
             else:
                 known = await uow.calls.find(call_id) is not None
         if not known:
-            raise NotFound("there is no such call, or none of yours")
+            raise NotFound("call not found, or not yours")
 
     async def _show(self, request: web.Request) -> web.Response:
         return json_answer(await self._whole(RecordId(request.match_info["record_id"])))

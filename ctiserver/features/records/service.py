@@ -253,7 +253,7 @@ class Records:
         actor: str,
         peer: str = "",
     ) -> Record:
-        """Write values down; one that stands there already is no conflict, so that a lost answer can be asked again.
+        """Write values down; one that stands there already is not a conflict, so that a lost answer can be asked again.
 
         Another contact takes the calls along that this record is linked to: the history follows. Raises NotFound;
         Conflict if somebody else changed one of these values; WrongFields for what a field can't hold; UserFault for a
@@ -298,7 +298,7 @@ class Records:
             if record.disposition == code:
                 return record
             if record.status == "closed":
-                raise Conflict(f"record {record.number} was closed as {record.disposition} meanwhile")
+                raise Conflict(f"record {record.number} was closed as {record.disposition} in the meantime")
             self._check_disposable(record, code, disposition)
             closes = disposition.does == "close"
             record = await self._keep(
@@ -451,7 +451,7 @@ class Records:
 
 def _check(name: str, stands: str, change: Change) -> None:
     if stands not in (change.was, change.now):
-        raise Conflict(f"{name} was changed by somebody else meanwhile")
+        raise Conflict(f"{name} was changed by another user in the meantime")
 
 
 def _any_time(definition: Mapping[str, Json]) -> Mapping[str, Json]:

@@ -253,7 +253,7 @@ class ScreenPops:
         loop = asyncio.get_running_loop()
         try:
             if loop.time() < self._hung_until:
-                raise StoreUnavailable("it did not answer just now")
+                raise StoreUnavailable("it did not answer")
             async with asyncio.timeout(_GATHERED_WITHIN_S):
                 return await self._gather(shown)
         except TimeoutError:

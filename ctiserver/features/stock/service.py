@@ -102,7 +102,9 @@ class StockKeeping:
         known = await uow.stock.by_key(key)
         if known is not None:
             if _what(known) != _what(move):
-                raise Conflict(f"the key {key} stands for another move; choose a new one for each")
+                raise Conflict(
+                    f"the key {key} is already used for another movement; choose a new key for each movement"
+                )
             return level
         promised = 0 if order_id is None else await uow.stock.promised(order_id, place, part)
         after = moved(level, move, promised=promised, old_back=self._goods.parts[part].old_back)
@@ -118,7 +120,7 @@ class StockKeeping:
     async def send(self, *, key: str, place: str, to: str, part: str, quantity: int, actor: str) -> tuple[Level, Level]:
         """Send parts from one place to another; both levels afterwards. Raises as :meth:`move`."""
         if place == to:
-            raise UserFault("parts are sent to another place", where="to", fix="Choose another one")
+            raise UserFault("source and destination must differ", where="to", fix="Choose another one")
         async with self._database.unit_of_work() as uow:
             # always in the same order, so that two who send to each other don't wait for each other
             for name in sorted((place, to)):

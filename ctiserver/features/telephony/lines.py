@@ -72,7 +72,7 @@ class Lines:
         phone = self._phones.browser_phone(self._phones.agent(agent_id))
         if phone is None:
             raise UserFault(
-                f"the phone of {agent_id} is none for browsers",
+                f"the phone of {agent_id} is not a browser phone",
                 where="setting browser_phones",
                 fix="Name the PBX's WebSocket there, and the phone's password in its secrets_file",
             )
@@ -113,7 +113,7 @@ class Lines:
         agent_id = agent_of(request)
         line = self._given.pop(request.query.get("line", ""), None)
         if line is None or line.agent_id != agent_id or line.good_until < self._clock.monotonic():
-            raise NotFound("there is no such line, or not any more; ask for another")
+            raise NotFound("this phone line does not exist or has expired; request a new one")
         socket = web.WebSocketResponse(
             protocols=(PROTOCOL,),
             heartbeat=_HEARTBEAT_S,
@@ -136,7 +136,7 @@ class Lines:
         except net.RequestFailed as error:
             log.warning("phone_line_refused", agent=agent_id, reason=str(error))
             if not socket.prepared:
-                raise Away("the PBX's WebSocket does not answer just now") from None
+                raise Away("the PBX's WebSocket does not answer") from None
         return socket
 
     async def _pass_on(self, socket: web.WebSocketResponse, upstream: ClientWebSocketResponse, line: Line) -> None:

@@ -101,12 +101,12 @@ class LostTalks:
         """Ring the agent for the one who waits. Raises Conflict if nobody does; PeerLost, DeadlineExceeded."""
         talk = self._lost.pop(agent_id, None)
         if talk is None:
-            raise Conflict("nobody waits for your page any more")
+            raise Conflict("no caller is waiting for your page any more")
         pbx = self._phones.pbx(self._phones.agent(agent_id))
         try:
             await pbx.redirect(talk.channel, context=CONTEXT, exten="back")
         except PbxRefused:
-            raise Conflict("the caller has hung up meanwhile") from None
+            raise Conflict("the caller has hung up") from None
         log.info("lost_talk_resumed", agent=agent_id, call_id=talk.call_id)
 
     async def _hold(self, agent_id: AgentId, standing: Standing) -> None:

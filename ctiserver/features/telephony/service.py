@@ -166,7 +166,7 @@ class Telephony:
         """
         pbx, standing = self._talk(agent_id)
         if standing.waiting or len(standing.others) > 1:
-            raise Conflict("only a talk between two can be held")
+            raise Conflict("only a call between two parties can be held")
         if self._held(agent_id, standing):
             return
         # Where there is no such feature, its keys would be heard by the other side.
@@ -179,7 +179,7 @@ class Telephony:
         """Back to the one on hold. Raises Conflict where nobody is, HeldByPhone; PeerLost …"""
         pbx, standing = self._needed(agent_id)
         if not self._held(agent_id, standing):
-            raise Conflict("nobody is on hold")
+            raise Conflict("no caller is on hold")
         if not await self._take_back(agent_id, pbx, standing):
             raise HeldByPhone
 
@@ -203,7 +203,7 @@ class Telephony:
         """Ask somebody while the caller hears music: an attended transfer begins. Errors as :meth:`transfer`."""
         pbx, standing = self._talk(agent_id)
         if to.kind == "queue":
-            raise UserFault("a queue can't be asked first", fix="Transfer to it, or ask one agent")
+            raise UserFault("a queue can't be consulted", fix="Transfer to it, or consult one agent")
         place = self.place(agent_id, to)
         await self._refuse_unwanted(place)
         await self._take_back(agent_id, pbx, standing)
@@ -266,19 +266,19 @@ class Telephony:
         agent = self._phones.agent(agent_id)
         standing = self._phones.standing(agent)
         if standing is None:
-            raise Conflict("your phone is in no call")
+            raise Conflict("your phone is not in a call")
         return self._phones.pbx(agent), standing
 
     def _talk(self, agent_id: AgentId) -> tuple[Pbx, Standing]:
         pbx, standing = self._needed(agent_id)
         if not standing.others:
-            raise Conflict("nobody is on the line with you")
+            raise Conflict("you are not in a call")
         return pbx, standing
 
     def _consultation(self, agent_id: AgentId) -> tuple[Pbx, Standing]:
         pbx, standing = self._needed(agent_id)
         if not standing.waiting:
-            raise Conflict("nobody is waiting: you are asking no one")
+            raise Conflict("no consultation is in progress")
         return pbx, standing
 
     async def _mute(self, agent_id: AgentId, *, muted: bool) -> None:

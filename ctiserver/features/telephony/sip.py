@@ -99,7 +99,7 @@ class Dialogue:
     def to_pbx(self, message: str) -> str | None:
         """A browser's message as the PBX shall have it; None for a response to what it did not ask on this line.
 
-        Such a one is no fault of the browser: a line that broke took the question with it. Raises NotYours.
+        Such a one is not a fault of the browser: a line that broke took the question with it. Raises NotYours.
         """
         if message in _KEEP_ALIVE:
             return message
@@ -119,7 +119,7 @@ class Dialogue:
             return message if branch is not None and branch[1] in self._asked else None
         request = _REQUEST.fullmatch(first)
         if request is None or request[1] not in _METHODS:
-            raise NotYours(f"{first[:40]!r} is no request of a phone, on the line of {user}")
+            raise NotYours(f"{first[:40]!r} is not a request of a phone, on the line of {user}")
         if not _refuse_others(request[1], headers, user) and any(_ESCAPED.search(line) for line in (first, *lines)):
             raise NotYours(f"an escaped control character on the line of {user}")
         return "\r\n".join([first, *(_digested(line, request[1], self._account) for line in lines)]) + gap + body

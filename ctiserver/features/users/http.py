@@ -97,7 +97,7 @@ def routes(users: Users, sessions: Sessions, hub: Hub, added: Callable[[], Await
         return response
 
     async def session(request: web.Request) -> web.Response:
-        """Who is logged in in this browser, if anybody: what a page asks first, so it is no error that nobody is."""
+        """Who is logged in in this browser, if anybody: asked first by a page, so nobody is not an error."""
         return json_answer({"me": _me(request[PERSON]) if PERSON in request else None})
 
     async def me(request: web.Request) -> web.Response:

@@ -71,7 +71,7 @@ class Passwords:
             return False
         line = self._lines[known]
         if line.waiting >= LONGEST_LINE:
-            raise TooMany("many people log in just now; try again in 2 s", 2)
+            raise TooMany("too many logins at once; try again in 2 s", 2)
         line.waiting += 1
         try:
             async with line.turn:

@@ -98,7 +98,7 @@ class Users:
                 fix="Write small letters, digits, dot, dash, underscore; a letter first",
             )
         if language not in LANGUAGES:
-            raise UserFault(f"{language!r} is no language of the console", fix=f"Write {' or '.join(LANGUAGES)}")
+            raise UserFault(f"{language!r} is not a console language", fix=f"Write {' or '.join(LANGUAGES)}")
         phone = interface or f"PJSIP/{login}"
         if extension is not None and not (re.fullmatch(r"[0-9]{2,6}", extension) and _INTERFACE.fullmatch(phone)):
             raise UserFault(
@@ -191,7 +191,7 @@ class Users:
             self._attempts.undo(*counts)  # it was not checked
             raise
         if user is None or not right:
-            if user is not None:  # a name that is no account's may be a password typed into the wrong field
+            if user is not None:  # a name that is not an account's may be a password typed into the wrong field
                 await self._note_log_in("log_in_failed", login, peer)
             if held_up:
                 await self._note_held_up(login if user is not None else "", peer)
@@ -303,7 +303,7 @@ class Users:
                 admins = [one for one in await uow.users.everybody("admin") if one.active and one.id != user.id]
                 if not admins:
                     raise UserFault(
-                        f"{login} is the last admin: nobody could change accounts any more",
+                        f"{login} is the last admin: after this, nobody could change accounts",
                         fix="Make another account an admin first",
                     )
             await uow.users.update(changed)
@@ -324,7 +324,7 @@ class Users:
     async def set_language(self, user_id: UserId, language: str) -> None:
         """What the console speaks to this person. Raises UserFault for a language it does not speak."""
         if language not in LANGUAGES:
-            raise UserFault(f"{language!r} is no language of the console", fix=f"Write {' or '.join(LANGUAGES)}")
+            raise UserFault(f"{language!r} is not a console language", fix=f"Write {' or '.join(LANGUAGES)}")
         async with self._database.unit_of_work() as uow:
             user = await uow.users.lock(user_id)
             await uow.users.update(replace(user, language=language))

@@ -68,7 +68,7 @@ class Steering:
             raise Conflict("your own phone is in use")
         standing = next(iter(self._pbx.standings(spied.interface)), None)
         if standing is None or not standing.talking:
-            raise Conflict(f"{spied.name} talks with nobody just now")
+            raise Conflict(f"{spied.name} is not in a call")
         # Kept before it happens: nobody listens unseen because the disk was full a moment later.
         await self._note(
             by, "call_monitored", f"call:{standing.call_id}", {"agent": agent_id, "mode": mode, "reason": reason}

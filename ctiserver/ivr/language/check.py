@@ -154,14 +154,14 @@ def _languages(c: _Checker) -> Iterator[Problem]:
     declared = c.flow.file.languages
     for index, language in enumerate(declared):
         if not LANGUAGE.match(language):
-            yield c.say(("languages", index), "CF-018", f"{language!r} is no language", "write it like zh-CN or en")
+            yield c.say(("languages", index), "CF-018", f"{language!r} is not a language", "write it like zh-CN or en")
     for name, node in c.flow.nodes.items():
         for path, prompt in _prompts(node):
             at: Place = ("nodes", name, *path)
             for key in prompt:
                 if key not in declared and key != "file":
                     yield c.say_key(
-                        (*at, key), "CF-018", f"{key!r} is no language of this flow", suggest(key, declared)
+                        (*at, key), "CF-018", f"{key!r} is not a language of this flow", suggest(key, declared)
                     )
             lacking = [language for language in declared if language not in prompt]
             if lacking and not ("file" in prompt and len(prompt) == 1):
@@ -282,7 +282,7 @@ def _stores(c: _Checker) -> Iterator[Problem]:
                 value = expression.evaluate({}, _NO_CONTEXT) if not list(expression.reads()) else None
                 if value is not None and value not in c.flow.file.languages:
                     fix = suggest(str(value), c.flow.file.languages)
-                    yield c.say((*at, *path), "CF-018", f"{value!r} is no language of this flow", fix)
+                    yield c.say((*at, *path), "CF-018", f"{value!r} is not a language of this flow", fix)
 
 
 def _set_before_read(c: _Checker) -> Iterator[Problem]:
@@ -352,7 +352,7 @@ def _handlers(c: _Checker) -> Iterator[Problem]:
             yield c.say_key(
                 ("nodes", name),
                 "CF-050",
-                f"on_hangup leads to the {node.kind} {name!r}, and nobody is there to hear it",
+                f"on_hangup leads to the {node.kind} {name!r}, but the caller has hung up",
                 "after a hang-up only set, branch, hours, lookup, service_record, event and hangup run",
             )
 

@@ -14,7 +14,7 @@ from ctiserver.ivr.language.nodes.leaving import Dial, Queue, Transfer, Voicemai
 from ctiserver.ivr.language.schema import Node
 from ctiserver.model.drawing.layout import components
 
-#: An end that is no queue, though the caller gets something there: a message, a transfer, a person, a promise.
+#: An end that is not a queue, though the caller gets something there: a message, a transfer, a person, a promise.
 _ELSEWHERE = ""
 #: Outcomes by which something has failed, or by which there is nobody left to serve.
 _ASTRAY = frozenset({"error", "caller_hung_up", "bye"})
@@ -26,7 +26,7 @@ def queues_ahead(nodes: Mapping[str, Node], *, served: bool = False) -> Mapping[
 
     ``served``: of callers who may as well hang up, such as after a talk; to them the end of a call is a place to go to.
 
-    It is the first queue on every normal way ahead, if that is one and the same. What is no normal way: an outcome
+    It is the first queue on every normal way ahead, if that is one and the same. What is not a normal way: an outcome
     ``error``; giving up on an input or a survey, which are to be answered. Silence in a menu may be an answer ("or stay
     on the line"), so it counts. A way that ends with a hang-up counts for nothing, since nobody waits there; one that
     ends with a message, a transfer or a callback leads elsewhere. A dial leads where it goes when nobody answers.

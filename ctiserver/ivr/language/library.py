@@ -108,7 +108,7 @@ def site_names(site: Site, world: World) -> SiteNames:
 def flow_files(directory: Path) -> list[Path]:
     """The flow files of a folder, and of ``test/`` in it. Raises UserFault if it is none."""
     if not directory.is_dir():
-        raise UserFault("is no folder", where=str(directory), fix=f"Name a folder with *{FLOW_SUFFIX} files")
+        raise UserFault("is not a directory", where=str(directory), fix=f"Name a folder with *{FLOW_SUFFIX} files")
     return [*sorted(directory.glob(f"*{FLOW_SUFFIX}")), *sorted((directory / _TEST).glob(f"*{FLOW_SUFFIX}"))]
 
 

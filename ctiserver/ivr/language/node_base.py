@@ -93,7 +93,7 @@ def _key(text: object) -> object:
 
 def _keys(text: str) -> str:
     if not text or any(key not in KEYS for key in text) or len(text) > 20:
-        raise ValueError(f"{text!r} are no keys of a telephone; write digits in quotes, star or hash")
+        raise ValueError(f"{text!r} are not keys of a telephone; write digits in quotes, star or hash")
     return text
 
 

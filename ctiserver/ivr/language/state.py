@@ -57,7 +57,7 @@ class FlowState:
 
     @classmethod
     def from_json(cls, text: str) -> FlowState:
-        """Raises ValueError for text that is no state."""
+        """Raises ValueError for text that is not a state."""
         try:
             return cls(**{name: _rich(value) for name, value in json.loads(text).items()})
         except (AttributeError, TypeError, KeyError) as error:

@@ -189,7 +189,7 @@ class MemoryPorts:
         return self.facts
 
     async def called(self, call_id: CallId, key: str) -> CalledFacts:
-        raise PortFailed("nobody was called")
+        raise PortFailed("no destination was called")
 
     async def find(
         self, what: Literal["contact", "device", "record"], by: Mapping[str, Value]

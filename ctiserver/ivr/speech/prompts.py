@@ -37,12 +37,12 @@ SUFFIXES = (".wav16", ".wav")  #: 16 kHz and 8 kHz
 #: How a machine gets a speech engine.
 GET_A_VOICE = "pip install 'ctiserver[voice]' (or: apt install espeak-ng)"
 _WORKERS = 4
-#: Longer texts are no prompts.
+#: Longer texts are not prompts.
 MAX_TEXT = 2000
 _FILLED = re.compile(r"\{([A-Za-z_]+)\}")
 _VALUES = ("text", "language", "voice", "rate", "out")
 _HAS_WORD = re.compile(r"\w")
-#: What is played where nothing has a sound: half a second that is heard over a telephone, and is no ringing tone.
+#: What is played where nothing has a sound: half a second that is heard over a telephone, and is not a ringing tone.
 _TONE_HZ, _TONE_S, _TONE_LEVEL = 850, 0.5, 6000
 #: Asterisk's own, where not even a tone of ours can be written.
 _BEEP = "beep"
@@ -243,7 +243,7 @@ class Shelf:
 
     async def _speak(self, text: Text, executor: Executor | None) -> None:
         if len(text.text) > MAX_TEXT or "\0" in text.text:
-            raise NotSpoken(f"a text of more than {MAX_TEXT} characters is no prompt")
+            raise NotSpoken(f"a text of more than {MAX_TEXT} characters is not a prompt")
         reasons: list[str] = []
         for engine in engines(self.settings):
             base = self._own(text, engine.name)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from ctiserver.lab.drill.stories import Story
 
-#: Shorter than this is no gap: prompts have pauses between them.
+#: Shorter than this is not a gap: prompts have pauses between them.
 _GAP_S = 0.5
 
 

@@ -117,5 +117,5 @@ async def _speak(programs: Programs, voice: str, text: str, to: Path) -> None:
             await process.wait()
     if process.returncode:
         raise UserFault(
-            f"espeak-ng failed: {said.decode('utf-8', 'replace').strip()[:200]}", where=command[0], fix="Fetch it anew"
+            f"espeak-ng failed: {said.decode('utf-8', 'replace').strip()[:200]}", where=command[0], fix="Fetch it again"
         )

@@ -54,7 +54,7 @@ _FAULTS = (
     (
         r"No space left|enough free space|Disk quota|File too large|received signal 25",
         "there is not enough room on the disk",
-        "Make room, then try again",
+        "Free some space, then try again",
     ),
     (
         r"Could not resolve|Temporary failure|Network is unreachable|No route to host|[Cc]onnection|Could not connect"

@@ -175,7 +175,7 @@ def _rising(progress: Progress) -> Progress:
 
 def _fix(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return "Make room, then try again"
+        return "Free some space, then try again"
     return "Make the folder writable, or set XDG_CACHE_HOME to one that is"
 
 

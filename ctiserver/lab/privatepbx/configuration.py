@@ -137,7 +137,7 @@ def files(plan: Plan) -> dict[str, str]:
 def _safe(value: str, what: str) -> str:
     if not _SAFE.fullmatch(value):
         raise UserFault(
-            f"{what} {value!r} can't stand in Asterisk's configuration",
+            f"{what} {value!r} is not allowed in Asterisk's configuration",
             fix="Use letters, digits and . _ : / @ + ~ - only",
         )
     return value

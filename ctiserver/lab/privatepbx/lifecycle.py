@@ -351,7 +351,7 @@ class PrivatePbx:
             self._process = Process.spawn(self._state.start, output, dies_with_us=self._dies_with_us)
         except OSError as error:
             raise UserFault(
-                f"Asterisk can't be started ({error.strerror})", where=self._state.start[0], fix="Fetch it anew"
+                f"Asterisk can't be started ({error.strerror})", where=self._state.start[0], fix="Fetch it again"
             ) from error
         self._state = replace(self._state, pid=self._process.pid, started=self._process.started)
         try:

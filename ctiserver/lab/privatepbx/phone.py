@@ -69,7 +69,7 @@ class SipPhone:
         Raises UserFault where the PBX has no such phone or refuses it.
         """
         if name not in pbx.phone_secrets:
-            raise UserFault(f"the PBX has no phone {name!r}", where="phones.yaml", fix="Add it, and start the PBX anew")
+            raise UserFault(f"the PBX has no phone {name!r}", where="phones.yaml", fix="Add it, and restart the PBX")
         server = f"127.0.0.1:{pbx.sip_port}"
         account = (
             f"<sip:{name}@{server};transport=udp>;auth_user={name};auth_pass={pbx.phone_secrets[name]}"
@@ -79,7 +79,7 @@ class SipPhone:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await phone._control.until(lambda seen: seen.registered is not None)
             if not phone._control.registered:
-                raise UserFault(f"the PBX refused the phone {name}", where="phones.yaml", fix="Start the PBX anew")
+                raise UserFault(f"the PBX refused the phone {name}", where="phones.yaml", fix="Restart the PBX")
             yield phone
 
     @classmethod
@@ -93,7 +93,7 @@ class SipPhone:
         """
         if not _USER.fullmatch(number) or not _NAME.fullmatch(name):
             raise UserFault(
-                f"{number!r} {name!r} is no caller", fix="Use digits for the number, and no quotes in the name"
+                f"{number!r} {name!r} is not a caller", fix="Use digits for the number, and no quotes in the name"
             )
         server = f"127.0.0.1:{pbx.sip_port}"
         account = f'"{name}" <sip:{number}@{server};transport=udp>;regint=0;{_SOUND.format("PCMA")}'
@@ -211,7 +211,7 @@ class SipPhone:
     async def press(self, keys: str) -> None:
         """Press keys one after the other, as RFC 4733 events in the voice's stream."""
         if not _KEYS.fullmatch(keys):
-            raise UserFault(f"{keys!r} are no keys", fix="Use 0-9 * # A-D")
+            raise UserFault(f"{keys!r} are not keys", fix="Use 0-9 * # A-D")
         for key in keys:
             await self._control.ask("sndcode", key)
             await asyncio.sleep(_KEY_GAP_S)

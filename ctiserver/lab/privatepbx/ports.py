@@ -41,7 +41,9 @@ def wanted_port(port: int, setting: str) -> int:
     """``port`` if it is free; raises UserFault naming ``setting`` if not."""
     if not _LOWEST <= port <= _HIGHEST:
         raise UserFault(
-            f"{port} is no port that Asterisk takes", where=setting, fix=f"Choose {_LOWEST} to {_HIGHEST}, or 0 for any"
+            f"{port} is not a port that Asterisk takes",
+            where=setting,
+            fix=f"Choose {_LOWEST} to {_HIGHEST}, or 0 for any",
         )
     if not is_free(port):
         raise UserFault(f"port {port} on 127.0.0.1 is in use", where=setting, fix="Choose another, or 0 for any")

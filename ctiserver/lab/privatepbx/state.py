@@ -86,7 +86,7 @@ def read_accounts(layout: Layout) -> dict[str, str]:
         accounts = json.loads(path.read_text(encoding="utf-8"))
         return {str(name): str(secret) for name, secret in accounts.items()}
     except (OSError, ValueError, AttributeError) as error:
-        raise UserFault(f"can't be read ({error})", where=str(path), fix="Remove it, and start the PBX anew") from error
+        raise UserFault(f"can't be read ({error})", where=str(path), fix="Remove it, and restart the PBX") from error
 
 
 def write_privately(path: Path, text: str) -> None:

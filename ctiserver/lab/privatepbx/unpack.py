@@ -71,7 +71,9 @@ async def _unpack_one(archive: Path, tree: Path) -> Package:
     for run in (files.result(), contents.result()):
         if run.no_room:
             raise UserFault(
-                f"{archive.name} could not be unpacked: {run.reason}", where=str(tree), fix="Make room, then try again"
+                f"{archive.name} could not be unpacked: {run.reason}",
+                where=str(tree),
+                fix="Free some space, then try again",
             )
     for run in (contents.result(), files.result()):
         if run.status:

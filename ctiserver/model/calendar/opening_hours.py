@@ -47,11 +47,11 @@ def _range(text: object) -> object:
     match = _RANGE.fullmatch(str(text))
     if match is None:
         raise ValueError(
-            f'{text!r} is no range of hours; write it like "09:00-18:00", or "22:00-06:00" across midnight'
+            f'{text!r} is not a valid range of hours; write it like "09:00-18:00", or "22:00-06:00" across midnight'
         )
     begin, end = int(match[1]) * 60 + int(match[2]), int(match[3]) * 60 + int(match[4])
     if begin >= _DAY_MINUTES or end > _DAY_MINUTES:
-        raise ValueError(f"{text!r} leaves the day; the latest is 24:00")
+        raise ValueError(f"{text!r} is past the end of the day; the latest is 24:00")
     return Range(begin, end if end > begin else end + _DAY_MINUTES)
 
 
@@ -78,7 +78,7 @@ def days_of(text: str) -> tuple[int, ...]:
     for part in text.replace(" ", "").split(","):
         first, _, last = part.partition("-")
         if first not in _DAYS or (last and last not in _DAYS):
-            raise ValueError(f"{part!r} is no day of the week; write {', '.join(_DAYS)} or a span such as mon-fri")
+            raise ValueError(f"{part!r} is not a day of the week; write {', '.join(_DAYS)} or a span such as mon-fri")
         begin, end = _DAYS.index(first), _DAYS.index(last or first)
         found += [day % 7 for day in range(begin, (end if end >= begin else end + 7) + 1)]
     return tuple(found)
@@ -96,7 +96,7 @@ def dates_of(text: str) -> tuple[date, date]:
         begin = date.fromisoformat(first.strip())
         end = date.fromisoformat(last.strip()) if last else begin
     except ValueError:
-        raise ValueError(f'{text!r} is no date; write "2027-02-08" or "2027-02-08..2027-02-10"') from None
+        raise ValueError(f'{text!r} is not a valid date; write "2027-02-08" or "2027-02-08..2027-02-10"') from None
     if end < begin:
         raise ValueError(f"{text!r} ends before it begins")
     return begin, end

@@ -51,7 +51,7 @@ class Span:
         """Raises ValueError that says how a span is written."""
         found = _WRITTEN.fullmatch(text.strip())
         if not found or found[3] not in _UNITS:
-            raise ValueError(f"{text!r} is no span of time; {_HOW}")
+            raise ValueError(f"{text!r} is not a valid duration; {_HOW}")
         span = cls(float(found[1]), _UNITS[found[3]], found[2] is not None)
         if span.working and (span.unit in ("second", "week") or (span.unit == "day" and span.amount % 1)):
             raise ValueError(f"{text!r}: working time is counted in minutes, hours or whole days")

@@ -285,7 +285,7 @@ _DIAL_OUTCOME: dict[str, CallOutcome] = {
 def parties_of(bridge: str, bridges: dict[str, dict[Uniqueid, Leg]]) -> tuple[list[Leg], set[str], bool]:
     """Who is in the room of ``bridge``: real legs in it and in all bridges that Local channels join to it.
 
-    Also those bridges, and whether a Local half leads out of the room to something that is no bridge.
+    Also those bridges, and whether a Local half leads out of the room to something that is not a bridge.
     """
     seen = {bridge}
     todo = [bridge]

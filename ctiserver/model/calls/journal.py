@@ -14,7 +14,7 @@ FAMILY = "cti_journal"
 _KEY = re.compile(r"(?P<uniqueid>[\w.:@-]+?)(?:-vm\d+|-cb)?")
 _VOICEMAIL = "voicemail"
 _CALLBACK = "callback"
-#: As much of a number as is stored; longer ones are no numbers.
+#: As much of a number as is stored; longer ones are not numbers.
 _NUMBER = 64
 _SECONDS = re.compile(r"\d{9,10}")
 

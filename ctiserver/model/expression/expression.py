@@ -2,7 +2,7 @@
 
 ``parse("contact.open_records > 0")`` gives an :class:`Expression`; :meth:`Expression.check` proves its types against a
 :class:`Scope` before any call; :meth:`Expression.evaluate` always gives a value and never raises: what is missing (a
-field of nobody's contact, a division by zero, text that is no number) is None, a comparison with None is false, and
+field of nobody's contact, a division by zero, text that is not a number) is None, a comparison with None is false, and
 arithmetic with None is None. There are no loops, so cost is bounded by the expression's length.
 """
 

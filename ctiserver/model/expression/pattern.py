@@ -16,7 +16,7 @@ _REPEATS = (constants.MAX_REPEAT, constants.MIN_REPEAT, constants.POSSESSIVE_REP
 
 
 class PatternRefused(ValueError):
-    """A pattern is no regular expression, or one that could take for ever."""
+    """A pattern is not a regular expression, or one that could take for ever."""
 
 
 class Pattern:
@@ -42,7 +42,7 @@ def _compile(text: str) -> re.Pattern[str]:
         compiled = re.compile(text, re.ASCII)
         open_repeats = _open_repeats(parser.parse(text, re.ASCII), inside=False)
     except (re.error, OverflowError, RecursionError) as error:
-        raise PatternRefused(f"{text!r} is no pattern: {error}") from None
+        raise PatternRefused(f"{text!r} is not a pattern: {error}") from None
     if open_repeats > _OPEN_REPEATS:
         raise PatternRefused(f"{text!r} has more than {_OPEN_REPEATS} open-ended repeats")
     return compiled

@@ -116,7 +116,7 @@ class Parser:
             _, found, column = self._tokens[self._at]
             if found == "=":
                 raise ExpressionError("a single = compares nothing", column, "write ==")
-            raise ExpressionError(f"{found!r} is one too many", column, "join conditions by and / or")
+            raise ExpressionError(f"unexpected {found!r}", column, "join conditions by and / or")
         return node
 
     def _peek(self) -> tuple[str, str, int]:

@@ -134,7 +134,7 @@ def typed(node: Node, scope: Scope) -> Type:
             kind = typed(operand, scope)
             wanted = (BOOLEAN,) if operator == "not" else _NUMBERS
             if not any(fits(kind, want) for want in wanted):
-                raise ExpressionError(f"{operator} wants a {wanted[0].name}, not a {kind.name}", column)
+                raise ExpressionError(f"{operator} needs a {wanted[0].name}, not a {kind.name}", column)
             return kind
         case Binary():
             return _typed_binary(node, scope)
@@ -157,11 +157,11 @@ def _typed_call(node: Call, scope: Scope) -> Type:
     for argument, kind, wanted in zip(node.arguments, kinds, function.takes, strict=True):
         if not any(fits(kind, want) for want in wanted):
             names = " or ".join(want.name for want in wanted)
-            raise ExpressionError(f"{node.function} wants {names} here, not {kind.name}", argument.column)
+            raise ExpressionError(f"{node.function} takes {names} here, not {kind.name}", argument.column)
     if function.literal_first and not isinstance(node.arguments[0], Literal):
-        raise ExpressionError(f"{node.function} wants its name written out", node.column, f'{node.function}("…")')
+        raise ExpressionError(f"{node.function} takes a literal name", node.column, f'{node.function}("…")')
     if node.function == "date" and isinstance(node.arguments[0], Literal) and to_date(node.arguments[0].value) is None:
-        raise ExpressionError(f"{node.arguments[0].value!r} is no date", node.column, 'write date("2027-01-31")')
+        raise ExpressionError(f"{node.arguments[0].value!r} is not a date", node.column, 'write date("2027-01-31")')
     gives = kinds[0] if function.gives is None else function.gives
     return _field(gives, node.rest, f"{node.function}()", node.column)
 
@@ -176,13 +176,13 @@ def _typed_binary(node: Binary, scope: Scope) -> Type:
         return BOOLEAN
     if operator == "in":
         if not (isinstance(right, ListOf) or right == ANYTHING):
-            raise ExpressionError(f"in wants a list on its right, not a {right.name}", node.column, "write [a, b]")
+            raise ExpressionError(f"in needs a list on its right, not a {right.name}", node.column, "write [a, b]")
         if isinstance(right, ListOf) and not (fits(left, right.item) or fits(right.item, left)):
             raise ExpressionError(f"a {left.name} is never in a {right.name}", node.column)
         return BOOLEAN
     if operator == "matches":
         if not fits(left, TEXT) or not isinstance(node.right, Literal) or right != TEXT:
-            raise ExpressionError("matches wants a text on its left and a written pattern on its right", node.column)
+            raise ExpressionError("matches needs a text on its left and a literal pattern on its right", node.column)
         try:
             Pattern(str(node.right.value))
         except PatternRefused as refused:

@@ -56,7 +56,7 @@ def read(
 ) -> ProcessFile:
     """The checked definition. With ``flows`` those that it calls customers with must be among them.
 
-    Raises FileFault with every problem, each with its place; warnings alone are no fault.
+    Raises FileFault with every problem, each with its place; warnings alone are not a fault.
     """
     definition = parse(document, ProcessFile, prefix="PF")
     problems = list(check(document, definition, calendars=calendars, record_types=record_types))
@@ -97,7 +97,7 @@ def check(
                 yield Problem(
                     document.key_place(("steps", name, "all", slot)),
                     "PF-027",
-                    f"{slot!r} stands twice",
+                    f"{slot!r} appears twice",
                     "give each order its own name",
                 )
         yield from _step(document, definition, name, step, calendars)
@@ -152,7 +152,7 @@ def _order(
         yield Problem(
             document.key_place(path),
             "PF-015",
-            f"nothing ends the wait for {path[-1]!r} if nobody acts",
+            f"the wait for {path[-1]!r} never ends if nobody acts",
             "add complete_within: and an outcome late:",
         )
     if order.to is not None and order.to.role not in ROLES:
@@ -176,7 +176,7 @@ def _order(
         yield Problem(
             document.key_place((*path, "checklist")),
             "PF-033",
-            "nobody would tick it: a person must do the order, and it must come to done",
+            "it can never be ticked: a person must do the order, and it must be able to end as done",
             "remove checklist:",
         )
     yield from _ways(document, path, order, calendars)
@@ -213,7 +213,7 @@ def _ways(document: Document, path: tuple[str, ...], order: Order, calendars: Co
             yield Problem(
                 document.place((*path, "by", index, "person")),
                 "PF-023",
-                f"nobody is called {way.person!r}",
+                f"{way.person!r} is not a role or person",
                 suggest(way.person, ("owner", *ROLES)),
             )
     if any(way.call is not None for way in order.by) and order.within is None:
@@ -271,7 +271,7 @@ def _move(
     document: Document, definition: ProcessFile, where: tuple[str, ...], step: str, move: Move
 ) -> Iterator[Problem]:
     if (move.go is None) == (not move.stay):
-        yield Problem(document.place(where), "PF-019", f"{where[-1]!r} must either go: somewhere or stay: true")
+        yield Problem(document.place(where), "PF-019", f"{where[-1]!r} needs either go: or stay: true")
     if move.go is not None and move.go not in definition.steps:
         yield Problem(
             document.place((*where, "go")),
@@ -283,13 +283,13 @@ def _move(
         yield Problem(
             document.place(where),
             "PF-034",
-            f"{where[-1]!r} would make the same order anew at once, again and again",
+            f"{where[-1]!r} would open the same order again at once, without end",
             "go: somewhere, with max: and then:",
         )
     if move.escalate is not None and move.escalate not in ROLES:
         yield from _person(document, (*where, "escalate"), move.escalate)
     if where[-1] == "late" and move.stay and move.escalate is None and move.notify is None:
-        yield Problem(document.place(where), "PF-020", "late and nobody is told", "add escalate: supervisor")
+        yield Problem(document.place(where), "PF-020", "late, and nobody is notified", "add escalate: supervisor")
     if (move.max is None) != (move.then is None):
         yield Problem(document.place(where), "PF-021", "max: and then: belong together: so often, and what then")
     if move.then is not None and move.then not in definition.steps and move.then not in (*ROLES, "owner"):
@@ -314,7 +314,9 @@ def _move(
 
 def _person(document: Document, where: tuple[str, ...], name: str) -> Iterator[Problem]:
     if name not in (*ROLES, *PEOPLE):
-        yield Problem(document.place(where), "PF-023", f"nobody is called {name!r}", suggest(name, (*PEOPLE, *ROLES)))
+        yield Problem(
+            document.place(where), "PF-023", f"{name!r} is not a role or person", suggest(name, (*PEOPLE, *ROLES))
+        )
 
 
 def _targets(step: Step) -> Iterator[tuple[str, Move, str]]:

@@ -70,7 +70,7 @@ Formula = Annotated[str, AfterValidator(_expression)]
 
 def _share(text: str) -> str:
     if not text.endswith("%") or not text[:-1].isdigit() or not 0 < int(text[:-1]) < 100:
-        raise ValueError(f"{text!r} is no share of the time; write it like 50%")
+        raise ValueError(f"{text!r} is not a share of the time; write it like 50%")
     return text
 
 

@@ -134,7 +134,7 @@ class Simulation:
         """The slot's order comes to an outcome, each time by somebody else. Raises Impossible."""
         key, order = self._open(slot)
         if order.state == "draft":
-            raise Impossible(f"{slot} is planned for {order.opened.planned_at}; nobody has it yet")
+            raise Impossible(f"{slot} is planned for {order.opened.planned_at}; not assigned yet")
         if outcome not in (*order.opened.outcomes, "declined"):
             raise Impossible(f"{slot} can't come to {outcome}; it can come to {', '.join(order.opened.outcomes)}")
         self.orders[key] = replace(order, state="declined" if outcome == "declined" else "done")

@@ -49,7 +49,7 @@ _EXPRESSION = re.compile(r"\{\{(.*?)\}\}")
 def _days(text: str) -> str:
     number, _, unit = text.partition(" ")
     if unit not in ("day", "days", "week", "weeks") or not number.isdecimal():
-        raise ValueError(f"{text!r} is no number of days; write it like 30 days or 2 weeks")
+        raise ValueError(f"{text!r} is not a valid number of days; write it like 30 days or 2 weeks")
     return text
 
 

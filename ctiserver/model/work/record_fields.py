@@ -49,7 +49,7 @@ def fault(kind: FieldKind, text: str, choices: Mapping[str, object]) -> str | No
 def condition(text: str) -> str:
     """The expression of ``required_when: =…``, without its mark. Raises ValueError that says how one is written."""
     if not text.startswith("="):
-        raise ValueError(f"{text!r} is no condition; write it like =payer == 'customer'")
+        raise ValueError(f"{text!r} is not a valid condition; write it like =payer == 'customer'")
     try:
         expression.parse(text[1:])
     except expression.ExpressionError as error:

@@ -60,7 +60,7 @@ def moved(level: Level, move: Move, *, promised: int = 0, old_back: bool = False
     """
     count = move.quantity
     if count < 1:
-        raise ValueError(f"a move of {count} is none")
+        raise ValueError("quantity must not be 0")
     match move.kind:
         case "receive" | "arrive":
             return replace(level, on_hand=level.on_hand + count)

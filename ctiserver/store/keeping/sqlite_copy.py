@@ -101,7 +101,7 @@ def check(folder: Path, part: str, entry: DatabaseEntry) -> None:
         with closing(sqlite3.connect(f"{saved.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
             found = _entry(connection, part)
     except sqlite3.Error as error:
-        raise UserFault(f"database/{saved.name} is no whole database ({error})", where=str(folder.parent)) from None
+        raise UserFault(f"database/{saved.name} is not a whole database ({error})", where=str(folder.parent)) from None
     if found != entry:
         raise UserFault(f"database/{saved.name} has other rows than the manifest says", where=str(folder.parent))
 

@@ -43,4 +43,4 @@ class Requests:
             {"user_id": user, "key": key, "body_hash": body_hash, "answer": answer, "at": at},
         )
         if not kept:
-            raise Conflict(f"the request with the key {key} is being done at this moment; ask again")
+            raise Conflict(f"the request with the key {key} is in progress; ask again")

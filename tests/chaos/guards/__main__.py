@@ -18,7 +18,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 TREE = FOLDER.parents[2]
 _COPIED = ("ctiserver", "config", "dialplan", "ivr_flows", "tests", "pyproject.toml", "Dockerfile")
-_PASSED, _FAILED = 0, 1  # pytest's own: others are no verdict
+_PASSED, _FAILED = 0, 1  # pytest's own: others are not a verdict
 
 
 @dataclass(frozen=True)

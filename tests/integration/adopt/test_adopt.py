@@ -104,7 +104,7 @@ async def test_a_device_that_is_gone_is_no_agent(there: Foreign) -> None:
     assert "Gone" not in pieces(said)["queues.yaml"]
     (agents,) = (step for step in said["steps"] if step["title"] == "Agents")
     assert agents["words"] == [
-        "PJSIP/199 (Gone): Asterisk knows no such device; remove it from the queue, or mend its name"
+        "PJSIP/199 (Gone): Asterisk does not know this device; remove it from the queue, or correct its name"
     ]
 
 
@@ -160,10 +160,14 @@ async def test_a_wrong_secret_and_a_port_where_nobody_is(there: Foreign) -> None
     ("name", "text", "complaint"),
     [
         ("queues.conf", "[general]\n[600\nmember => PJSIP/1\n", "queues.conf:2: missing '[' or ']'"),
-        ("extensions.conf", "[general]\nthis is no setting\n", "extensions.conf:2: item must be in name = value pairs"),
+        (
+            "extensions.conf",
+            "[general]\nthis is not a setting\n",
+            "extensions.conf:2: item must be in name = value pairs",
+        ),
         ("pjsip.conf", "[a]\n#include gone.conf\n", "pjsip.conf:2: includes gone.conf, which is not there"),
         ("modules.conf", "#include modules.conf\n", "modules.conf:1: includes itself"),
-        ("queues.conf", "\x00\x01\x02", "queues.conf: is no text file"),
+        ("queues.conf", "\x00\x01\x02", "queues.conf: is not a text file"),
     ],
 )
 async def test_a_broken_file_is_one_message_with_its_place(

@@ -234,7 +234,7 @@ async def test_each_red_line_says_what_and_where_and_what_to_do(there: Foreign, 
     there.edit("manager.conf", "write = call,agent,user,reporting", "write = call,agent,user,originate,reporting")
     there.edit("manager.conf", "read = system,call,agent,user,reporting,cdr", "read = system,call,agent,reporting,cdr")
     await there.pbx.cli("manager reload")
-    assert (await only("main: event times", untried))["what"] == "events do not come"
+    assert (await only("main: event times", untried))["what"] == "no events arrive"
     there.edit("manager.conf", "read = system,call,agent,reporting,cdr", "read = system,call,agent,user,reporting,cdr")
     await there.pbx.cli("manager reload")
     # the dialplan, and where it asks

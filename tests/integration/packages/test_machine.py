@@ -42,7 +42,7 @@ async def test_a_disk_that_is_full_while_fetching(
     _big(repository)
     repository.write()
     request.getfixturevalue("files_of_one_megabyte")
-    with pytest.raises(UserFault, match=r"there is not enough room on the disk: .* Make room, then try again"):
+    with pytest.raises(UserFault, match=r"there is not enough room on the disk: .* Free some space, then try again"):
         await make()
     assert _left(cache) == []
 
@@ -62,7 +62,7 @@ async def test_a_disk_that_is_full_while_unpacking(
     )
     (folder / "tar").chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    with pytest.raises(UserFault, match=r"toy_1_\S+\.deb could not be unpacked: .*\. Make room, then try again"):
+    with pytest.raises(UserFault, match=r"toy_1_\S+\.deb could not be unpacked: .*\. Free some space, then try again"):
         await make()
     assert _left(cache) == []
 

@@ -103,7 +103,7 @@ async def test_unknown_phone_and_unsafe_caller_are_refused(pbx: PrivatePbx, prog
         async with SipPhone.agent(programs, pbx, "agent9"):
             pass
     for number, name in (("1>;auth_pass=x", ""), ("138", 'a" <sip:x>'), ("138", "a\nb")):
-        with pytest.raises(UserFault, match="is no caller"):
+        with pytest.raises(UserFault, match="is not a caller"):
             async with SipPhone.caller(programs, pbx, number, name=name):
                 pass
 

@@ -100,7 +100,7 @@ def test_a_row_that_postgresql_can_not_keep_is_named(site: Site, empty_postgres:
 def test_what_can_not_be_moved_is_one_sentence(site: Site, empty_postgres: Emptied, tmp_path: Path) -> None:
     arguments = ("db", "move", "--config", str(site.config), "--to")
     assert site.refused(*arguments, f"sqlite:///{tmp_path}/other.sqlite").startswith(
-        "--to: this is no PostgreSQL database"
+        "--to: this is not a PostgreSQL database"
     )
     assert "can't be used" in site.refused(*arguments, "postgresql://nobody@127.0.0.1:1/x")
     url = empty_postgres()

@@ -37,7 +37,7 @@ def test_an_agent_is_added_shown_and_given_a_new_password(config: Path) -> None:
     assert "王芳" in shown
     assert "technician" in shown
     changed = _run(config, "passwd", "agent1", "--password-stdin", password="another one\n")
-    assert (changed.exit_code, changed.output) == (0, "agent1 has a new password, and must log in anew\n")
+    assert (changed.exit_code, changed.output) == (0, "agent1 has a new password, and must log in again\n")
 
 
 def test_the_password_is_asked_for_twice_and_not_shown(config: Path) -> None:

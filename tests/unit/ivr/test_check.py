@@ -38,7 +38,7 @@ CASES: list[tuple[str, str, str, str]] = [
     ),
     ("CF-017", OK.replace("{en: a}", "{zh-CN: 甲}"), "", "missing in en"),
     ("CF-018", OK.replace("{en: a}", "{en: a, fr: b}"), "", "'fr'"),
-    ("CF-018", OK.replace('"1": good', '"1": {set: {language: fr}, go: good}'), "", "'fr' is no language"),
+    ("CF-018", OK.replace('"1": good', '"1": {set: {language: fr}, go: good}'), "", "'fr' is not a language"),
     ("CF-019", f"  start: {{kind: queue, queue: repaire, {QUEUE}}}\n", "", "did you mean 'repair'?"),
     (
         "CF-019",
@@ -75,7 +75,7 @@ CASES: list[tuple[str, str, str, str]] = [
     ),
     ("CF-032", OK.replace('"1": good', '"1": {set: {typed: x}, go: good}'), "", "no variable 'typed'"),
     ("CF-040", "  start: {kind: hours, on: {open: good, closed: rude}}\n  rude: {kind: hangup}\n", "", "hung up on"),
-    ("CF-050", OK, "on_hangup: start\n", "nobody is there to hear"),
+    ("CF-050", OK, "on_hangup: start\n", "but the caller has hung up"),
     ("CF-051", OK.replace("on: {ex", "cancel_key: '1', on: {ex"), "", "cancel_key"),
     ("CF-052", OK.replace('"2": bad', '"12": bad'), "", "waits 2 s"),
 ]
@@ -119,9 +119,9 @@ def test_a_long_way_is_a_warning_with_the_way() -> None:
         (OK.replace("choices: {", "choices: {22:00: x, "), "YA-009", '"22:00"'),
         (OK.replace("kind: menu", "kind：menu"), "YA-005", "write ':'"),
         (OK.replace("{en: a}", "{en: a, b and c}"), "YA-011", "on a line of its own"),
-        (OK.replace('"2": bad', '"1": bad'), "YA-010", "stands twice"),
+        (OK.replace('"2": bad', '"1": bad'), "YA-010", "appears twice"),
         (OK.replace("{en: a}", '{en: "{{ contact. }}"}'), "CF-006", "after the dot"),
-        (OK.replace('"1": good', '"1x": good'), "CF-006", "no keys of a telephone"),
+        (OK.replace('"1": good', '"1x": good'), "CF-006", "not keys of a telephone"),
         (OK.replace("on: {ex", "initial_timeout: 5, on: {ex"), "CF-006", "5s"),
     ],
 )

@@ -112,13 +112,13 @@ def test_the_next_change() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("weekly: {mo: ['09:00-12:00']}\n", "no day of the week"),
-        ("weekly: {mon: ['9-12']}\n", "no range of hours"),
-        ("weekly: {mon: ['09:00-25:00']}\n", "no range of hours"),
-        (WEEK + "overrides: {'2026-13-01': {closed: true}}\n", "no date"),
+        ("weekly: {mo: ['09:00-12:00']}\n", "not a day of the week"),
+        ("weekly: {mon: ['9-12']}\n", "not a valid range of hours"),
+        ("weekly: {mon: ['09:00-25:00']}\n", "not a valid range of hours"),
+        (WEEK + "overrides: {'2026-13-01': {closed: true}}\n", "not a valid date"),
         (WEEK + "overrides: {'2026-12-02..2026-12-01': {closed: true}}\n", "ends before"),
         (WEEK + "overrides: {'2026-12-01': {closed: true, hours: ['09:00-10:00']}}\n", "either"),
-        (WEEK + "time_zone: Asia/Peking\n", "stands twice"),
+        (WEEK + "time_zone: Asia/Peking\n", "appears twice"),
     ],
 )
 def test_what_is_no_calendar_says_why(text: str, says: str) -> None:

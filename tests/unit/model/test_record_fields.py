@@ -57,7 +57,7 @@ record_types:
 @pytest.mark.parametrize(
     ("condition", "message"),
     [
-        ("payer == 'customer'", "is no condition; write it like"),
+        ("payer == 'customer'", "is not a valid condition; write it like"),
         ("=payer ==", "required_when"),
         ("=fields.colour == 'red'", "CT-012: a record of this type has no 'fields.colour'"),
         ("=owner == 'x'", "CT-012: a record of this type has no 'owner'"),

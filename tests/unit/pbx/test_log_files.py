@@ -110,9 +110,12 @@ def test_rotated_cdrs_are_read_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (f"{PLAIN}\n", r"cdr.csv:1: this is no CDR that can be matched with a call: it has 16 columns. .*loguniqueid"),
+        (
+            f"{PLAIN}\n",
+            r"cdr.csv:1: this is not a CDR that can be matched with a call: it has 16 columns. .*loguniqueid",
+        ),
         ("a,b,c\n", "it has 3 columns"),
-        (OURS + OURS.replace(f"{SECONDS}.25", "never"), "cdr.csv:2: this is no CDR"),
+        (OURS + OURS.replace(f"{SECONDS}.25", "never"), "cdr.csv:2: this is not a CDR"),
         (OURS.replace(f"{SECONDS}.25", ""), "a time is missing"),
     ],
 )

@@ -24,8 +24,8 @@ _MIRROR = "http://mirror/debian"
         ),
         (f"E: The repository '{_MIRROR} forky InRelease' is not signed.", "signature", "debian-archive-keyring"),
         (f"E: The repository '{_MIRROR} forky Release' does not have a Release file.", "signature", "another mirror"),
-        ("E: You don't have enough free space in /x/archives/.", "not enough room", "Make room"),
-        ("E: Write error - write (28: No space left on device)", "not enough room", "Make room"),
+        ("E: You don't have enough free space in /x/archives/.", "not enough room", "Free some space"),
+        ("E: Write error - write (28: No space left on device)", "not enough room", "Free some space"),
         (f"E: Failed to fetch {_MIRROR}/x  Could not resolve 'mirror'", "can't be reached", "has a network"),
         (
             f"E: Failed to fetch {_MIRROR}/x  Connection timed out [IP: 192.0.2.1 80]",

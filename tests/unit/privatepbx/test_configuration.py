@@ -148,7 +148,7 @@ def test_a_file_written_before_with_wider_rights_is_narrowed(plan: Plan) -> None
 @pytest.mark.parametrize("host", ["127.0.0.1\nmatch = 0.0.0.0/0", "1.2.3.4;x", "[x]", "a b", ""])
 def test_value_that_could_become_another_line_is_refused(plan: Plan, host: str) -> None:
     site = replace(plan.site, trunks=(Trunk.model_construct(name="trunk", host=host, port=5060, codecs=("alaw",)),))
-    with pytest.raises(UserFault, match="can't stand in Asterisk's configuration"):
+    with pytest.raises(UserFault, match="is not allowed in Asterisk's configuration"):
         files(replace(plan, site=site))
 
 

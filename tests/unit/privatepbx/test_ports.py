@@ -24,7 +24,7 @@ def test_port_taken_by_either_protocol_is_not_free(kind: socket.SocketKind) -> N
 
 @pytest.mark.parametrize("port", [-1, 22, 1023, 65536, 99999])
 def test_port_that_asterisk_would_not_take_is_refused(port: int) -> None:
-    with pytest.raises(UserFault, match=rf"^--ami-port: {port} is no port that Asterisk takes"):
+    with pytest.raises(UserFault, match=rf"^--ami-port: {port} is not a port that Asterisk takes"):
         wanted_port(port, "--ami-port")
 
 

@@ -179,7 +179,7 @@ def test_a_response_passes_to_what_the_pbx_asked_on_this_line() -> None:
     line = Dialogue(ACCOUNT)
     line.from_pbx(_asked("z9hG4bKPj1"))
     assert line.to_pbx(_answer("z9hG4bKPj1")) == _answer("z9hG4bKPj1")
-    # A line that broke took the question with it: that is no fault of the browser's, and nothing for the PBX.
+    # A line that broke took the question with it: that is not a fault of the browser's, and nothing for the PBX.
     assert line.to_pbx(_answer("z9hG4bKPj2")) is None
 
 

@@ -65,7 +65,7 @@ class Queue(NodeBase):
     def _intervals(self) -> Queue:
         for interval in self._intervals_s():
             if interval < 10:
-                raise ValueError("every: speak to waiting callers at most every 10s; app_queue must ring meanwhile")
+                raise ValueError("every: speak to waiting callers at most every 10s; app_queue must ring in between")
         return self
 
     def _intervals_s(self) -> dict[float, str]:

@@ -31,7 +31,7 @@ class Fit(Enum):
     """How the keys so far stand to what is awaited."""
 
     NO = "nothing that begins so is awaited"
-    PART = "something longer begins so, and this alone is nothing"
+    PART = "longer keys start with it, and it is not valid by itself"
     WHOLE_OR_PART = "this is something, and something longer begins so"
     WHOLE = "this is something, and nothing longer begins so"
 
@@ -284,7 +284,7 @@ def _grammar(text: str) -> str:
         except PatternRefused as refused:
             raise ValueError(str(refused)) from None
     elif text not in ("digits", "date", "time", "phone", "amount"):
-        raise ValueError(f"{text!r} is no grammar; write digits, date, time, phone, amount, or regex:…")
+        raise ValueError(f"{text!r} is not a valid grammar; write digits, date, time, phone, amount, or regex:…")
     return text
 
 

@@ -49,7 +49,7 @@ async def load(rig: Rig, size: Size) -> Finding:
     async with asyncio.TaskGroup() as group:
         scales = group.create_task(weigh())
         called = await _called(rig, size, finding, calls)
-        scales.cancel()  # what is left to be done afterwards is no part of the load
+        scales.cancel()  # what is left to be done afterwards is not a part of the load
     await _counted(called)
     finding.figures["cpu_ms_a_call"] = round(1000 * (rig.server.cpu_s() - cpu_s) / calls, 1)
     finding.figures["memory_mb_at_the_end"] = round(sizes[-1][1], 1)

@@ -1,4 +1,4 @@
-"""Every way of ending, changing or exchanging an Asterisk that is no accident: its console, a signal, an upgrade."""
+"""Every planned way of ending, changing or replacing an Asterisk: its console, a signal, an upgrade."""
 
 from __future__ import annotations
 

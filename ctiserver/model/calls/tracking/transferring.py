@@ -38,7 +38,7 @@ def attended_transferred(book: Book, signal: s.AttendedTransferred) -> None:
 
 
 def _was_consult(book: Book, call: Call, second: Leg, bridge: str) -> None:
-    """The transferer's second call was no talk with the caller, but one about the caller."""
+    """The transferer's second call was not a talk with the caller, but one about the caller."""
     for leg in call.legs:
         for span in leg.spans:
             if leg is second or (leg.origin == second.origin and span.kind == "talk" and span.bridge == bridge):

@@ -34,7 +34,7 @@ async function ask(method, path, type, body) {
   try {
     data = text ? JSON.parse(text) : null;
   } catch {
-    throw new ApiError(response.status, "internal", "the answer is no JSON");
+    throw new ApiError(response.status, "internal", "the answer is not JSON");
   }
   if (response.ok) return data;
   if (data?.code === "not_logged_in" && askedBy === logIn) window.dispatchEvent(new Event("cti-logged-out"));

@@ -10,7 +10,7 @@ export async function scaled(file) {
   try {
     picture = await createImageBitmap(file, { imageOrientation: "from-image" });
   } catch {
-    throw new ApiError(0, "no_photo", `${file.name} is no picture that this browser can read`);
+    throw new ApiError(0, "no_photo", `${file.name} is not a picture that this browser can read`);
   }
   const share = Math.min(1, LONGEST_PX / Math.max(picture.width, picture.height));
   const canvas = document.createElement("canvas");
