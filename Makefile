@@ -12,7 +12,7 @@ KEPT   ?=
 # more than cores, since those that call a real Asterisk wait half of their time; with more, real-time limits would break.
 WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 FAST   := not pbx and not browser and not chaos and not clean_system
-# Bytecode that can't be kept is compiled anew by each of the many processes that tests start.
+# Bytecode that can't be kept is compiled again by each of the many processes that tests start.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -43,6 +43,7 @@ check: $(VENV)/.test ## style, types, layers, shipped flows and configuration
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python tools/dead_code.py
+	@$(BIN)/python tools/words.py
 	@$(BIN)/ctiserver check
 	@$(BIN)/python -m tests.poison
 
@@ -75,7 +76,7 @@ wheel: | python ## the package to install elsewhere: dist/ctiserver-….whl
 release: $(VENV)/.test ## build, try in a clean system, cut the changelog, commit, tag (VERSION=0.2.0, RELEASE="--dry-run")
 	@$(BIN)/python -m tools.release $(RELEASE) $(VERSION)
 
-vendor: ## fetch and bundle the console's JavaScript anew (needs npm)
+vendor: ## fetch and bundle the console's JavaScript again (needs npm)
 	@command -v npm >/dev/null || { echo "make vendor needs npm: install Debian's package npm" >&2; exit 2; }
 	@$(PYTHON) tools/vendor.py
 

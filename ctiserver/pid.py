@@ -99,7 +99,7 @@ class Process:
         try:
             os.waitpid(self.pid, os.WNOHANG)  # noqa: ASYNC222 - does not wait
         except ChildProcessError:
-            pass  # not our child: whoever started it collects it
+            pass  # not our child: anyone who started it collects it
 
     async def stop(self, patience_s: float) -> None:
         """Ask it to end; after ``patience_s`` make it."""

@@ -15,7 +15,7 @@ from tests.support.backends import pytest_sessionfinish, pytest_terminal_summary
 __all__ = ["pytest_sessionfinish", "pytest_terminal_summary"]
 
 # Tests start hundreds of Python processes. Where the environment forbids bytecode, each compiles all that it imports
-# anew: 3 s of CPU, where 0.6 s will do.
+# again: 3 s of CPU, where 0.6 s will do.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 

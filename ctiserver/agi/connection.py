@@ -1,6 +1,6 @@
 """One of Asterisk's connections: the request first, then one reply to each command, and a hang-up at any time.
 
-A plain protocol on the transport, not a stream: a reply wakes whoever asked for it and nobody else, and a hang-up is
+A plain protocol on the transport, not a stream: a reply wakes anyone who asked for it and nobody else, and a hang-up is
 known when it comes, not when the next command is sent.
 """
 
@@ -96,7 +96,7 @@ class Connection(asyncio.Protocol):
                 self._deadline = asyncio.get_running_loop().call_later(_CLOSE_TIMEOUT_S, self._transport.abort)
 
     def lose(self, why: CtiError, *, said: bool = False) -> None:
-        """There are no more commands: whoever waits for a reply, and :attr:`on_hangup`, learn of it.
+        """There are no more commands: anyone who waits for a reply, and :attr:`on_hangup`, learn of it.
 
         ``said``: by the channel itself.
         """

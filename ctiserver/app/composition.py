@@ -101,7 +101,7 @@ class App:
     supervisor: Supervisor
     hang_ups: calls.HangUps
     reload: Callable[[], tuple[str, ...]]
-    """Take flows, numbers, calendars, rosters, fees and processes anew; raises FileFault and changes nothing if any
+    """Take flows, numbers, calendars, rosters, fees and processes again; raises FileFault and changes nothing if any
     of them does not check."""
 
     async def ready(self, within_s: float) -> None:

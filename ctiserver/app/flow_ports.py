@@ -199,7 +199,7 @@ class StoreFlowPorts:
                 await self._callbacks.promise(uow, record.id, wish)
         if line is None:
             return
-        try:  # the order stands: that nothing waits in the queue besides is no reason to take back the promise
+        try:  # the order stands: a failed queue entry does not cancel the promise
             await self._callbacks.keep_place(call_id, number, queue, pbx=line.pbx, priority=line.priority)
         except (PeerLost, DeadlineExceeded, PbxRefused, StoreUnavailable) as error:
             log.warning("callback_without_place", call_id=call_id, reason=str(error))

@@ -174,7 +174,7 @@ async def _captured(pbx: PrivatePbx, file: Path) -> bool:
     """Record until the PBX closes the connection (False) or somebody ends it (True)."""
     task = asyncio.current_task()
     assert task is not None
-    # Not by KeyboardInterrupt: whoever starts us in the background may have left SIGINT ignored.
+    # Not by KeyboardInterrupt: anyone who starts us in the background may have left SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     try:

@@ -1,4 +1,4 @@
-"""``ctiserver reload``: a running server takes flows and configuration anew, if they check."""
+"""``ctiserver reload``: a running server takes flows and configuration again, if they check."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WITHIN_S = 15.0
 @click.command("reload")
 @config_option
 def command(config: Path | None) -> None:
-    """Take flows, numbers, calendars, rosters, fees and processes anew, all or none; calls under way keep theirs.
+    """Take flows, numbers, calendars, rosters, fees and processes again, all or none; calls under way keep theirs.
 
     What else was edited (queues, phones, record types, results, ctiserver.yaml itself) is read at the next start.
     """

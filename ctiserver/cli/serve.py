@@ -1,4 +1,4 @@
-"""``ctiserver serve``: the server, until SIGTERM or Ctrl-C; SIGHUP takes flows and configuration anew."""
+"""``ctiserver serve``: the server, until SIGTERM or Ctrl-C; SIGHUP takes flows and configuration again."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def _serve(settings: Settings) -> None:
                     server_file.reloaded(f"changed: {', '.join(app.reload()) or 'nothing'}")
                 except (UserFault, OSError) as fault:
                     log.error("reload_refused", why=str(fault))
-                    with suppress(OSError):  # a full disk is no reason to end
+                    with suppress(OSError):  # a full disk must not end the server
                         server_file.reloaded(f"refused: {fault}")
 
 

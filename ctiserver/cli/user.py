@@ -147,7 +147,7 @@ def change(
     department: str | None,
     calendar: str | None,
 ) -> None:
-    """Give an account another role, shut it or open it again: it must log in anew then. Or what orders ask of it."""
+    """Give an account another role, shut it or open it again: it must log in again then. Or what orders ask of it."""
     active = None if shut is None else not shut
     user = _run(
         config,
@@ -166,7 +166,7 @@ def change(
 
 
 def _by() -> str:
-    """How the audit log names whoever runs this command."""
+    """How the audit log names anyone who runs this command."""
     return f"cli:{getpass.getuser()}"
 
 

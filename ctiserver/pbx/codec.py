@@ -19,7 +19,7 @@ from ctiserver.system_name import without_system_name
 GREETING = b"Asterisk Call Manager/"
 _END = b"\r\n\r\n"
 _EVENT = b"Event: "
-#: Asterisk has some two hundred events; whoever sends more kinds than this is not remembered.
+#: Asterisk has some two hundred events; anyone who sends more kinds than this is not remembered.
 _MOST_NAMES = 1000
 _UNSAFE = ("\r", "\n", "\0")
 #: What is counted under this name: events that were named by somebody else than Asterisk.

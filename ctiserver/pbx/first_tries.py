@@ -8,7 +8,7 @@ from ctiserver.model.ids import PbxName
 
 
 class FirstTries:
-    """What became of each PBX's first connection, shared by all links of one server.
+    """What happened to each PBX's first connection, shared by all links of one server.
 
     An admin who starts a server that can serve no PBX at all is told so at once, and the server ends. From the first
     PBX on that is served, or that may still come, nothing that any PBX says ends it: the others' menus and desks

@@ -50,7 +50,7 @@ _WANTED = WANTED | dict.fromkeys(
     ),
     b"",
 )
-#: Events that may wait while a snapshot is taken; more means that we can't keep up, and the link starts anew.
+#: Events that may wait while a snapshot is taken; more means that we can't keep up, and the link restarts.
 _LONGEST_BUFFER = 100_000
 _SECONDS = re.compile(r"\d{1,10}(\.\d+)?")
 #: Modules whose loading, unloading or reloading changes what is known of the PBX without an event of its own: queues

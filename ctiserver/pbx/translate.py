@@ -35,7 +35,7 @@ def _at(message: Message, key: str = "Timestamp") -> float | None:
         at = float(stamp) if stamp else None
     except ValueError:
         return None
-    # 1973 to 2286: anything else is no time of a call, and would break a calendar.
+    # 1973 to 2286: anything else is not the time of a call, and would break a calendar.
     return at if at is not None and 1e8 < at < 1e10 else None
 
 

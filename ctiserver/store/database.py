@@ -41,8 +41,8 @@ _LOOK_AGAIN_S = 0.05
 class _Turns:
     """So many at a time, and who came first is first.
 
-    A pool alone gives a connection to whoever asks in the moment that it is given back: those who write again and again
-    (an engine with a backlog) would get it each time, and others wait in vain.
+    A pool alone gives a connection to the task that asks in the moment that it is given back: tasks that
+    write again and again (an engine with a backlog) would get it each time, and the others would wait without end.
     """
 
     def __init__(self, at_once: int) -> None:

@@ -11,7 +11,7 @@ from ctiserver.errors import CtiError
 
 
 class Conflict(CtiError):
-    """Somebody else changed this row since it was read; read it again and decide anew."""
+    """Somebody else changed this row since it was read; read it again and decide again."""
 
 
 class Duplicate(CtiError):

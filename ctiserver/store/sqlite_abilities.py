@@ -1,6 +1,6 @@
 """What ctiserver needs of SQLite, which is Python's or the machine's own: it is asked, and one gap is filled.
 
-The version says too little, since whoever built SQLite chose what is in it; so each need is a statement that is tried.
+The version says too little, since who built SQLite chose what is in it; so each need is a statement that is tried.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _milliseconds(connection: sqlite3.Connection) -> float | None:
 
 
 def _unixepoch(value: object) -> float | int | None:
-    """As SQLite 3.42 answers: seconds since 1970, with milliseconds for ``subsec``; None for what is no time."""
+    """As SQLite 3.42 answers: seconds since 1970, with milliseconds for ``subsec``; None for anything else."""
     if isinstance(value, str) and value.lower() in ("subsec", "subsecond"):
         return round(time.time(), 3)
     connection = sqlite3.connect(":memory:")  # a connection can't be asked again while it answers

@@ -9,8 +9,8 @@ In a brief unit of work a statement makes no trip at all: once the transaction h
 for is left but the disk cache. What may wait, the beginning (for another writer) and the commit (for the disk), goes to
 the thread.
 
-Another program's lock is waited for here and not in SQLite: its thread can't be called off, and whoever gave up waiting
-would wait on for it to end.
+Another program's lock is waited for here and not in SQLite: its thread can't be called off, and a task that
+gave up waiting would wait on for it to end.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def set_brief(connection: AsyncConnection, brief: bool) -> None:
 
 
 async def _opened(*arguments: Any, **options: Any) -> aiosqlite.Connection:
-    """A connection that is open. Whoever is called off meanwhile leaves none behind, as with aiosqlite alone."""
+    """A connection that is open. Anyone who is called off meanwhile leaves none behind, as with aiosqlite alone."""
     connection = aiosqlite.connect(*arguments, **options)
     connection._thread.daemon = True  # as SQLAlchemy has it: a connection never keeps the process from its end
 

@@ -17,7 +17,7 @@ from ctiserver.model.ids import AgentId, UserId
 from ctiserver.model.person import PEOPLES_ROLES, Role
 from ctiserver.web.problems import NoAgent, NotAllowed, NotFound, NotLoggedIn
 
-#: ``answer``: to say what became of something, which also those may say who had it before.
+#: ``answer``: to say what happened to something, which also those may say who had it before.
 Intent = Literal["read", "write", "answer"]
 
 

@@ -40,7 +40,7 @@ from ctiserver.web.routes import Body
 
 log = structlog.get_logger(__name__)
 
-#: How often a snapshot is made anew because something changed meanwhile. The last one is sent with what changed: then
+#: How often a snapshot is made again because something changed meanwhile. The last one is sent with what changed: then
 #: a browser may see an older state once more, but ends at the newest.
 _SNAPSHOT_TRIES = 3
 
@@ -78,7 +78,7 @@ class _Followed:
     seq: int = 0
     clients: set[Connection] = field(default_factory=set)
     snapshot: _Snapshot | None = None  #: the last that was made
-    making: asyncio.Future[_Snapshot | None] | None = None  #: the one under way; None if whoever made it gave up
+    making: asyncio.Future[_Snapshot | None] | None = None  #: the one under way; None if anyone who made it gave up
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,11 +266,11 @@ class Hub:
             return followed.snapshot
         except Exception as error:
             making.set_exception(error)
-            making.exception()  # it is no matter if nobody else waited
+            making.exception()  # nobody else may have waited, which is fine
             raise
         finally:
             followed.making = None
-            if not making.done():  # whoever made it gave up: the next one makes another
+            if not making.done():  # anyone who made it gave up: the next one makes another
                 making.set_result(None)
 
     def _unfollow(self, client: Connection, name: str) -> None:

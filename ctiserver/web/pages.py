@@ -81,7 +81,7 @@ class Pages:
 
 def _serve(page: Page) -> Handler:
     async def serve(request: web.Request) -> web.Response:
-        # Asked for anew each time, and answered with 304: a new version of the server is seen at the next load.
+        # Asked for again each time, and answered with 304: a new version of the server is seen at the next load.
         headers = {"ETag": f'"{page.etag}"', "Cache-Control": "no-cache"}
         if request.path == OFFLINE:
             headers["Service-Worker-Allowed"] = "/"

@@ -90,7 +90,7 @@ JsonAnswer = dict[str, Any]
 class Route:
     """One method of one address, and who may use it.
 
-    ``roles`` has no default on purpose: whoever adds a route says who may call it (``PUBLIC`` says: anybody).
+    ``roles`` has no default on purpose: anyone who adds a route says who may call it (``PUBLIC`` says: anybody).
     """
 
     method: str
@@ -105,7 +105,7 @@ class Route:
     answer: type[BaseModel] | None = None  #: what it answers; None: nothing, or no JSON
     status: tuple[int, ...] = ()  #: of answers that went well; empty: 200, or 204 for nothing
     query: Mapping[str, str] = field(default_factory=dict)  #: parameters after the ``?``, and what each does
-    answers: bool = False  #: it says what became of what the path names, maybe of what somebody else has by now
+    answers: bool = False  #: it says what happened to what the path names, maybe of what somebody else has by now
 
     @property
     def parameters(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs/reliability.md"
 _HEAD = """# What holds when parts fail
 
 Written by `python -m tests.chaos` from what the fault tests measured; don't edit it. To measure on your own machine:
-`ctiserver drill` ([how](how-to/drill.md)), or `make chaos` in a checkout, which runs the long forms and writes this anew.
+`ctiserver drill` ([how](how-to/drill.md)), or `make chaos` in a checkout, which runs the long forms and rewrites this page.
 
 What callers got is told by Asterisk's own events and by the callers' SIP stack (SIPp), not by ctiserver. Where a fault comes
 under load, some callers are in the menu by then, some in a queue, and a third of the agents talk (figures *in … then*).
@@ -55,7 +55,7 @@ _AFTER_ITS_END = ("calls_then", "agents_back_after_s", "callers_without_an_agent
 #: By fault, in the order of the page.
 ROWS = {
     "server-killed": Row(
-        "The server is killed and started anew",
+        "The server is killed and restarted",
         "nobody in queue or talk is dropped; who was in the menu is in a queue within 1 s; the picture is right within 5 s from "
         "when it serves",
         ("callers", "dropped_in_queue_or_talk", "menu_to_queue_worst_s", "state_right_after_s"),
@@ -102,7 +102,7 @@ ROWS = {
         ("noticed_s", "resynchronised_s"),
     ),
     "pbx-killed": Row(
-        "Asterisk is killed with calls on it, and started anew",
+        "Asterisk is killed with calls on it, and restarted",
         "its calls end as `pbx_restarted` within 5 s; agents are back",
         ("callers", "calls_ended_s", "agents_back_after_s"),
     ),

@@ -48,7 +48,7 @@ def test_a_test_that_is_not_as_written_says_what_came_instead() -> None:
 
 def test_the_schema_that_flows_point_to_is_the_schema() -> None:
     kept = json.loads(shipped("ivr_flows", "callflow-1.schema.json").read_text(encoding="utf-8"))
-    assert kept == json_schema(), "write it anew: ctiserver flow schema > ivr_flows/callflow-1.schema.json"
+    assert kept == json_schema(), "write it again: ctiserver flow schema > ivr_flows/callflow-1.schema.json"
     for path in flow_files(shipped("ivr_flows")):
         assert path.read_text(encoding="utf-8").startswith("# yaml-language-server: $schema=./callflow-1.schema.json")
 

@@ -171,7 +171,7 @@ def test_two_pbxs_with_equal_uniqueids() -> None:
 
 @pytest.mark.parametrize("path", EXPECTED, ids=lambda path: path.stem)
 def test_a_log_replayed_twice_is_the_same(path: Path) -> None:
-    """Twice anew gives the same events; twice into one tracker adds no call that is not ended."""
+    """Twice again gives the same events; twice into one tracker adds no call that is not ended."""
     data = recording(path.stem)
     assert list(Replay(PbxName("lab")).events([data])) == list(Replay(PbxName("lab")).events([data]))
     replay = Replay(PbxName("lab"))

@@ -1,4 +1,4 @@
-"""At every moment of every recorded stream: the state told anew is the state that all events so far led to."""
+"""At every moment of every recorded stream: the state told again is the state that all events so far led to."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ async def test_who_fell_too_far_behind_looks_what_is_left(database: Database) ->
 
 
 async def test_what_waits_is_written_together(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever fell behind catches up: a transaction for each event would come in turn with every other writer's."""
+    """Anyone who fell behind catches up: a transaction for each event would come in turn with every other writer's."""
     bus, begun = Bus(), 0
     real = database.unit_of_work
 

@@ -330,7 +330,7 @@ async def test_an_older_database_keeps_what_it_holds(database_url: str) -> None:
 
 
 async def test_agents_keep_what_points_to_them_when_they_get_a_pbx(database_url: str) -> None:
-    """SQLite makes their table anew; records and pops point into it."""
+    """SQLite makes their table again; records and pops point into it."""
 
     def to_the_eighth(connection: sa.Connection) -> None:
         settings = schema.config()

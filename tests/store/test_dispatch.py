@@ -470,7 +470,7 @@ async def test_a_full_disk_under_the_engine_is_waited_out(
 async def test_an_engine_that_has_run_is_away_and_not_wrong(
     database: Database, workflow_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that is full when the engine is started anew must not end a server that leads calls."""
+    """A disk that is full when the engine is restarted must not end a server that leads calls."""
     async with running(database, workflow_url) as dispatch:
         workflow = dispatch.workflow
 

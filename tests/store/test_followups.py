@@ -248,7 +248,7 @@ async def test_a_call_that_goes_on_is_not_settled(table: Table) -> None:
 
 
 async def test_a_server_that_is_about_to_end_calls_nobody(table: Table) -> None:
-    """It would hang up on whoever answered, and the attempt would be gone."""
+    """It would hang up on the person who answered, and the attempt would be gone."""
     record = await table.begin()
     service = table.follow_ups()
     service.rest()

@@ -106,7 +106,7 @@ async def test_the_new_owner_has_the_whole_time_to_accept_and_declines_it_for_th
     async def deadlines_moved() -> bool:
         return (await shop.timers())["unaccepted"] > before["unaccepted"]
 
-    await until(deadlines_moved, "the process has set the time to accept it anew")
+    await until(deadlines_moved, "the process has set the time to accept it again")
     after = await shop.timers()
     assert after["late"] == before["late"]  # counted from the customer's call
     (order,) = await run.orders(shop.record.id)

@@ -1,4 +1,4 @@
-"""Whoever first talks with the caller answers for the record."""
+"""Anyone who first talks with the caller answers for the record."""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ def _times(call: CallSummary, rows: Sequence[dict[str, str]]) -> Iterable[str]:
     began, ended = min(_at(row["start"]) for row in rows), max(_at(row["end"]) for row in rows)
     if not _same(call.started_at, began):
         yield f"began: ours {call.started_at}, CDRs {began}"
-    # Whoever is left alone in a conference has no CDR, and no segment.
+    # Anyone who is left alone in a conference has no CDR, and no segment.
     lasted = max((s.ended_at for s in call.segments if s.ended_at is not None), default=call.ended_at)
     if not _same(lasted, ended):
         yield f"ended: ours {lasted}, CDRs {ended}"

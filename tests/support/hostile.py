@@ -39,7 +39,7 @@ class HostileCaller:
     answers: list[int] = field(default_factory=list)
 
     async def call(self, hostile: Hostile) -> int:
-        """The final status of the INVITE; 0 where there is none in time. Whoever is answered hangs up."""
+        """The final status of the INVITE; 0 where there is none in time. Anyone who is answered hangs up."""
         loop = asyncio.get_running_loop()
         end, sip = await loop.create_datagram_endpoint(
             _Datagrams, local_addr=("127.0.0.1", 0), remote_addr=("127.0.0.1", self.sip_port)

@@ -67,7 +67,7 @@ class Visit:
         )
 
     async def at(self, moment: datetime) -> None:
-        """It is that time, and everybody has logged in anew: a session lasts a shift."""
+        """It is that time, and everybody has logged in again: a session lasts a shift."""
         self.clock.advance((moment - self.clock.now()).total_seconds())
         for who, browser in (("technician", self.technician), ("supervisor", self.supervisor)):
             await browser.log_in(who)

@@ -1,4 +1,4 @@
-"""The record form's server side: typed fields, who complains, linking anew, several records of one call."""
+"""The record form's server side: typed fields, who complains, linking again, several records of one call."""
 
 from __future__ import annotations
 

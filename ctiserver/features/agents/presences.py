@@ -301,7 +301,7 @@ class Presences:
         self.step(agent_id, *steps)
 
     def _merged(self, event: CallsMerged) -> None:
-        """Whoever was in the call that is no more is in the other; nothing says again that it ended."""
+        """Anyone who was in the call that is no more is in the other; nothing says again that it ended."""
         for agent_id, presence in list(self._now.items()):
             if event.absorbed in presence.talking:
                 self.step(agent_id, presence_of.Connected(event.call_id), presence_of.Disconnected(event.absorbed))

@@ -31,7 +31,7 @@ def topics(agents: Agents) -> list[Topic]:
 
 
 def publish(hub: Hub, agents: Agents, presence: Presence) -> None:
-    """Tell whoever follows this agent, or all of them."""
+    """Tell anyone who follows this agent, or all of them."""
     data = presence_json(presence, agents)
     hub.publish("presence", presence.agent_id, "changed", data)
     hub.publish("team", "all", "changed", data)

@@ -2,7 +2,7 @@
 
 When a caller wishes to be called back, the PBX itself makes a channel that waits in the queue at the caller's place
 (``cti-callback`` in dialplan/cti.conf). An agent who answers it hears the caller ring. The wish is a work order as
-well, which is over once the caller has been reached; where nobody may be dialled, or the call was in vain, the order is
+well, which is over once the caller has been reached; where nobody may be dialled, or nobody answered, the order is
 what remains, and people do it.
 """
 
@@ -172,7 +172,7 @@ class Callbacks:
     def _began(self, event: CallStarted) -> None:
         wished_in = _wished_in(event.uniqueid)
         if wished_in is not None:
-            self._waiting[event.call_id] = wished_in  # we may have been started anew since it was made
+            self._waiting[event.call_id] = wished_in  # we may have been restarted since it was made
             self._channels[event.call_id] = (event.pbx, event.channel)
 
     def orders_changed(self, orders: Iterable[WorkOrder]) -> None:

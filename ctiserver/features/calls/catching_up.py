@@ -109,7 +109,7 @@ class CatchingUp:
         self._aside.add_kind(_UNSERVED, Kind(show=self._left_after_all))
 
     def behind(self, pbx: PbxName) -> bool:
-        """Whether queue_log has still to tell what became of calls of this PBX that nobody saw end."""
+        """Whether queue_log has still to tell what happened to calls of this PBX that nobody saw end."""
         return pbx in self._behind
 
     def wake(self, pbx: PbxName, missed_since: datetime) -> None:
@@ -256,7 +256,7 @@ class CatchingUp:
         del self._untold[summary.call_id]
 
     async def _waited_in_vain(self, pbx: PbxName) -> None:
-        """Where no queue_log tells what became of callers who waited when we last saw them, they are taken as having
+        """Where no queue_log tells what happened to callers who waited when we last saw them, they are taken as having
         left unserved: a call too many is better than one too few."""
         ended = self._ended_unseen[pbx]
         while ended:

@@ -1,4 +1,4 @@
-"""What becomes of a call that the dialplan served without us: an entry, and a record or the reason for none."""
+"""What happens to a call that the dialplan served without us: an entry, and a record or the reason for none."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class TakingOver:
 
         - A message: on the call's record, or a new one, whose caller is to be called back. One that the flow has put
           there already stays as it is.
-        - A caller whom the dialplan served: noted on the call's records. Without one: a record, for whoever talked with
+        - A caller whom the dialplan served: noted on the call's records. Without one: a record, for who talked with
           them to write down what it was about; unless nobody did, which is then the reason for none.
         - A caller who was called back and reached: nobody needs to do it any more.
         """

@@ -47,7 +47,7 @@ class HangUps:
         behind: Callable[[PbxName], bool],
         aside: SettingAside,
     ) -> None:
-        """``behind``: whether what became of a PBX's calls that ended unseen is still to be told by its own log."""
+        """``behind``: whether what happened to a PBX's calls that ended unseen is still to be told by its own log."""
         self._database = database
         self._bus = bus
         self._flows = flows
@@ -68,7 +68,7 @@ class HangUps:
 
     async def _take_in(self, event: CallEnded) -> None:
         if event.reason == "lost":
-            return  # what became of the caller is told later, by the PBX's own log
+            return  # what happened to the caller is told later, by the PBX's own log
         work = partial(self._ended, event.call_id, served=event.summary.outcome in _SERVED)
         await until_stored(work, "on_hangup")
 
@@ -80,7 +80,7 @@ class HangUps:
     async def look(self) -> None:
         """Run ``on_hangup`` for calls that two looks have found to be over, and whose flow was not told.
 
-        Two, since who hears of an end is about to tell it, and so is queue_log what became of a call that was lost.
+        Two, since who hears of an end is about to tell it, and so is queue_log what happened to a call that was lost.
         What flows kept in memory is written down first. Raises StoreUnavailable.
         """
         try:

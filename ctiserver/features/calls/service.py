@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 #: So many of those that wait are written in one transaction. With one for each, this service would fall behind where
 #: many others write: writers take turns, and flows have as many turns as there are callers.
 _TOGETHER = 200
-#: So long whoever asks for a call waits for the log to be where the bus is. Where it is not by then, the database is
+#: So long anyone who asks for a call waits for the log to be where the bus is. Where it is not by then, the database is
 #: away, which their own question will tell them.
 _BEHIND_S = 5.0
 #: What changes an entry: ringing, holding and the rest are part of the summary that CallEnded brings.
@@ -220,7 +220,7 @@ class CallLogService:
     async def begin(self, entry: CallEntry) -> None:
         """Keep the entry, unless it is there: AGI and AMI both tell of a new call, in either order."""
         if entry.id in self._begun:
-            return  # whoever was second needs no transaction to find that out
+            return  # anyone who was second needs no transaction to find that out
         async with self._database.unit_of_work() as uow:
             await uow.calls.begin(entry)
         self._begun.add(entry.id)

@@ -174,7 +174,7 @@ class ContactsHttp:
         }
 
     async def may_reach(self, person: Person, contact_id: str, intent: Intent) -> bool:
-        """Whoever sits at the desk may look up and mend any contact: it is their work to know who calls."""
+        """Anyone who sits at the desk may look up and mend any contact: it is their work to know who calls."""
         if person.role not in DESK:
             return False
         async with self._database.reading() as uow:

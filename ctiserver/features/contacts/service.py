@@ -113,7 +113,7 @@ class Contacts:
         return site
 
     async def change_site(self, site_id: SiteId, revision: int, words: SiteWords, *, retired: bool) -> Site:
-        """Write a place anew, or say that it is not in use (any more). Raises NotFound, Conflict."""
+        """Write a place again, or say that it is not in use (any more). Raises NotFound, Conflict."""
         async with self._database.unit_of_work() as uow:
             site = await uow.contacts.site(site_id)
             await uow.contacts.update_site(
@@ -140,7 +140,7 @@ class Contacts:
         return device
 
     async def change_device(self, device_id: DeviceId, revision: int, words: DeviceWords, *, retired: bool) -> Device:
-        """Write a device anew, or say that it is not in use (any more). Raises NotFound, Conflict, Invalid."""
+        """Write a device again, or say that it is not in use (any more). Raises NotFound, Conflict, Invalid."""
         async with self._database.unit_of_work() as uow:
             device = await uow.contacts.device(device_id)
             changed = replace(

@@ -72,10 +72,10 @@ class ConsideredAnswer(Answer):
 
 
 class AssignedAnswer(Answer):
-    """How an order came to whoever has it."""
+    """How an order came to the person who has it."""
 
     how: str
-    """``rule``, ``sticky``, ``hand``, ``bulk``, ``taken``, ``owner``, ``same``; ``pool``: it is for whoever takes it;
+    """``rule``, ``sticky``, ``hand``, ``bulk``, ``taken``, ``owner``, ``same``; ``pool``: open to its role;
     ``nobody``: nobody fits."""
     by: str | None  #: who gave it out or took it; a log-in
     reason: str
@@ -192,12 +192,12 @@ class HandedOverAnswer(Answer):
 
     id: str
     number: str
-    to: str | None  #: a log-in; none: nobody fits, it waits for whoever takes it
+    to: str | None  #: a log-in; none: nobody fits, it waits for anyone who takes it
     considered: list[ConsideredAnswer]
 
 
 class HandoverAnswer(Answer):
-    """What became of somebody's orders; asked again, nothing is left."""
+    """What happened to somebody's orders; asked again, nothing is left."""
 
     orders: list[HandedOverAnswer]
 

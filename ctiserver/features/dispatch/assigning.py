@@ -1,7 +1,7 @@
 """Giving orders to people inside a unit of work: by the definition's rule or by hand, each time with the reasons.
 
-An order keeps them in its payload. ``assigned``: ``how`` it came to whoever has it (``rule``, ``sticky``, ``hand``,
-``bulk``, ``taken``, ``owner``, ``same``; ``pool``: whoever takes it first; ``nobody``: nobody fits), ``by`` whom, the
+An order keeps them in its payload. ``assigned``: ``how`` it came to its assignee (``rule``, ``sticky``, ``hand``,
+``bulk``, ``taken``, ``owner``, ``same``; ``pool``: the first who takes it; ``nobody``: nobody fits), ``by`` whom, the
 ``reason`` they gave, and ``at`` which time. ``considered``: everybody who was looked at, and what spoke against each.
 ``had_before``: from whom it was taken, since what they did for it until they heard of that is worth knowing.
 """
@@ -35,7 +35,7 @@ class Assigning:
         self._load: dict[UserId, int] = {}
 
     async def by_rule(self, order: WorkOrder, *, avoid: Collection[UserId] = ()) -> WorkOrder:
-        """The order with whoever fits best. With nobody it is for whoever of its role takes it."""
+        """The order, assigned to the person who fits best; if nobody fits, open to its role."""
         if order.payload.get("choose") == "anybody":
             return said(replace(order, assignee=None), "pool", self._now)
         people = await self._of_role(order.role)
@@ -44,7 +44,7 @@ class Assigning:
         return said(self._with(order, found), how, self._now)
 
     async def kept(self, order: WorkOrder) -> WorkOrder:
-        """The order with whoever has it, if they still fit; else as :meth:`by_rule`."""
+        """The order with the person who has it, if they still fit; else as :meth:`by_rule`."""
         people = await self._of_role(order.role)
         wish = await self._wish(order, ())
         has_it = next((user for user in people if user.id == order.assignee), None)
@@ -106,13 +106,13 @@ class Assigning:
 
 
 def said(order: WorkOrder, how: How, now: datetime, *, by: str | None = None, reason: str = "") -> WorkOrder:
-    """The order with a note of how it came to whoever has it."""
+    """The order with a note of how it came to the person who has it."""
     assigned: dict[str, Json] = {"how": how, "by": by, "reason": reason, "at": now.isoformat()}
     return replace(order, payload={**order.payload, "assigned": assigned})
 
 
 def how_of(order: WorkOrder) -> str:
-    """How the order came to whoever has it; empty where that was never noted."""
+    """How the order came to the person who has it; empty where that was never noted."""
     assigned = order.payload.get("assigned")
     return str(assigned["how"]) if isinstance(assigned, Mapping) else ""
 

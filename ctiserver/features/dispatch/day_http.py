@@ -44,7 +44,7 @@ class AbsenceBody(Body):
 
 
 class DayHttp:
-    """The routes of whoever gives orders out."""
+    """The routes of anyone who gives orders out."""
 
     def __init__(self, days: Days, placing: Placing, database: Database) -> None:
         self._days = days

@@ -59,7 +59,7 @@ _WORKFLOW = "advance"
 _BUNDLE = "advance_together"
 #: So many at most are carried out by one workflow: few enough that several servers share what waits.
 _TOGETHER = 25
-#: So many at most share a commit: few enough that whoever else wants to write waits for no more than a blink.
+#: So many at most share a commit: few enough that other writers wait only briefly.
 _IN_ONE_COMMIT = 8
 #: Pinned: DBOS's default is a hash of the code, with which each upgrade would strand every open timer.
 _VERSION = "1"
@@ -69,7 +69,7 @@ _FAILED_AGAIN = (timedelta(seconds=10), timedelta(minutes=1), timedelta(minutes=
 _RETRY_FIRST_S, _RETRY_LONGEST_S = 0.05, 5.0
 
 
-#: Told what became of an advance that failed now, or had failed before: the error, or None if it went well after all.
+#: Told what happened to an advance that failed now, or had failed before: the error, or None if it went well after all.
 Ended = Callable[["Handed", Exception | None], Awaitable[None]]
 
 

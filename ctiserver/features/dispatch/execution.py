@@ -40,7 +40,7 @@ HIGHEST_PRIORITY = 9
 
 
 class Execution:
-    """The commands of one advance. ``record`` and ``orders`` are what became of them."""
+    """The commands of one advance. ``record`` and ``orders`` are what happened to them."""
 
     def __init__(self, uow: UnitOfWork, process_id: str, record: Record, now: datetime, time: WorkingTime) -> None:
         self._uow = uow
@@ -74,7 +74,7 @@ class Execution:
                 await self._uow.timers.cancel(self._process_id, command.prefix, self._now)
             case Notify():
                 self.note("notified", {"whom": command.whom, "what": command.what, "order": command.key})
-                if command.key is None:  # it is about the record: whoever has an order for it is told with the rest
+                if command.key is None:  # about the record: its assignees are notified with the rest
                     await self._mention_open()
             case RaisePriority():
                 raised = min(HIGHEST_PRIORITY, self.record.priority + command.by)
@@ -170,7 +170,7 @@ class Execution:
             await self._uow.outbound_calls.add_once(call)
 
     async def _assigned(self, order: WorkOrder) -> WorkOrder:
-        """The order with a person, where one is to be chosen and one fits; else whoever of the role takes it."""
+        """The order with a person, where one is to be chosen and one fits; else open to the role."""
         if order.role == "owner":
             agent = None if self.record.owner is None else await self._uow.agents.find(self.record.owner)
             if agent is None or agent.user_id is None:  # nobody has talked with the caller yet

@@ -81,7 +81,7 @@ class PlaceBody(Body):
     """POST …/place"""
 
     to: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    """A log-in; nobody: whoever has it keeps it."""
+    """A log-in; nobody: the person who has it keeps it."""
     planned_at: NearTime | None = None
     """When it is to be begun; none: at the time it was planned for."""
     revision: Revision | None = None
@@ -211,7 +211,7 @@ class DispatchHttp:
 
     async def may_reach(self, person: Person, order_id: str, intent: Intent) -> bool:
         """Whose order it is, those of its role while nobody has it, and those who give orders out; to say what became
-        of it also whoever it was taken from: they may have been there without a connection."""
+        of it also the person it was taken from: they may have been there without a connection."""
         async with self._database.reading() as uow:
             order = await uow.work_orders.find(WorkOrderId(order_id))
         if order is None:

@@ -1,7 +1,7 @@
-"""Use cases of whoever gives orders out: to another person, for another time, and all of somebody's when they are ill.
+"""Use cases of dispatchers: orders go to another person, for another time, and all of a person's when they are ill.
 
 Each is one unit of work: the orders with their reasons, a line on each record's timeline, and rows in the outbox that
-tell the processes, which set the deadlines anew.
+tell the processes, which set the deadlines again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ctiserver.store.database import Database
 from ctiserver.store.faults import Conflict
 from ctiserver.store.unit_of_work import UnitOfWork
 
-#: Orders that can still be given to somebody else or planned anew one by one: nobody is on their way yet.
+#: Orders that can still be given to somebody else or planned again one by one: nobody is on their way yet.
 MOVABLE: frozenset[OrderState] = frozenset({"draft", "offered", "accepted"})
 #: In which state somebody else gets an order.
 _HANDED: dict[OrderState, OrderState] = {"draft": "draft", "on_hold": "on_hold"}
@@ -34,7 +34,7 @@ _HANDED: dict[OrderState, OrderState] = {"draft": "draft", "on_hold": "on_hold"}
 
 @dataclass(frozen=True, slots=True)
 class Reassigned:
-    """What became of one order of somebody's; ``to`` None: nobody fits, it waits for whoever takes it."""
+    """What happened to one order of a person; ``to`` None: nobody fits, it waits for anyone who takes it."""
 
     order: WorkOrder
     to: User | None
@@ -68,7 +68,7 @@ class Placing:
     ) -> WorkOrder:
         """Give an order to somebody (``to``), plan it for another time (``planned_at``, aware), or both.
 
-        One that was accepted is offered anew to somebody else. What stands so already is left as it is. ``revision`` is
+        One that was accepted is offered to another person. What stands so already is left as it is. ``revision`` is
         the one that the asker saw. Raises NotFound; Conflict if it changed since; IllegalAct if it is over or under
         way; UserFault for somebody whose account is shut.
         """
@@ -113,7 +113,7 @@ class Placing:
         """Give everything that somebody has and is not over to others: by the rules, or all of it to one person.
 
         ``day``: only what is planned for that date of the site, or for no time at all. Accepted orders go too, and
-        those under way: whoever gets one is offered it. ``away_until``: so long the rules give them nothing new. Done
+        those under way: its new assignee is offered it. ``away_until``: so long the rules give them nothing new. Done
         a second time, nothing is left to do. Raises NotFound; UserFault without a reason, or to the same person.
         """
         if not reason.strip():

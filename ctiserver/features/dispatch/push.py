@@ -1,6 +1,6 @@
 """The topics of work orders, which say that something changed.
 
-``inbox:<user id>``, and ``inbox:role-<role>`` for orders that nobody has yet; ``day:all`` for whoever gives visits out.
+``inbox:<user id>``, and ``inbox:role-<role>`` for orders that nobody has yet; ``day:all`` for dispatchers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ctiserver.web.hub import Hub, Topic
 
 
 def topics() -> list[Topic]:
-    """What browsers can follow of work orders; whoever hears of a change reads the inbox anew."""
+    """What browsers can follow of work orders; anyone who hears of a change reads the inbox again."""
 
     async def nothing(_: str) -> Json:
         return None

@@ -259,7 +259,7 @@ class Dispatch:
         return await uow.records.get(order.record_id)
 
 
-#: Who may act for whoever has an order.
+#: Who may act for the person who has an order.
 _FOR_OTHERS = ("dispatcher", "supervisor", "admin")
 
 

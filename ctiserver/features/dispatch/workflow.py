@@ -32,7 +32,7 @@ _DEAD_AFTER = timedelta(seconds=10)
 _SWEEP_EVERY_S = 30.0
 #: A timer that has not fired so long after it was due is looked for; under load timers fire a few seconds late.
 _OVERDUE = timedelta(seconds=30)
-#: How long finished rows are kept, for whoever asks what happened.
+#: How long finished rows are kept, for anyone who asks what happened.
 _KEEP = timedelta(days=7)
 _BATCH = 500
 _AWAY = "workflow_store_away"

@@ -133,7 +133,7 @@ class ExpensesHttp:
         ]
 
     async def may_reach(self, person: Person, expense_id: str, intent: Intent) -> bool:
-        """Whoever may decide at all may decide on any."""
+        """Anyone who may decide at all may decide on any."""
         async with self._database.reading() as uow:
             return person.role in SUPERVISORS and await uow.expenses.find(expense_id) is not None
 

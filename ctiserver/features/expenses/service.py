@@ -91,8 +91,8 @@ class Money:
     async def decide(self, by: Person, expense_id: str, *, approve: bool, reason: str = "") -> ExpenseLine:
         """Approve or refuse a line that waits; the same once more changes nothing.
 
-        Raises NotFound; UserFault for a refusal without a reason; Conflict if it was decided otherwise, or by whoever
-        wrote it: nobody approves their own.
+        Raises NotFound; UserFault for a refusal without a reason; Conflict if it was decided otherwise, or
+        written by the same person: nobody approves their own.
         """
         if not approve and not reason.strip():
             raise UserFault("a refusal needs its reason", where="reason")

@@ -47,7 +47,7 @@ CALLS = Counter(
     "ctiserver_automatic_calls_total", "Calls that the server made or gave up", ("outcome",), registry=REGISTRY
 )
 
-#: Where the dialplan lets the server's own calls out, and where whoever answers them goes (dialplan/cti.conf).
+#: Where the dialplan lets the server's own calls out, and where the person who answers them goes (dialplan/cti.conf).
 OUT, ANSWERED = "cti-automatic", "cti-called"
 _LOOK_EVERY_S = 1.0
 #: Kinds of work that is set aside: a call that can't be decided on, and one whose end can't be noted.
@@ -160,7 +160,7 @@ class FollowUps:
     # Making calls
 
     def rest(self) -> None:
-        """Make no more calls: the server is about to end, and whoever answered would be hung up on."""
+        """Make no more calls: the server is about to end, and the person who answered would be hung up on."""
         self._resting = True
 
     async def place(self) -> int:
@@ -312,7 +312,7 @@ class FollowUps:
             # Whether the PBX calls is not known. It is not asked again; events, or their absence, will tell.
             log.warning("automatic_call_in_doubt", order=call.order_id, why=str(error))
 
-    # What becomes of them
+    # What happens to them
 
     async def answered(self, key: str, call: CallId) -> Answered:
         """Somebody has answered the call ``key``. Raises NotFound if there is no such call, or it is over."""

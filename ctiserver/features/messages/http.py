@@ -80,7 +80,7 @@ class MessagesHttp:
         ]
 
     async def may_reach(self, person: Person, message_id: str, intent: Intent) -> bool:
-        """Whoever has to do with messages at all may reach each."""
+        """The person who has to do with messages at all may reach each."""
         async with self._database.reading() as uow:
             return person.role in SUPERVISORS | MACHINES and await uow.messages.find(message_id) is not None
 

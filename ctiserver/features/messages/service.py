@@ -166,7 +166,7 @@ class Messages:
         return message
 
     async def receipt(self, message_id: str, *, delivered: bool, reason: str) -> Message:
-        """The gateway tells what became of a message; told twice it is as told once. Raises NotFound."""
+        """The gateway tells what happened to a message; told twice it is as told once. Raises NotFound."""
         now = self._clock.now()
         async with self._database.unit_of_work() as uow:
             message = await uow.messages.lock(message_id)

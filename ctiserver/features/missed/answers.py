@@ -23,7 +23,7 @@ class MissedCallAnswer(Answer):
     period_began_at: datetime
     queue: str
     record_id: str
-    call_id: str  #: the last call in vain
+    call_id: str  #: the last unanswered call
     calls: int
     missed_at: datetime
     last_at: datetime

@@ -1,4 +1,4 @@
-"""``/api/v1/missed-calls``: who left unserved, and what became of the calls back."""
+"""``/api/v1/missed-calls``: who left unserved, and what happened to the calls back."""
 
 from __future__ import annotations
 

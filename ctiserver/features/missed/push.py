@@ -1,4 +1,4 @@
-"""WebSocket topic ``missed``: the missed calls are others now; whoever looks at them reads them anew."""
+"""WebSocket topic ``missed``: the missed calls are others now; anyone who looks at them reads them again."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ class Missed:
         await until_stored(partial(self.heard, event), "missed call")
 
     async def catch_up(self) -> None:
-        """Take in the calls which the call log has as ended in vain, and which we were not told of: killed before the
+        """Take in the calls which the call log has as missed, and which we were not told of: killed before the
         event was heard, or too far behind. Raises StoreUnavailable.
         """
         async with self._database.reading() as uow:
@@ -271,7 +271,7 @@ class Missed:
         return "recovered" if how in _REACHED else "closed", ended[-1].closed_at, how
 
     async def _settled(self, uow: UnitOfWork, entry: CallEntry) -> bool:
-        """Was this call in vain counted already, or has its caller got through since?"""
+        """Was this missed call counted already, or has its caller got through since?"""
         number = numbers.normal(entry.ani, self._region)
         if number is None:
             return True

@@ -57,7 +57,7 @@ class Readiness:
 
 
 class Health:
-    """Asked by whoever watches over the server."""
+    """Asked by anyone who watches over the server."""
 
     def __init__(
         self,

@@ -1,1 +1,1 @@
-"""Photos that field work takes: sent once each, kept beside the databases, seen by whoever may see the record."""
+"""Photos that field work takes: sent once each, kept beside the databases, seen by anyone who may see the record."""

@@ -62,7 +62,7 @@ class PhotosHttp:
         ]
 
     async def may_reach(self, person: Person, photo_id: str, intent: Intent) -> bool:
-        """Whoever may reach the record."""
+        """Anyone who may reach the record."""
         found = await self._photos.find(PhotoId(photo_id))
         return found is not None and await self._may_reach_record(person, found.record_id, intent)
 

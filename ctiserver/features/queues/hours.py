@@ -43,7 +43,7 @@ class FallbackHours:
         calendars: Callable[[], Mapping[str, Calendar]],
         pbxs: Mapping[PbxName, Pbx],
     ) -> None:
-        """``site`` and ``calendars`` give what holds now, since both are taken anew by a reload."""
+        """``site`` and ``calendars`` give what holds now, since both are taken again by a reload."""
         self._bus = bus
         self._clock = clock
         self._site = site

@@ -57,7 +57,7 @@ class RecordingsHttp:
         ]
 
     async def may_reach(self, person: Person, recording: str, intent: Intent) -> bool:
-        """Whoever may reach the call."""
+        """Anyone who may reach the call."""
         found = await self._recordings.find(RecordingId(recording))
         return found is not None and await self._may_reach_call(person, found.call_id, intent)
 

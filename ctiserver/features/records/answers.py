@@ -65,7 +65,7 @@ class RecordOrderAnswer(Answer):
     planned_at: datetime | None
     late: bool
     considered: list[JsonAnswer]  #: who was looked at for it, and what was said of each; as in a work order's answer
-    assigned: JsonAnswer | None  #: how it came to whoever has it
+    assigned: JsonAnswer | None  #: how it came to the person who has it
 
 
 class TimelineAnswer(Answer):

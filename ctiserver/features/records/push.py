@@ -1,4 +1,4 @@
-"""The topic ``record:<id>``: says that a record changed, so that whoever has it open reads it anew."""
+"""The topic ``record:<id>``: says that a record changed, so that the person who has it open reads it again."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def publish(hub: Hub, record_id: RecordId, revision: int | None = None) -> None:
 
 
 def publish_repeat_call(hub: Hub, record: Record, owner: UserId | None) -> None:
-    """Somebody rang again about an open record: whoever answers for it is told, and the dispatchers.
+    """Somebody rang again about an open record: the person who answers for it is told, and the dispatchers.
 
     On the topics of work orders, which those people follow already."""
     said: Json = {"record": record.number, "record_id": record.id, "times": record.repeat_calls}

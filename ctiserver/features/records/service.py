@@ -59,7 +59,7 @@ class WrongFields(UserFault):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What became of a wish to open a record."""
+    """What happened to a wish to open a record."""
 
     record: Record
     new: bool  #: False: it was open already, and this call was put to it
@@ -101,11 +101,11 @@ class Records:
         self._heard_until = clock.now()
 
     async def run(self) -> None:
-        """Give records their owner: whoever first talks with the caller answers for them until they are closed."""
+        """Give records their owner: anyone who first talks with the caller answers for them until they are closed."""
         await self._bus.follow("records", (AgentConnected,), self._heard, self._resync)
 
     async def _resync(self) -> None:
-        """Whoever talks now, and whoever talked in the calls that ended since the last event."""
+        """The person who talks now, and the person who talked in the calls that ended since the last event."""
         talks = [event for event in current_events(self._pbxs.values()) if isinstance(event, AgentConnected)]
         since, self._heard_until = self._heard_until, self._clock.now()
         for event in talks:
@@ -133,7 +133,7 @@ class Records:
         await self._answered(event.call_id, event.pbx, [event.interface])
 
     async def told(self, summary: CallSummary) -> None:
-        """The same of a call that became known afterwards: whoever talked first. Raises StoreUnavailable."""
+        """The same of a call that became known afterwards: the person who talked first. Raises StoreUnavailable."""
         await self._answered(summary.call_id, summary.pbx, summary.answered_by)
 
     async def _answered(self, call: CallId, pbx: PbxName, interfaces: Sequence[Interface]) -> None:

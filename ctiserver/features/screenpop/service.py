@@ -179,7 +179,7 @@ class ScreenPops:
         return first
 
     async def refresh(self, agent_id: AgentId) -> Shown | None:
-        """Read the call's records and contact anew, after one was opened or linked by hand."""
+        """Read the call's records and contact again, after one was opened or linked by hand."""
         shown = self._shown.get(agent_id)
         if shown is None:
             return None

@@ -31,7 +31,7 @@ class SetAsidePageAnswer(Answer):
 
 
 class TriedAnswer(Answer):
-    """What became of a wish to have it done again."""
+    """What happened to a wish to have it done again."""
 
     state: Literal["done", "under_way", "failed"]
     """``under_way``: its service does it soon; if it fails again, it is back in the list."""

@@ -284,7 +284,7 @@ class Telephony:
     async def _mute(self, agent_id: AgentId, *, muted: bool) -> None:
         pbx, standing = self._talk(agent_id)
         await pbx.mute(standing.channel, muted=muted)
-        # The PBX does not tell of it, and a server that starts anew must not show a muted agent as one who is heard.
+        # The PBX does not tell of it, and a server that restarts must not show a muted agent as one who is heard.
         await pbx.set_variable(standing.channel, MUTED, "1" if muted else "")
         if muted:
             self._muted[agent_id] = standing.uniqueid

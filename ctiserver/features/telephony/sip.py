@@ -1,7 +1,7 @@
 """What is read and changed of the SIP that passes between a browser and the PBX.
 
 The browser proves itself with a secret that is good for its log-in session alone; the phone's real password never
-leaves the server. So a digest that is right by the session's secret is written anew by the real one; a wrong one goes
+leaves the server. So a digest that is right by the session's secret is written again by the real one; a wrong one goes
 on as it is, for the PBX to refuse (RFC 3261 section 22, RFC 2617 section 3.2.2).
 
 Everything else is closed: what is not a request of this phone in exactly the form that browsers write, nor a response

@@ -113,7 +113,7 @@ def routes(users: Users, sessions: Sessions, hub: Hub, added: Callable[[], Await
         await users.change_password(person, body.old, body.new)
         hub.log_out(person.user_id)
         response = nothing()
-        await sessions.begin(response, person)  # this browser goes on; every other one logs in anew
+        await sessions.begin(response, person)  # this browser goes on; every other one logs in again
         return response
 
     async def everybody(_: web.Request) -> web.Response:

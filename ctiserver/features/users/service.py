@@ -279,7 +279,7 @@ class Users:
         by: str,
         peer: str = "",
     ) -> User:
-        """Give an account another role, shut it or open it again: it must log in anew then. And what work orders ask
+        """Give an account another role, shut it or open it again: it must log in again then. And what work orders ask
         for: skills, regions, department, whose hours they work. None leaves a thing as it is.
 
         Raises UserFault for an unknown account or calendar, and for an account without whom nobody could change

@@ -303,7 +303,7 @@ class Board:
         return of_visit(visit, self.thresholds(visit.queue))
 
     def _turn_day(self) -> None:
-        """At midnight of the site's own day all counts begin anew; who waits then belongs to the day before."""
+        """At midnight of the site's own day all counts start again; who waits then belongs to the day before."""
         today = self._clock.now().astimezone(self._zone).replace(hour=0, minute=0, second=0, microsecond=0)
         if today == self._day_begins:
             return

@@ -1,4 +1,4 @@
-"""What the engine asks of whoever runs it, and what it is answered. All frozen, none of it does anything."""
+"""What the engine asks of anyone who runs it, and what it is answered. All frozen, none of it does anything."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class HandOver:
     do: Literal["queue", "dial", "voicemail"]
     target: str  #: the queue, the agent or number to dial; empty for a message
     options: Mapping[str, str | int | float]
-    announce: Phrase | None = None  #: what whoever is dialled hears before the key that accepts the call
+    announce: Phrase | None = None  #: what anyone who is dialled hears before the key that accepts the call
 
 
 @dataclass(frozen=True, slots=True)

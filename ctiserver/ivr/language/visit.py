@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ctiserver.ivr.language.loader import Flow
 
 #: Requests to play prompts of one version of a flow that are alike in every call, by (identity of the prompt in the
-#: flow, slot, language). Most prompts are, and making one anew costs as much as the rest of a step.
+#: flow, slot, language). Most prompts are, and making one again costs as much as the rest of a step.
 FixedPrompts = dict[tuple[int, str, str], Speak]
 
 

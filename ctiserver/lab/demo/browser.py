@@ -141,7 +141,7 @@ class Person:
         phone_sized: bool = False,
         shots: Path | None = None,
     ) -> AsyncIterator[Person]:
-        """Log in; whoever it is has their first page before them."""
+        """Log in; returns when the person's first page is shown."""
         size = {"width": 390, "height": 844} if phone_sized else {"width": 1280, "height": 860}
         context = await browser.new_context(viewport=size)  # type: ignore[arg-type]
         try:

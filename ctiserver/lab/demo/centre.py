@@ -24,7 +24,7 @@ from ctiserver.resources import shipped
 from ctiserver.settings import AgiSettings, BrowserPhoneSettings, LogSettings, PbxSettings, Settings, WebSettings
 from ctiserver.site.load import load_site
 
-#: The shipped site closes at night; whoever tries the demo then shall see it open.
+#: The shipped site closes at night; anyone who tries the demo then shall see it open.
 _ALWAYS_OPEN = """schema: calendar/1
 calendar: service_desk
 weekly:

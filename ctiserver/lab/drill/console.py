@@ -22,7 +22,7 @@ class ServerSilent(CtiError):
 
 @dataclass
 class Console:
-    """One person's, at ``url``; a server that starts anew on the same port knows the person still."""
+    """One person's, at ``url``; a server that restarts on the same port knows the person still."""
 
     url: str
     _cookies: http.cookiejar.CookieJar = field(default_factory=http.cookiejar.CookieJar)

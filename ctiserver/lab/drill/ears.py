@@ -51,7 +51,7 @@ class Ear(asyncio.DatagramProtocol):
 
 
 def _outside_talk(story: Story, begin: float, end: float) -> float:
-    """How much of a gap lies before the caller talked: whoever talks is not in silence for want of us."""
+    """How much of a gap lies before the caller talked: the person who talks is not in silence for want of us."""
     talks = [at for at, stage in story.stages if stage == "talk"]
     if not talks or end <= talks[0]:
         return end - begin

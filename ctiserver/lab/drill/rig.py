@@ -131,7 +131,7 @@ class Rig:
         await self.ear.until(lambda stories: not stories.alive(time.time()), "every caller gone", within_s)
 
     async def start_server(self) -> float:
-        """Start the server anew; seconds until it served."""
+        """Start the server again; seconds until it served."""
         began = time.monotonic()
         await self.server.start()
         return time.monotonic() - began
@@ -260,7 +260,7 @@ async def rig(
         cut = await stack.enter_async_context(line(pbx.ami_host, pbx.ami_port))
         (folder / "tmp").mkdir()
         environment = {
-            "TMPDIR": str(folder / "tmp"),  # whoever is killed leaves something there
+            "TMPDIR": str(folder / "tmp"),  # anyone who is killed leaves something there
             "CTISERVER_DATA_DIR": str(folder / "data"),
             "CTISERVER_PBXS__MAIN__PORT": str(cut.listens_at),
             "CTISERVER_PBXS__MAIN__SECRET": pbx.ami_secret,

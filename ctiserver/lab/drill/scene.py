@@ -118,7 +118,7 @@ def none_failed(finding: Finding, fates: Mapping[str, str]) -> None:
 
 
 def served_meanwhile(finding: Finding, stories: Sequence[Story], begin: float, end: float) -> None:
-    """Somebody called in this time, and whoever did was served by the server, not by the dialplan's fallback."""
+    """Somebody called in this time, and anyone who did was served by the server, not by the dialplan's fallback."""
     meanwhile = [story for story in stories if begin <= story.rang_at < end]
     finding.figures["callers_who_called_meanwhile"] = len(meanwhile)
     finding.must("somebody called meanwhile", bool(meanwhile))

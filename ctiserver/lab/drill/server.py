@@ -1,4 +1,4 @@
-"""The server under drill: `ctiserver serve` as a process of its own, which can be killed, stopped and started anew."""
+"""The server under drill: `ctiserver serve` as a process of its own, which can be killed, stopped and restarted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Server:
     environment: Mapping[str, str]  #: beside ours
     log: Path
     process: Process | None = None
-    console: Console = field(default_factory=lambda: Console(""))  #: of whoever looks on
+    console: Console = field(default_factory=lambda: Console(""))  #: of anyone who looks on
 
     @property
     def running(self) -> Process:

@@ -101,7 +101,7 @@ class Sipp:
 
     @contextlib.asynccontextmanager
     async def phones(self, secrets: Mapping[str, str], ring_s: float) -> AsyncIterator[None]:
-        """Telephones that are registered, and answer whoever rings after ``ring_s``, for the length of the block.
+        """Telephones that are registered, and answer anyone who rings after ``ring_s``, for the length of the block.
 
         They say nothing. A telephone that echoes (``-rtp_echo``) would send the keys back too that a caller presses in
         talk, and Asterisk's bridge then spins on them until the machine has no time for anybody.

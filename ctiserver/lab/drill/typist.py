@@ -23,7 +23,7 @@ class Typist:
     record_id: str
     text: str = ""  #: what stands on the page
     saved: str = ""  #: what the server has said that it has
-    longest_s: float = 0.0  #: that a save took, or was waited for in vain
+    longest_s: float = 0.0  #: that a save took, or was waited for without success
     put_off: int = 0  #: times that the server said "not now, try again" (503, away), or nothing
     strange: list[str] = field(default_factory=list)  #: answers that were neither
     _unsure: set[str] = field(default_factory=set)  #: sent and not confirmed: it may have been kept

@@ -328,7 +328,7 @@ class PrivatePbx:
         await self._process.kill()
 
     async def restart(self) -> None:
-        """End it if it still runs, and boot it anew on the same ports with the same accounts and database."""
+        """End it if it still runs, and boot it again on the same ports with the same accounts and database."""
         await self._end()
         await self._boot()
 

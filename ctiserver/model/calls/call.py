@@ -147,7 +147,7 @@ class Leg:
 
     @property
     def party(self) -> str:
-        """How segments name this leg: ``caller`` for whoever called in from outside, else its interface."""
+        """How segments name this leg: ``caller`` for anyone who called in from outside, else its interface."""
         return "caller" if self.first and self.call.direction == "inbound" else self.interface
 
 

@@ -30,7 +30,7 @@ class MissedCall:
     period_began_at: datetime  #: when the hours began in which they called, or the next ones after it
     queue: str  #: the last one they waited in; empty: none
     record_id: RecordId  #: on which the callback runs
-    call_id: CallId  #: the last call in vain
+    call_id: CallId  #: the last unanswered call
     calls: int = 1
     missed_at: datetime
     last_at: datetime

@@ -20,7 +20,7 @@ from ctiserver.model.ids import CallId, Interface, PbxName, Uniqueid, call_id
 NEAR = timedelta(seconds=1)
 #: Part of a second that a party is in a CDR for while the call is moved to another (pick-up, transfer).
 _MOVED = timedelta(seconds=1)
-#: Asterisk reads its clock anew for each log, a moment before or after the event that told us.
+#: Asterisk reads its clock again for each log, a moment before or after the event that told us.
 _READ_APART = timedelta(milliseconds=100)
 
 T = TypeVar("T")

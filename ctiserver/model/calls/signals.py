@@ -238,7 +238,7 @@ class RecordingSwitched(NamedTuple):
 
 
 class CallbackDialled(NamedTuple):
-    """Our dialplan says that it has called back whoever wished so in the call ``wished_in``."""
+    """Our dialplan says that it has called back anyone who wished so in the call ``wished_in``."""
 
     at: float | None
     who: Who

@@ -16,8 +16,8 @@ from ctiserver.model.process.definition import ANY, CALLED, MUST, Move, Order, P
 from ctiserver.strict_yaml import Document, parse, suggest
 
 ROLES: tuple[str, ...] = PEOPLES_ROLES
-#: Outcomes that come by themselves, so that an order which stays open on them would be made anew for ever.
-ANEW = ("declined", "unreachable")
+#: Outcomes that come by themselves, so that an order which stays open on them would be made again for ever.
+REOPENED = ("declined", "unreachable")
 #: Whom ``notify`` and ``then`` may name besides roles.
 PEOPLE = ("owner", "customer")
 
@@ -279,7 +279,7 @@ def _move(
             f"no step is named {move.go!r}",
             suggest(move.go, definition.steps),
         )
-    if where[-1] in ANEW and move.stay:
+    if where[-1] in REOPENED and move.stay:
         yield Problem(
             document.place(where),
             "PF-034",

@@ -1,9 +1,9 @@
 """What a process does next: ``decide(definition, state, event)`` gives the new state and what is to be done.
 
-Pure, and the only place that knows what a definition means. Whoever calls it keeps the state and carries the commands
+Pure, and the only place that knows what a definition means. The caller keeps the state and carries the commands
 out in one transaction (``features.dispatch.advance``). No step's name is known here.
 
-An order's key is ``slot/round``: each time that a slot is opened anew it is another order, so that an answer to an
+An order's key is ``slot/round``: each time that a slot is opened again it is another order, so that an answer to an
 earlier one can be told apart. Keys of timers begin with their order's key.
 """
 
@@ -143,7 +143,7 @@ class _Turn:
         return False
 
     def order_moved(self, event: OrderMoved) -> None:
-        """Whoever has it now is given the whole time to accept it. A time that was promised for the agreed day moves
+        """Its assignee is given the whole time to accept it. A time that was promised for the agreed day moves
         with the day; one that counts from when the customer asked does not."""
         slot = self.open_slot(event.key)
         order = self.order_of(slot.name)

@@ -15,7 +15,7 @@ from ctiserver.model.person import Role
 from ctiserver.model.work.work_order import OrderKind
 from ctiserver.strict_yaml import Name, Written
 
-#: least_loaded: the fitting person with the fewest open orders. anybody: whoever of the role takes it first.
+#: least_loaded: the fitting person with the fewest open orders. anybody: the first of the role who takes it.
 Choice = Literal["least_loaded", "anybody"]
 Sticky = Literal["record", "contact"]
 
@@ -100,7 +100,7 @@ class Assign(Written):
 class Way(Written):
     """One of the ways in which an order may be done: the server calls the customer, or a person does."""
 
-    call: Name | None = None  #: a flow, which whoever answers hears
+    call: Name | None = None  #: a flow, which the person who answers hears
     person: Name | None = None  #: a role, or ``owner``
 
     @model_validator(mode="after")
@@ -149,7 +149,7 @@ class Move(Written):
 
     go: Name | None = None
     stay: bool = False
-    redo: tuple[Name, ...] = ()  #: orders of a step with ``all`` that are made anew; the others stay done
+    redo: tuple[Name, ...] = ()  #: orders of a step with ``all`` that are made again; the others stay done
     max: Annotated[int, Field(ge=1, le=100)] | None = None
     then: Name | None = None  #: a step, or a role that gets the order by hand
     notify: str | None = None

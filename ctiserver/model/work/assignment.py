@@ -22,7 +22,7 @@ Reason = Against | Literal["chosen", "sticky", "by_hand", "has_more_orders", "so
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What an order asks of whoever gets it."""
+    """What an order asks of anyone who gets it."""
 
     begin: datetime  #: when there is something to do: now, or the time that it is planned for (aware)
     latest: datetime  #: they must be at work at some moment from ``begin`` to then

@@ -53,7 +53,7 @@ class Settlement:
 
 
 def payer_of(said: str, warranty_until: date | None, day: date) -> Payer:
-    """Who pays: whoever the record names; else the maker up to the last day of the warranty; else the customer."""
+    """The payer: who the record names; else the maker up to the last day of the warranty; else the customer."""
     match said:
         case "customer" | "maker" | "company":
             return said

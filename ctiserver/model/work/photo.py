@@ -9,7 +9,7 @@ from ctiserver.model.ids import PhotoId, RecordId, WorkOrderId
 
 #: What is taken, and with what such a file's name ends.
 SUFFIXES = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
-#: How many an order may have: a picture that says nothing new costs whoever looks.
+#: How many an order may have: a picture that says nothing new costs anyone who looks.
 MOST_OF_AN_ORDER = 40
 
 

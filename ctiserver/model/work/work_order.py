@@ -37,7 +37,7 @@ NUMBER_PREFIX: Mapping[OrderKind, str] = {
     "lead": "L",
 }
 
-#: (state, act) → state. Whoever is on site may finish without every step before it having been tapped on a phone.
+#: (state, act) → state. Anyone who is on site may finish without every step before it having been tapped on a phone.
 TRANSITIONS: Mapping[tuple[OrderState, OrderAct], OrderState] = {
     ("draft", "offer"): "offered",
     ("draft", "cancel"): "cancelled",

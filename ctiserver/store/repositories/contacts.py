@@ -204,7 +204,7 @@ class Contacts:
             )
 
     async def _index(self, contact: Contact) -> None:
-        """Write down anew by what the contact is found."""
+        """Write down again by what the contact is found."""
         words = _words(contact)
         for site in await self.sites(contact.id):
             words += (site.name, site.address, site.local_person, _PUNCTUATION.sub("", site.local_number))

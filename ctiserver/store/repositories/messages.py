@@ -22,7 +22,7 @@ class Messages(Repository[Message, str]):
         return await rows.insert_or_leave(self._connection, self.table, rows.values(self.table, message))
 
     async def save(self, message: Message) -> None:
-        """Write over what is kept of it; whoever does has locked it."""
+        """Write over what is kept of it; anyone who does has locked it."""
         await rows.insert_or_replace(self._connection, self.table, rows.values(self.table, message))
 
     async def due(self, now: datetime, limit: int = 20) -> tuple[list[Message], dict[str, Exception]]:

@@ -35,7 +35,7 @@ class MissedCalls(Repository[MissedCall, str]):
         )
 
     async def last_at(self) -> datetime | None:
-        """When the last call in vain ended that is known of; None: there was none yet."""
+        """When the last unanswered call ended that is known of; None: there was none yet."""
         found = await self._all(sa.select(self.table).order_by(self.table.c.last_at.desc()).limit(1))
         return found[0].last_at if found else None
 

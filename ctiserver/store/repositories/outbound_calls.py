@@ -27,7 +27,7 @@ class OutboundCalls(Repository[OutboundCall, str]):
         return await rows.insert_or_leave(self._connection, self.table, rows.values(self.table, call))
 
     async def save(self, call: OutboundCall) -> None:
-        """Write over what is kept of it; whoever does has locked it."""
+        """Write over what is kept of it; anyone who does has locked it."""
         columns = rows.values(self.table, call)
         key = columns.pop("id")
         await self._connection.execute(sa.update(self.table).where(self.table.c.id == key).values(columns))

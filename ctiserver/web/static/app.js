@@ -239,7 +239,7 @@ class App extends Worded(LitElement) {
   #speak(tag) {
     setLanguage(tag);
     this.#route();
-    if (!this._me) this.#chosen = true; // whoever logs in here now wants this language
+    if (!this._me) this.#chosen = true; // anyone who logs in here now wants this language
     else {
       this._me = { ...this._me, language: tag };
       api("PATCH", "me", { language: tag }).catch(() => {}); // the choice stands in this browser either way

@@ -133,7 +133,7 @@ async def test_the_agent_is_offered_the_call_back_when_there_is_one(programs: Pr
             [pop] = await uow.pops.of_call(back.id)
         assert (back.dnis, back.agent_id, back.outcome) == (CUSTOMER, "agent1", "answered")
         assert (pop.agent_id, pop.record_id) == ("agent1", record.id)  # whose record it is was before the agent
-        assert record.status == "open"  # whoever talked says what came of it
+        assert record.status == "open"  # the person who talked says what came of it
         assert process.state["closed"] == "got_through"
 
 

@@ -1,4 +1,4 @@
-"""What a process makes of an order that a dispatcher gave to somebody else or planned anew."""
+"""What a process makes of an order that a dispatcher gave to somebody else or planned again."""
 
 from __future__ import annotations
 

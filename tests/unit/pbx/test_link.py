@@ -112,7 +112,7 @@ async def test_snapshot_comes_before_up() -> None:
 
 
 async def test_a_phone_that_rings_is_known_after_the_snapshot() -> None:
-    """The server was started anew while a phone rang: the desk must still pop."""
+    """The server was restarted while a phone rang: the desk must still pop."""
     agent = channel(
         "1795288453.2", "PJSIP/agent1-00000002", ChannelState=5, Linkedid="1795288453.1", Duration="00:00:02"
     )

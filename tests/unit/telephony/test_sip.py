@@ -1,4 +1,4 @@
-"""What of a browser's SIP is written anew, and what is refused."""
+"""What of a browser's SIP is written again, and what is refused."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ class ServiceRecord(NodeBase):
 
 
 class Event(NodeBase):
-    """Tell the rest of the system, or a web service. The call does not wait to hear what becomes of it."""
+    """Tell the rest of the system, or a web service. The call does not wait to hear what happens to it."""
 
     kind: Literal["event"]
     event: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.]{0,59}$")]

@@ -80,7 +80,7 @@ class Queue(NodeBase):
         return found
 
     def target(self, outcome: str) -> str | None:
-        # Whoever waits without a limit can still be sent away, by an admin who takes the caller out of the queue.
+        # Anyone who waits without a limit can still be sent away, by an admin who takes the caller out of the queue.
         return super().target(outcome) or (super().target("empty") if outcome == "timeout" else None)
 
     def enter(self, visit: Visit) -> Move:
@@ -155,7 +155,7 @@ class DialTarget(Written):
 
     person: Computed | None = None  #: an agent's name
     number: Computed | None = None  #: a telephone number, dialled by the trunk
-    roster: SiteName | None = None  #: whoever is on call now, in order
+    roster: SiteName | None = None  #: anyone who is on call now, in order
 
     @model_validator(mode="after")
     def _one(self) -> DialTarget:

@@ -205,7 +205,7 @@ class ListeningNode(NodeBase):
 
     def _again(self, visit: Visit, what: Literal["noinput", "nomatch"]) -> Move:
         """Count a failed attempt; prompt again, or give up."""
-        visit.pressed = ""  # what follows a slip belongs to it, and is no answer to the next prompt
+        visit.pressed = ""  # what follows a slip belongs to it, and does not answer the next prompt
         count = int(visit.local[what]) + 1
         tries = int(visit.local["tries"]) + 1
         visit.local.update({what: count, "tries": tries})

@@ -91,7 +91,7 @@ async def _called(rig: Rig, size: Size, finding: Finding, calls: int) -> _Called
 
 
 async def _counted(called: _Called) -> None:
-    """What SIPp, the PBX, our log and the CDRs must count alike, and what became of everybody."""
+    """What SIPp, the PBX, our log and the CDRs must count alike, and what happened to everybody."""
     scene, fates, heard = called.scene, called.fates, called.heard
     rig, finding = scene.rig, scene.finding
     await rig.quiet()

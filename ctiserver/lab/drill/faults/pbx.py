@@ -13,7 +13,7 @@ from ctiserver.lab.drill.scene import LOOK_EVERY_S, TO_THE_END_S, Scene, Size, c
 
 async def pbx_killed(rig: Rig, size: Size) -> Finding:
     """kill -9 of Asterisk with calls, and a restart."""
-    finding = Finding("pbx-killed", "Asterisk is killed (SIGKILL) with calls on it, and started anew")
+    finding = Finding("pbx-killed", "Asterisk is killed (SIGKILL) with calls on it, and restarted")
     async with AsyncExitStack() as stack:
         scene = await all_on_the_line(rig, size, finding, stack)
         await rig.pbx.kill()
@@ -24,8 +24,8 @@ async def pbx_killed(rig: Rig, size: Size) -> Finding:
 
 
 async def both_killed(rig: Rig, size: Size) -> Finding:
-    """kill -9 of Asterisk and the server in the same moment, with calls; both are started anew."""
-    finding = Finding("both-killed", "Asterisk and the server are killed (SIGKILL) at once, and started anew")
+    """kill -9 of Asterisk and the server in the same moment, with calls; both are restarted."""
+    finding = Finding("both-killed", "Asterisk and the server are killed (SIGKILL) at once, and restarted")
     async with AsyncExitStack() as stack:
         scene = await all_on_the_line(rig, size, finding, stack)
         await rig.server.kill()

@@ -42,7 +42,7 @@ class _Way:
     end: Callable[[Rig], None]
     comes_back: bool = False  #: by itself
     waits: bool = False  #: until its calls are over
-    refuses: bool = False  #: whoever calls meanwhile, and every order
+    refuses: bool = False  #: anyone who calls meanwhile, and every order
 
 
 def _console(command: str) -> Callable[[Rig], None]:

@@ -32,8 +32,8 @@ _WHILE_IT_STARTS = 0.3
 
 
 async def server_killed(rig: Rig, size: Size) -> Finding:
-    """kill -9 while callers are in menu, queue and talk; started anew after a while."""
-    finding = Finding("server-killed", "The server is killed (SIGKILL), and started anew")
+    """kill -9 while callers are in menu, queue and talk; restarted after a while."""
+    finding = Finding("server-killed", "The server is killed (SIGKILL), and restarted")
     async with under_load(rig, size, finding) as scene:
         await rig.server.kill()
         async with latecomers(scene):
@@ -154,7 +154,7 @@ async def host_gone(rig: Rig, size: Size) -> Finding:
 
 async def server_ended(rig: Rig, size: Size) -> Finding:
     """SIGTERM: callers in the menu finish or are handed over, new ones are refused politely."""
-    finding = Finding("server-ended", "The server is asked to end (SIGTERM), and started anew")
+    finding = Finding("server-ended", "The server is asked to end (SIGTERM), and restarted")
     async with under_load(rig, size, finding) as scene:
         began = time.monotonic()
         rig.server.ask_to_end()

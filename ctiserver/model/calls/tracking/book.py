@@ -13,7 +13,7 @@ from ctiserver.model.ids import CallId, Interface, Linkedid, PbxName, Uniqueid, 
 
 #: When an event of a recording without any times happened.
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-#: How many ended channels are remembered, so that what comes late does not begin a call anew.
+#: How many ended channels are remembered, so that what comes late does not begin a call again.
 _REMEMBERED = 4096
 
 
@@ -208,7 +208,7 @@ class Book:
 
 
 def older_first(one: Call, two: Call) -> tuple[Call, Call]:
-    """The call that began first, then the other; the same order whoever asks."""
+    """The call that began first, then the other; the same order anyone who asks."""
     if one.started is not None and two.started is not None and two.started != one.started:
         return (one, two) if one.started < two.started else (two, one)
     return (one, two) if one.call_id <= two.call_id else (two, one)

@@ -32,7 +32,7 @@ def upgrade() -> None:
 
 
 def _anew() -> None:
-    """SQLite can't drop a constraint: the table is made anew, its rows put back under the name that others point to.
+    """SQLite can't drop a constraint: the table is made again, its rows put back under the name that others point to.
 
     Those others are looked at when the transaction commits, so that nothing is missing then.
     """

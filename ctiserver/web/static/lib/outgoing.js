@@ -1,4 +1,4 @@
-// Whether calls can be made from this page just now, and the wish to make one: told by whoever has the phone.
+// Whether calls can be made from this page just now, and the wish to make one: told by the person who has the phone.
 class Outgoing extends EventTarget {
   #possible = false;
 

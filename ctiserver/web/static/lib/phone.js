@@ -43,7 +43,7 @@ export class BrowserPhone extends EventTarget {
       });
     } catch (error) {
       if (error.name !== "AbortError") throw error;
-      // Another tab took the lock: whoever is at the desk is there now. This one stands by.
+      // Another tab took the lock: anyone who is at the desk is there now. This one stands by.
       this.#leave({ type: "robbed" });
       this.start();
     }

@@ -101,7 +101,7 @@ export class Socket extends EventTarget {
       followed.handler(frame.data, "snapshot");
     } else if (frame.kind === "delta" && followed.seq !== null) {
       if (frame.seq !== followed.seq + 1) {
-        followed.seq = null; // a gap: what we show may be wrong, so begin anew
+        followed.seq = null; // a gap: what we show may be wrong, so start again
         this.#say({ op: "unsubscribe", topic: frame.topic });
         this.#say({ op: "subscribe", topic: frame.topic });
         return;

@@ -1,4 +1,4 @@
-// A reactive controller for what shows time passing: the host is drawn anew every second while it is on the page.
+// A reactive controller for what shows time passing: the host is drawn again every second while it is on the page.
 export class Ticking {
   #timer = 0;
 

@@ -45,7 +45,7 @@ export function fault(error) {
   return known ?? error.message;
 }
 
-/** Mix into a component that shows words: it is drawn anew when the language changes. */
+/** Mix into a component that shows words: it is drawn again when the language changes. */
 export const Worded = (Base) =>
   class extends Base {
     connectedCallback() {

@@ -76,7 +76,7 @@ class Accounts extends Fallible(LitElement) {
     this.#do(() => {});
   }
 
-  /** Do something, then read all accounts anew. */
+  /** Do something, then read all accounts again. */
   async #do(work, said = null) {
     this._said = null;
     return this.attempt(async () => {

@@ -9,7 +9,7 @@ class Aside extends Fallible(LitElement) {
   static properties = {
     _items: { state: true },
     _before: { state: true },
-    _said: { state: true }, // what became of the last wish
+    _said: { state: true }, // what happened to the last wish
     _asked: { state: true }, // the id of the one whose drop is to be confirmed
   };
 

@@ -1,4 +1,4 @@
-// The call log: what became of each call, which way it took, and to whom it was shown and when.
+// The call log: what happened to each call, which way it took, and to whom it was shown and when.
 import { LitElement, css, html, nothing, repeat } from "lit";
 import { api } from "../lib/api.js";
 import { Fallible } from "../lib/fallible.js";
