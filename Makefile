@@ -43,6 +43,7 @@ check: $(VENV)/.test ## style, types, layers, shipped flows and configuration
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python tools/dead_code.py
+	@$(BIN)/python tools/house.py
 	@$(BIN)/python tools/words.py
 	@$(BIN)/ctiserver check
 	@$(BIN)/python -m tests.poison
