@@ -1,6 +1,6 @@
 """Sizes and names that the house keeps to: packages, modules, functions, and public class names.
 
-An exception stands in a list below with its reason. One that is no longer needed is an error too: the lists only shrink.
+An exception stands in a list below with its reason. One that is not needed any more is an error: the lists only shrink.
 
     python tools/house.py [FOLDER]      exit status 1 and one line each where a rule is broken
 """
