@@ -44,6 +44,7 @@ check: $(VENV)/.test ## style, types, layers, shipped flows and configuration
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python tools/dead_code.py
 	@$(BIN)/python tools/house.py
+	@$(BIN)/python tools/commit_message.py --history
 	@$(BIN)/python tools/words.py
 	@$(BIN)/ctiserver check
 	@$(BIN)/python -m tests.poison
@@ -99,4 +100,5 @@ $(VENV)/.test: pyproject.toml $(wildcard hatch_build.py) | python
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing ctiserver and its test tools into $(VENV) (once)"
 	@$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -e '.[demo,test]'
+	@$(BIN)/python tools/commit_message.py --install
 	@touch $@ $(VENV)/.demo
