@@ -143,5 +143,30 @@ def test_a_planted_page_without_a_link_is_found(tmp_path: Path) -> None:
     assert unreached(tmp_path) == {"docs/lost.md"}
 
 
+def gone_paths(root: Path, text: str) -> list[str]:
+    """Paths in backticks that exist neither at the top nor below ctiserver/; <x> stands for any name."""
+    named = re.findall(r"`((?:[\w.<>-]+/)*[\w.<>-]+(?:/|\.(?:py|md|yaml|js|json)))`", text)
+    globs = {path: re.sub(r"<\w+>", "*", path.rstrip("/")) for path in named}
+    return [
+        path
+        for path, glob in globs.items()
+        if not any(any(at.glob(glob)) for at in (root, root / "ctiserver", root / "ctiserver/features/dispatch"))
+        and not path.startswith(_MADE)
+    ]
+
+
+#: Folders that commands named in CONTRIBUTING.md write.
+_MADE = ("fresh-results/",)
+
+
+def test_contributing_names_files_that_exist() -> None:
+    assert gone_paths(_ROOT, (_ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")) == []
+
+
+def test_a_planted_path_that_is_gone_is_found() -> None:
+    text = "`features/<feature>/http.py`, `store/tables/`, `app.py`, `store/tables.py`, `features/<feature>/gone.py`"
+    assert gone_paths(_ROOT, text) == ["app.py", "store/tables.py", "features/<feature>/gone.py"]
+
+
 def test_layers_that_differ_are_seen() -> None:
     assert shown_layers("## Layers\n\nOne way.\n\n```\ncli\nweb | pbx\n```\n") == ["cli", "web | pbx"]
