@@ -37,7 +37,7 @@ _CLOSE_LOGGED_OUT = 4401
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Line:
+class SipTunnel:
     """What a browser needs to be a phone. It opens one WebSocket, once, soon; that ends with the log-in session."""
 
     ticket: str
@@ -58,8 +58,8 @@ class Lines:
         self._phones = phones
         self._clock = clock
         self._lost = lost
-        self._given: dict[str, Line] = {}  #: by their ticket, until they are opened
-        self._open: dict[web.WebSocketResponse, Line] = {}
+        self._given: dict[str, SipTunnel] = {}  #: by their ticket, until they are opened
+        self._open: dict[web.WebSocketResponse, SipTunnel] = {}
         self._closing = False
         self._told_at: dict[AgentId, float] = {}  #: when the log last heard of a line's misuse
 
@@ -67,7 +67,7 @@ class Lines:
         """Whether a browser of this agent has a line open."""
         return any(line.agent_id == agent_id for line in self._open.values())
 
-    def give(self, user_id: UserId, agent_id: AgentId, ends_at: datetime) -> Line:
+    def give(self, user_id: UserId, agent_id: AgentId, ends_at: datetime) -> SipTunnel:
         """A new line, good until ``ends_at``. Raises UserFault if the agent's phone is none for browsers."""
         phone = self._phones.browser_phone(self._phones.agent(agent_id))
         if phone is None:
@@ -79,7 +79,7 @@ class Lines:
         name, settings = phone
         now = self._clock.monotonic()
         self._given = {ticket: line for ticket, line in self._given.items() if line.good_until > now}
-        line = Line(
+        line = SipTunnel(
             ticket=secrets.token_urlsafe(32),
             user_id=user_id,
             agent_id=agent_id,
@@ -139,7 +139,7 @@ class Lines:
                 raise Away("the PBX's WebSocket does not answer") from None
         return socket
 
-    async def _pass_on(self, socket: web.WebSocketResponse, upstream: ClientWebSocketResponse, line: Line) -> None:
+    async def _pass_on(self, socket: web.WebSocketResponse, upstream: ClientWebSocketResponse, line: SipTunnel) -> None:
         dialogue = Dialogue(line.account)
         async with asyncio.TaskGroup() as group:
             beside = [
@@ -156,7 +156,7 @@ class Lines:
             for task in beside:
                 task.cancel()
 
-    async def _until_over(self, socket: web.WebSocketResponse, line: Line) -> None:
+    async def _until_over(self, socket: web.WebSocketResponse, line: SipTunnel) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout((line.ends_at - self._clock.now()).total_seconds()):
                 await line.over.wait()
