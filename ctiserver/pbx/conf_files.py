@@ -26,7 +26,7 @@ _INCLUDE = re.compile(r"#(try)?include\s+[\"<]?([^\">]+)[\">]?\s*$")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ConfLine:
     """One line of a file that a person wrote."""
 
     text: str
@@ -100,7 +100,7 @@ def read_conf(path: Path) -> list[Section]:
     return [section for section in sections if not section.template]
 
 
-def _lines(path: Path, depth: int) -> Iterator[Line]:
+def _lines(path: Path, depth: int) -> Iterator[ConfLine]:
     try:
         text = path.read_bytes().decode("utf-8", "replace")
     except OSError as error:
@@ -115,7 +115,7 @@ def _lines(path: Path, depth: int) -> Iterator[Line]:
         include = _INCLUDE.match(kept)
         if include is None:
             # #exec runs a program: what that would write is not known here.
-            yield Line("" if kept.startswith("#") else kept, path, number)
+            yield ConfLine("" if kept.startswith("#") else kept, path, number)
             continue
         if depth == _DEEPEST:
             raise UserFault("includes itself", where=f"{path}:{number}", fix="Remove the #include")
