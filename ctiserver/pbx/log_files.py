@@ -19,7 +19,7 @@ from typing import IO, cast
 import structlog
 
 from ctiserver.errors import UserFault
-from ctiserver.model.calls.queue_log import Line, LogReader, in_order, read_line
+from ctiserver.model.calls.queue_log import LogReader, QueueLogLine, in_order, read_line
 from ctiserver.model.calls.reconciliation import CdrRow
 from ctiserver.system_name import without_system_name
 
@@ -39,7 +39,7 @@ _OURS = 9
 _PLAIN, _WITH_NEW = 16, 19
 
 
-def read_queue_log(path: Path, since: datetime, signs: Collection[str] = ()) -> list[Line]:
+def read_queue_log(path: Path, since: datetime, signs: Collection[str] = ()) -> list[QueueLogLine]:
     """The lines from ``since`` on that are believed, oldest first; ``signs``: the PBX's secret systemnames.
 
     Raises UserFault if the file can't be read.
@@ -56,7 +56,7 @@ def read_queue_log(path: Path, since: datetime, signs: Collection[str] = ()) -> 
     return in_order(found)
 
 
-def _queue_lines(path: Path, since: datetime, reader: LogReader) -> Iterator[Line]:
+def _queue_lines(path: Path, since: datetime, reader: LogReader) -> Iterator[QueueLogLine]:
     try:
         written = datetime.fromtimestamp(path.stat().st_mtime, UTC) + _CLOCK_STEP
         with _opened(path) as file:
@@ -90,7 +90,7 @@ def _offset(path: Path, since: datetime) -> int:
         return file.tell()
 
 
-def _line(raw: bytes) -> Line | None:
+def _line(raw: bytes) -> QueueLogLine | None:
     return read_line(raw.decode("utf-8", "replace"))
 
 

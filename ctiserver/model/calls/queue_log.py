@@ -55,7 +55,7 @@ _CALLERS = 88
 _OUT_OF_ORDER = timedelta(hours=1)
 
 
-class Line(NamedTuple):
+class QueueLogLine(NamedTuple):
     """One line."""
 
     at: datetime
@@ -66,7 +66,7 @@ class Line(NamedTuple):
     data: tuple[str, ...]
 
 
-def read_line(text: str) -> Line | None:
+def read_line(text: str) -> QueueLogLine | None:
     """None for what is not a line that app_queue writes, whole and with nothing else in it."""
     parts = text.removesuffix("\n").split("|")
     if len(parts) < 5 or not _TIME.fullmatch(parts[0]) or _CONTROL.search(text.removesuffix("\n")):
@@ -77,7 +77,7 @@ def read_line(text: str) -> Line | None:
     if not all(_is_number(data, position) for position in _NUMBERS.get(event, ())):
         return None
     at = datetime.fromtimestamp(int(parts[0]), UTC)
-    return Line(at, Uniqueid(uniqueid), QueueName(queue), agent, event, tuple(data))
+    return QueueLogLine(at, Uniqueid(uniqueid), QueueName(queue), agent, event, tuple(data))
 
 
 def _is_number(data: list[str], position: int) -> bool:
@@ -100,13 +100,13 @@ class LogReader:
         self._signs = signs
         self._room = 0  #: how many characters of a caller's may still come
 
-    def read(self, text: str) -> Line | None:
+    def read(self, text: str) -> QueueLogLine | None:
         """The line, without the secret in its id; None if it is not believed."""
         line = self._believed(text)
         self.refused += line is None
         return line
 
-    def _believed(self, text: str) -> Line | None:
+    def _believed(self, text: str) -> QueueLogLine | None:
         line = read_line(text)
         if self._room:
             self._room = max(0, self._room - len(text))
@@ -120,7 +120,7 @@ class LogReader:
         return line._replace(uniqueid=Uniqueid(without_system_name(line.uniqueid)))
 
 
-def in_order(lines: Sequence[Line]) -> list[Line]:
+def in_order(lines: Sequence[QueueLogLine]) -> list[QueueLogLine]:
     """Without those that are hours off between the others: Asterisk writes none of them, but for a clock that is set.
 
     What most lines agree on is the longest row of them in which no time goes back.
@@ -138,7 +138,7 @@ def in_order(lines: Sequence[Line]) -> list[Line]:
         if lengths[position] == wanted and (latest is None or at <= latest):
             in_row[position], latest = True, at
             wanted -= 1
-    kept: list[Line] = []
+    kept: list[QueueLogLine] = []
     around: datetime | None = None
     for line, agreed in zip(lines, in_row, strict=True):
         if agreed:
@@ -166,7 +166,7 @@ class LoggedVisit:
     handed_on: bool = False
 
 
-def visits(lines: Iterable[Line]) -> list[LoggedVisit]:
+def visits(lines: Iterable[QueueLogLine]) -> list[LoggedVisit]:
     """The visits in these lines, in the order of their beginning; one not seen is reckoned from the wait."""
     done: list[LoggedVisit] = []
     now: dict[Uniqueid, LoggedVisit] = {}
@@ -192,13 +192,13 @@ def visits(lines: Iterable[Line]) -> list[LoggedVisit]:
     return sorted([*done, *now.values()], key=lambda visit: visit.entered_at)
 
 
-def _left(line: Line, visit: LoggedVisit | None, wait_s: int) -> LoggedVisit:
+def _left(line: QueueLogLine, visit: LoggedVisit | None, wait_s: int) -> LoggedVisit:
     if visit is None or visit.queue != line.queue:
         visit = LoggedVisit(uniqueid=line.uniqueid, queue=line.queue, entered_at=line.at - timedelta(seconds=wait_s))
     return replace(visit, left_at=line.at, wait_s=wait_s)
 
 
-def _talked(line: Line, visit: LoggedVisit | None) -> LoggedVisit:
+def _talked(line: QueueLogLine, visit: LoggedVisit | None) -> LoggedVisit:
     wait_s, talk_s = _number(line.data, -3), _number(line.data, -2)
     if visit is None or visit.outcome != "answered":
         connected = line.at - timedelta(seconds=talk_s)
