@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from ctiserver.app.composition import App, running
-from ctiserver.lab.drill.proxy import Line, line
+from ctiserver.lab.drill.proxy import TcpProxy, line
 from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
 from ctiserver.lab.privatepbx.ports import free_port
 from ctiserver.lab.privatepbx.tree import Programs
@@ -32,7 +32,7 @@ class Pair:
 
     app: App
     pbxs: dict[PbxName, PrivatePbx]
-    lines: dict[PbxName, Line]
+    lines: dict[PbxName, TcpProxy]
 
     async def entries(self) -> dict[str, CallEntry]:
         """The call log, by who called; each once."""
@@ -64,7 +64,7 @@ async def state_of(browser: Browser) -> str:
 async def pair(programs: Programs, folder: Path) -> AsyncIterator[Pair]:
     async with AsyncExitStack() as stack:
         pbxs: dict[PbxName, PrivatePbx] = {}
-        lines: dict[PbxName, Line] = {}
+        lines: dict[PbxName, TcpProxy] = {}
         agi_port = free_port()
         for name in (MAIN, BRANCH):
             starting = PrivatePbx.start(folder / name, programs=programs, agi=f"127.0.0.1:{agi_port}")

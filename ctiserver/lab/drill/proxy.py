@@ -14,7 +14,7 @@ _FREED_WITHIN_S, _LOOK_EVERY_S = 5.0, 0.02
 
 
 @dataclass
-class Line:
+class TcpProxy:
     """Connections pass through; until :meth:`reset` breaks them or :meth:`freeze` stops every byte."""
 
     host: str
@@ -110,9 +110,9 @@ class Line:
 
 
 @contextlib.asynccontextmanager
-async def line(host: str, port: int) -> AsyncIterator[Line]:
+async def line(host: str, port: int) -> AsyncIterator[TcpProxy]:
     """A line to ``host:port``, at ``listens_at`` on 127.0.0.1."""
-    made = Line(host, port)
+    made = TcpProxy(host, port)
     made.thaw()
     server = await asyncio.start_server(made._serve, "127.0.0.1", 0)
     made.listens_at = server.sockets[0].getsockname()[1]

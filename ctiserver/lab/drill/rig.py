@@ -21,7 +21,7 @@ from ctiserver.clock import SystemClock
 from ctiserver.features.users.service import Users
 from ctiserver.lab.drill.console import Console, ServerSilent
 from ctiserver.lab.drill.ears import Ear, ears
-from ctiserver.lab.drill.proxy import Line, line
+from ctiserver.lab.drill.proxy import TcpProxy, line
 from ctiserver.lab.drill.server import Server
 from ctiserver.lab.drill.sipp import Callers, Load, Sipp
 from ctiserver.lab.drill.stories import Stories
@@ -69,7 +69,7 @@ class Rig:
     server: Server
     sipp: Sipp
     ear: Witness
-    cut: Line
+    cut: TcpProxy
     agi_port: int
     phones: Mapping[str, str]  #: name → password
     database_url: str
