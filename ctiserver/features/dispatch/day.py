@@ -45,7 +45,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class FieldVisit:
     """One visit, and where the page puts it."""
 
     order: WorkOrder
@@ -68,7 +68,7 @@ class Day:
     calendar: str  #: whose hours the windows have; empty: none, the hours are made up
     windows: Sequence[Window]
     rows: Sequence[Row]
-    visits: Sequence[Visit]
+    visits: Sequence[FieldVisit]
 
 
 class Days:
@@ -168,7 +168,7 @@ def _row(user: User, load: Mapping[UserId, int], windows: Sequence[Window], hour
     return Row(user, load.get(user.id, 0), tuple(off(window) for window in windows))
 
 
-def _visit(order: WorkOrder, briefs: Mapping[RecordId, Brief], windows: Sequence[Window], now: datetime) -> Visit:
+def _visit(order: WorkOrder, briefs: Mapping[RecordId, Brief], windows: Sequence[Window], now: datetime) -> FieldVisit:
     at = next((index for index, window in enumerate(windows) if order.planned_at in window), None)
     missed = (
         order.planned_at is not None
@@ -176,7 +176,7 @@ def _visit(order: WorkOrder, briefs: Mapping[RecordId, Brief], windows: Sequence
         and now >= (windows[at].end if at is not None else order.planned_at)
     )
     overdue = order.due_at is not None and order.due_at <= now and order.state != "on_hold"
-    return Visit(order, briefs[order.record_id], at, order.is_open and (order.late or overdue or missed))
+    return FieldVisit(order, briefs[order.record_id], at, order.is_open and (order.late or overdue or missed))
 
 
 def _by_department(user: User) -> tuple[str, str]:

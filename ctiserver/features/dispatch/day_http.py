@@ -9,7 +9,7 @@ from aiohttp import web
 from pydantic import Field
 
 from ctiserver.features.dispatch.answers import AbsenceAnswer, DayAnswer, HandoverAnswer
-from ctiserver.features.dispatch.day import Day, Days, Row, Visit
+from ctiserver.features.dispatch.day import Day, Days, FieldVisit, Row
 from ctiserver.features.dispatch.http import DISPATCHERS, TEXT_MAX, account
 from ctiserver.features.dispatch.placing import Placing
 from ctiserver.model.ids import UserId
@@ -143,7 +143,7 @@ def _row(row: Row) -> JsonObject:
     }
 
 
-def _visit(visit: Visit, logins: Mapping[UserId, str]) -> JsonObject:
+def _visit(visit: FieldVisit, logins: Mapping[UserId, str]) -> JsonObject:
     order, brief = visit.order, visit.brief
     return {
         "id": order.id,
