@@ -20,7 +20,7 @@ from ctiserver.bus import Bus
 from ctiserver.clock import Clock
 from ctiserver.model.calls import call_detail
 from ctiserver.model.calls.call_entry import CallEntry
-from ctiserver.model.calls.service_level import Counted, Figures, Thresholds, Visit, of_visit
+from ctiserver.model.calls.service_level import Counted, CountedVisit, Figures, Thresholds, of_visit
 from ctiserver.model.events import (
     CallEnded,
     CallerEnteredQueue,
@@ -88,7 +88,7 @@ class Board:
         self._told = told
         self._aged = aged
         self._day_begins = datetime.min.replace(tzinfo=self._zone)
-        self._visits: dict[CallId, list[Visit]] = {}  #: of calls that go on, and of those that ended just now
+        self._visits: dict[CallId, list[CountedVisit]] = {}  #: of calls that go on, and of those that ended just now
         self._ended: dict[CallId, datetime] = {}  #: of those, when they ended
         self._figures: dict[QueueName, Figures] = {QueueName(name): Figures() for name in site.queues}
         self._changed: dict[QueueName, None] = {}
@@ -166,14 +166,14 @@ class Board:
         """One queue's figures of today; one that nothing is known of has none."""
         return QueueFigures(queue=queue, thresholds=self.thresholds(queue), figures=self._figures.get(queue, Figures()))
 
-    async def counted(self, queue: QueueName, what: Counted, limit: int) -> list[Visit]:
+    async def counted(self, queue: QueueName, what: Counted, limit: int) -> list[CountedVisit]:
         """The newest ``limit`` of exactly those visits that a figure counts. Raises StoreUnavailable."""
         self._turn_day()
         limits, begins = self.thresholds(queue), self._day_begins
         held = [visit for visits in self._visits.values() for visit in visits]
         skipped = frozenset(self._visits)
 
-        def of(visits: Iterable[Visit]) -> list[Visit]:
+        def of(visits: Iterable[CountedVisit]) -> list[CountedVisit]:
             return [v for v in visits if v.queue == queue and v.entered_at >= begins and limits.belongs(v, what)]
 
         found = of(held)
@@ -210,7 +210,7 @@ class Board:
                     event.call_id,
                     [
                         *self._closed(event.call_id, event.at),
-                        Visit(call_id=event.call_id, queue=event.queue, entered_at=event.at),
+                        CountedVisit(call_id=event.call_id, queue=event.queue, entered_at=event.at),
                     ],
                 )
             case CallerLeftQueue():
@@ -268,19 +268,19 @@ class Board:
                 break
         else:  # the entering was before we came
             entered_at = event.at - timedelta(milliseconds=event.wait_ms or 0)
-            visits.append(Visit(call_id=event.call_id, queue=event.queue, entered_at=entered_at))
+            visits.append(CountedVisit(call_id=event.call_id, queue=event.queue, entered_at=entered_at))
             index = len(visits) - 1
         visits[index] = replace(visits[index], left_at=event.at, outcome=event.outcome, agent=event.interface)
         self._put(event.call_id, visits)
 
-    def _closed(self, call_id: CallId, at: datetime) -> list[Visit]:
+    def _closed(self, call_id: CallId, at: datetime) -> list[CountedVisit]:
         """The call's visits so far; a caller stands in one queue at a time."""
         return [
             visit if visit.left_at is not None else replace(visit, left_at=at, outcome="unknown")
             for visit in self._visits.get(call_id, [])
         ]
 
-    def _put(self, call_id: CallId, visits: list[Visit]) -> None:
+    def _put(self, call_id: CallId, visits: list[CountedVisit]) -> None:
         before = self._visits.pop(call_id, [])
         visits = [visit for visit in visits if visit.entered_at >= self._day_begins]
         if visits == before:
@@ -294,12 +294,12 @@ class Board:
             self._visits[call_id] = visits
         self._count(visits)
 
-    def _count(self, visits: Iterable[Visit]) -> None:
+    def _count(self, visits: Iterable[CountedVisit]) -> None:
         for visit in visits:
             self._figures[visit.queue] = self._figures.get(visit.queue, Figures()) + self._worth(visit)
             self._changed[visit.queue] = None
 
-    def _worth(self, visit: Visit) -> Figures:
+    def _worth(self, visit: CountedVisit) -> Figures:
         return of_visit(visit, self.thresholds(visit.queue))
 
     def _turn_day(self) -> None:
@@ -320,10 +320,10 @@ class Board:
             self._count(visits)
 
 
-def _visits(call_id: CallId, visits: Iterable[QueueVisit]) -> list[Visit]:
+def _visits(call_id: CallId, visits: Iterable[QueueVisit]) -> list[CountedVisit]:
     """A summary's visits, as far as it is known when they began."""
     return [
-        Visit(
+        CountedVisit(
             call_id=call_id,
             queue=visit.queue,
             entered_at=visit.entered_at,

@@ -12,7 +12,7 @@ from ctiserver.features.wallboard.answers import BoardAnswer, CountedAnswer, Mon
 from ctiserver.features.wallboard.board import Board
 from ctiserver.features.wallboard.push import board_json
 from ctiserver.features.wallboard.steering import Mode, Steering, Wish
-from ctiserver.model.calls.service_level import COUNTED, Visit
+from ctiserver.model.calls.service_level import COUNTED, CountedVisit
 from ctiserver.model.ids import AgentId, QueueName
 from ctiserver.model.json_value import JsonObject, iso
 from ctiserver.store.database import Database
@@ -151,7 +151,7 @@ class WallboardHttp:
         return nothing()
 
 
-def _visit(visit: Visit, ani: str, caller_name: str) -> JsonObject:
+def _visit(visit: CountedVisit, ani: str, caller_name: str) -> JsonObject:
     return {
         "call_id": visit.call_id,
         "ani": ani,

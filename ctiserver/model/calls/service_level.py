@@ -28,7 +28,7 @@ COUNTED: tuple[Counted, ...] = get_args(Counted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Visit:
+class CountedVisit:
     """One stay of a caller in one queue; ``left_at`` None: still there."""
 
     call_id: CallId
@@ -53,7 +53,7 @@ class Thresholds:
     answered_within: timedelta
     short_abandon: timedelta
 
-    def belongs(self, visit: Visit, to: Counted) -> bool:
+    def belongs(self, visit: CountedVisit, to: Counted) -> bool:
         """Is the visit one of those?"""
         wait = timedelta(milliseconds=visit.wait_ms or 0)
         match to:
@@ -138,7 +138,7 @@ class Figures:
         return _share(self.wait_left_ms, self.answered + self.abandoned + self.left_otherwise)
 
 
-def of_visit(visit: Visit, thresholds: Thresholds) -> Figures:
+def of_visit(visit: CountedVisit, thresholds: Thresholds) -> Figures:
     """What one visit adds to the figures."""
     wait_ms = visit.wait_ms or 0
 
@@ -161,7 +161,7 @@ def of_visit(visit: Visit, thresholds: Thresholds) -> Figures:
     )
 
 
-def figures(visits: Iterable[Visit], thresholds: Thresholds) -> Figures:
+def figures(visits: Iterable[CountedVisit], thresholds: Thresholds) -> Figures:
     """Count the visits."""
     return sum((of_visit(visit, thresholds) for visit in visits), Figures())
 

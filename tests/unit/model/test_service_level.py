@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctiserver.model.calls.service_level import COUNTED, Figures, Thresholds, Visit, figures
+from ctiserver.model.calls.service_level import COUNTED, CountedVisit, Figures, Thresholds, figures
 from ctiserver.model.events import QueueOutcome
 from ctiserver.model.ids import CallId, QueueName
 
@@ -13,8 +13,8 @@ NINE = datetime(2026, 11, 21, 1, 0, tzinfo=UTC)
 LIMITS = Thresholds(timedelta(seconds=20), timedelta(seconds=5))
 
 
-def _visit(wait_s: float | None, outcome: QueueOutcome | None, n: int = 0) -> Visit:
-    return Visit(
+def _visit(wait_s: float | None, outcome: QueueOutcome | None, n: int = 0) -> CountedVisit:
+    return CountedVisit(
         call_id=CallId(str(n)),
         queue=QueueName("repair"),
         entered_at=NINE,
@@ -72,7 +72,7 @@ _OUTCOMES = st.sampled_from([None, "answered", "abandoned", "timeout", "empty", 
 
 
 @given(st.lists(st.builds(lambda o, w: _visit(None if o is None else w, o), _OUTCOMES, st.integers(0, 300))))
-def test_what_is_counted_is_exactly_what_is_listed_and_shares_are_shares(visits: list[Visit]) -> None:
+def test_what_is_counted_is_exactly_what_is_listed_and_shares_are_shares(visits: list[CountedVisit]) -> None:
     it = figures(visits, LIMITS)
     for what in COUNTED:
         assert getattr(it, what) == len([visit for visit in visits if LIMITS.belongs(visit, what)])
