@@ -78,7 +78,7 @@ class Span:
 
 
 @dataclass(slots=True)
-class Visit:
+class CallVisit:
     """A caller's stay in one queue."""
 
     queue: QueueName
@@ -112,7 +112,7 @@ class Leg:
     connected: bool = False
     connected_since: float | None = None
     served: bool = False  #: talked with the caller
-    visit: Visit | None = None
+    visit: CallVisit | None = None
     asked_cause: int | None = None  #: why the far end ended it, by its own word
     ending: bool = False
     ended: bool = False
@@ -171,7 +171,7 @@ class Call:
     handed_over: bool = False  #: the calling party itself transferred the others to each other
     live: dict[Uniqueid, Leg] = field(default_factory=dict)
     legs: list[Leg] = field(default_factory=list)  #: all there ever were, in order
-    visits: list[Visit] = field(default_factory=list)
+    visits: list[CallVisit] = field(default_factory=list)
     transfers: list[Transfer] = field(default_factory=list)
     answered_by: list[Interface] = field(default_factory=list)
     served_by: Literal["person", "voicemail"] | None = None  #: the last one

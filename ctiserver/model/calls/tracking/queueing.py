@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ctiserver.model.calls import signals as s
-from ctiserver.model.calls.call import Call, Leg, Visit, elapsed_ms, is_local
+from ctiserver.model.calls.call import Call, CallVisit, Leg, elapsed_ms, is_local
 from ctiserver.model.calls.tracking.book import Book
 from ctiserver.model.calls.tracking.dialling import CAUSE_OUTCOMES, ring, ring_ended
 from ctiserver.model.events import CallerEnteredQueue, CallerLeftQueue, QueueOutcome
@@ -32,7 +32,7 @@ def queue_joined(book: Book, signal: s.QueueJoined) -> None:
             return
         leave_queue(book, leg, signal.at, "unknown")
     leg.call.hangup_by = None
-    leg.visit = Visit(signal.queue, signal.at, place=_place(signal.who))
+    leg.visit = CallVisit(signal.queue, signal.at, place=_place(signal.who))
     leg.call.visits.append(leg.visit)
     leg.turn("queue", signal.at)
     book.emit(
@@ -51,7 +51,7 @@ def visit_of(book: Book, who: s.Who, queue: QueueName, at: float | None) -> Leg 
     if leg is None:
         return None
     if leg.visit is None and not any(visit.queue == queue for visit in leg.call.visits):
-        leg.visit = Visit(queue, None)
+        leg.visit = CallVisit(queue, None)
         leg.call.visits.append(leg.visit)
         leg.turn("queue", None)
     return leg
@@ -106,7 +106,7 @@ def leave_queue(book: Book, leg: Leg, at: float | None, outcome: QueueOutcome) -
     )
 
 
-def _answering(call: Call, visit: Visit) -> Interface | None:
+def _answering(call: Call, visit: CallVisit) -> Interface | None:
     """The phone, of those this queue rang, that has answered: the real one, never a Local half."""
     for leg in reversed(call.legs):
         if leg.queue == visit.queue and leg.answered and not leg.local and not leg.ended:
@@ -122,7 +122,7 @@ def queue_result(book: Book, signal: s.QueueResult) -> None:
         return
     visits = leg.call.visits
     if signal.queue and signal.status in _REFUSED:
-        visits.append(Visit(signal.queue, signal.at))
+        visits.append(CallVisit(signal.queue, signal.at))
         leg.visit = visits[-1]
         leave_queue(book, leg, signal.at, outcome)
     elif visits and not visits[-1].open and visits[-1].outcome in ("timeout", "key", "unknown"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ctiserver.model.calls.call import Leg, Visit
+from ctiserver.model.calls.call import CallVisit, Leg
 from ctiserver.model.calls.signals import ChannelRow, EntryRow, Snapshot
 from ctiserver.model.calls.tracking.book import Book
 from ctiserver.model.calls.tracking.bridging import disconnect, leave_bridge, settle
@@ -94,7 +94,7 @@ def _still_ringing(book: Book, row: ChannelRow, at: float) -> None:
 def _join(book: Book, leg: Leg, entry: EntryRow, at: float) -> None:
     entered = at - entry.waited_s
     leg.call.reconstructed = True
-    leg.visit = Visit(entry.queue, entered)
+    leg.visit = CallVisit(entry.queue, entered)
     leg.call.visits.append(leg.visit)
     leg.turn("queue", entered)
     book.emit(CallerEnteredQueue, leg.call, entered, uniqueid=leg.uniqueid, queue=entry.queue, position=entry.position)
