@@ -10,7 +10,7 @@ import structlog
 from ctiserver.clock import Clock
 from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UserFault
 from ctiserver.features.telephony.phones import Phones
-from ctiserver.features.telephony.service import AGENTS, HOLD_FEATURE, DoNotCall, Place, Target
+from ctiserver.features.telephony.service import AGENTS, HOLD_FEATURE, ChannelRef, DoNotCall, Target
 from ctiserver.model.calls.call_entry import CallEntry
 from ctiserver.model.ids import AgentId, CallId, ContactId, RecordId, Uniqueid, WorkOrderId, call_id
 from ctiserver.model.json_value import Json
@@ -54,7 +54,7 @@ class Outgoing:
         site: Site,
         phones: Phones,
         *,
-        place: Callable[[AgentId, Target], Place],
+        place: Callable[[AgentId, Target], ChannelRef],
         queues_of: Callable[[Agent], list[str]],
     ) -> None:
         """``place``: where a target is in the dialplan, or a fault; ``queues_of``: the queues that ask for an agent."""

@@ -74,7 +74,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ChannelRef:
     """A target as the dialplan has it."""
 
     context: str
@@ -226,7 +226,7 @@ class Telephony:
         pbx, standing = self._consultation(agent_id)
         await pbx.press(standing.channel, JOIN_KEYS)
 
-    def place(self, agent_id: AgentId, to: Target) -> Place:
+    def place(self, agent_id: AgentId, to: Target) -> ChannelRef:
         """Where a target is in the dialplan of the agent's PBX. Raises UserFault, NotDiallable."""
         agent = self._phones.agent(agent_id)
         match to.kind:
@@ -234,17 +234,17 @@ class Telephony:
                 colleague = self._phones.agent(AgentId(to.key))
                 if self._phones.pbx_name(colleague) != self._phones.pbx_name(agent):
                     raise UserFault(f"{colleague.name}'s phone is on another PBX", fix="Call their number there")
-                return Place(AGENTS, colleague.extension)
+                return ChannelRef(AGENTS, colleague.extension)
             case "queue":
                 if to.key not in self._site.queues:
                     raise UserFault(f"there is no queue {to.key}", where="queues.yaml", fix="Add it there")
-                return Place(QUEUES, to.key)
+                return ChannelRef(QUEUES, to.key)
             case "number":
                 if self._inside(agent, to.key):
-                    return Place(AGENTS, to.key)
-                return Place(self._phones.settings(agent).outbound_context, self._dialable(to.key))
+                    return ChannelRef(AGENTS, to.key)
+                return ChannelRef(self._phones.settings(agent).outbound_context, self._dialable(to.key))
 
-    async def _refuse_unwanted(self, place: Place) -> None:
+    async def _refuse_unwanted(self, place: ChannelRef) -> None:
         if place.context not in (AGENTS, QUEUES) and await self._unwanted(place.exten):
             raise DoNotCall("this contact has asked not to be called")
 
