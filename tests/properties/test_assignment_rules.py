@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ctiserver.model.calendar.span import WorkingTime
 from ctiserver.model.ids import UserId
 from ctiserver.model.person import User
-from ctiserver.model.work.assignment import Rules, Wish
+from ctiserver.model.work.assignment import AssignmentRequest, Rules
 from tests.support.rows import a_user
 from tests.unit.model.test_assignment import hours
 
@@ -43,7 +43,7 @@ def people(draw: st.DrawFn) -> list[User]:
 
 
 wishes = st.builds(
-    Wish,
+    AssignmentRequest,
     begin=st.sampled_from([NOW, NOW + timedelta(hours=12)]),
     latest=st.sampled_from([NOW, NOW + timedelta(days=1)]),
     department=st.sampled_from(["", "north"]),
@@ -55,7 +55,7 @@ wishes = st.builds(
 loads = st.dictionaries(st.sampled_from(LOGINS).map(UserId), st.integers(0, 5))
 
 
-def fits(user: User, wish: Wish) -> bool:
+def fits(user: User, wish: AssignmentRequest) -> bool:
     """The rules once more, in other words."""
     able = not user.skills or set(wish.skills).issubset(user.skills)
     near = not user.regions or not wish.region or wish.region in user.regions
@@ -75,7 +75,7 @@ def fits(user: User, wish: Wish) -> bool:
 
 @given(people(), wishes, loads)
 def test_nobody_outside_the_rules_is_chosen_and_the_least_loaded_is(
-    everybody: list[User], wish: Wish, load: dict[UserId, int]
+    everybody: list[User], wish: AssignmentRequest, load: dict[UserId, int]
 ) -> None:
     found = Rules(TIME, load).choose(everybody, wish)
     fitting = [user for user in everybody if fits(user, wish)]
@@ -100,7 +100,7 @@ def test_nobody_outside_the_rules_is_chosen_and_the_least_loaded_is(
 
 @given(people().filter(bool), wishes, loads, st.data())
 def test_what_is_given_by_hand_goes_there_and_the_rest_is_judged_as_by_the_rule(
-    everybody: list[User], wish: Wish, load: dict[UserId, int], data: st.DataObject
+    everybody: list[User], wish: AssignmentRequest, load: dict[UserId, int], data: st.DataObject
 ) -> None:
     to = data.draw(st.sampled_from(everybody))
     found = Rules(TIME, load).given(everybody, wish, to)

@@ -17,7 +17,7 @@ from ctiserver.model.calendar.span import WorkingTime
 from ctiserver.model.ids import UserId
 from ctiserver.model.json_value import Json
 from ctiserver.model.person import User
-from ctiserver.model.work.assignment import Assignment, Rules, Wish
+from ctiserver.model.work.assignment import Assignment, AssignmentRequest, Rules
 from ctiserver.model.work.work_order import WorkOrder
 from ctiserver.store.unit_of_work import UnitOfWork
 
@@ -76,13 +76,13 @@ class Assigning:
             self._load |= await self._uow.work_orders.load([user.id for user in people])
         return self._people[role]
 
-    async def _wish(self, order: WorkOrder, avoid: Collection[UserId]) -> Wish:
+    async def _wish(self, order: WorkOrder, avoid: Collection[UserId]) -> AssignmentRequest:
         said_ = order.payload
         planned = order.planned_at is not None and order.planned_at > self._now
         begin = order.planned_at if planned and order.planned_at is not None else self._now
         # Who is to be there at a time must be at work then; what is only to be done in time can wait for their hours.
         latest = begin if planned else order.accept_by or order.due_at or begin
-        return Wish(
+        return AssignmentRequest(
             begin=begin,
             latest=latest,
             department=str(said_.get("department") or ""),

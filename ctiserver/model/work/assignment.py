@@ -21,7 +21,7 @@ Reason = Against | Literal["chosen", "sticky", "by_hand", "has_more_orders", "so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class AssignmentRequest:
     """What an order asks of anyone who gets it."""
 
     begin: datetime  #: when there is something to do: now, or the time that it is planned for (aware)
@@ -77,7 +77,7 @@ class Rules:
     time: WorkingTime
     load: Mapping[UserId, int] = field(default_factory=dict)  #: open orders a person
 
-    def choose(self, people: Iterable[User], wish: Wish) -> Assignment:
+    def choose(self, people: Iterable[User], wish: AssignmentRequest) -> Assignment:
         """The person who did it before, if they fit; else the fitting one with the fewest open orders; of equals the
         one whose log-in sorts first.
 
@@ -97,7 +97,7 @@ class Rules:
             considered.insert(0, self._looked_at(best, "chosen" if kept is None else "sticky"))
         return Assignment(None if best is None else best.id, tuple(considered))
 
-    def given(self, people: Iterable[User], wish: Wish, to: User) -> Assignment:
+    def given(self, people: Iterable[User], wish: AssignmentRequest, to: User) -> Assignment:
         """Somebody gave it to ``to`` by hand: what the rule says of them, and of everybody else."""
         others = [
             self._looked_at(user, self.against(user, wish) or "fits")
@@ -107,7 +107,7 @@ class Rules:
         chosen = self._looked_at(to, "by_hand", self.against(to, wish))
         return Assignment(to.id, (chosen, *others))
 
-    def against(self, user: User, wish: Wish) -> Against | None:
+    def against(self, user: User, wish: AssignmentRequest) -> Against | None:
         """The first thing that speaks against somebody; None: they fit."""
         if not user.active:
             return "not_active"
@@ -125,7 +125,7 @@ class Rules:
             return "off_hours"
         return None
 
-    def _works(self, user: User, wish: Wish) -> bool:
+    def _works(self, user: User, wish: AssignmentRequest) -> bool:
         calendar = self.time.calendars.get(user.calendar)
         if calendar is None:
             return True

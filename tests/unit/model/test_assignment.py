@@ -13,7 +13,7 @@ from ctiserver.model.calendar.opening_hours import Calendar, CalendarFile
 from ctiserver.model.calendar.span import WorkingTime
 from ctiserver.model.ids import UserId
 from ctiserver.model.person import User
-from ctiserver.model.work.assignment import Rules, Wish
+from ctiserver.model.work.assignment import AssignmentRequest, Rules
 from tests.support.rows import a_user
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -42,11 +42,11 @@ def somebody(login: str, **changes: Any) -> User:
     return a_user(login, role="technician", **{"id": UserId(login), **changes})
 
 
-def wish(**changes: Any) -> Wish:
-    return replace(Wish(begin=NOW, latest=NOW), **changes)
+def wish(**changes: Any) -> AssignmentRequest:
+    return replace(AssignmentRequest(begin=NOW, latest=NOW), **changes)
 
 
-def reasons(people: list[User], asked: Wish, how: Rules | None = None) -> dict[str, str]:
+def reasons(people: list[User], asked: AssignmentRequest, how: Rules | None = None) -> dict[str, str]:
     return {one.login: one.reason for one in (how or rules()).choose(people, asked).considered}
 
 
