@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from ctiserver.model.calls.call import moment
-from ctiserver.model.calls.seats import Seats
+from ctiserver.model.calls.seats import QueueMembers
 from ctiserver.model.calls.signals import MemberSeen, Snapshot
 from ctiserver.model.calls.tracking.book import LONG_AGO, Sides
 from ctiserver.model.calls.tracking.tracker import CallTracker
@@ -33,11 +33,11 @@ class Intake:
     now: Callable[[], float] | None = None
     broken: int = 0  #: messages that could not be taken in
     tracker: CallTracker = field(init=False)
-    seats: Seats = field(init=False)
+    seats: QueueMembers = field(init=False)
 
     def __post_init__(self) -> None:
         self.tracker = CallTracker(self.pbx, self.sides, self.midstream)
-        self.seats = Seats(self.pbx)
+        self.seats = QueueMembers(self.pbx)
 
     def take(self, message: Message) -> list[PbxEvent]:
         """The domain events that follow from one message.

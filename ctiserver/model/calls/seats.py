@@ -13,7 +13,7 @@ from ctiserver.model.ids import Interface, PbxName, QueueName
 
 
 @dataclass(slots=True)
-class Seats:
+class QueueMembers:
     """Every (queue, interface) of one PBX. Says a change once, however often app_queue repeats it."""
 
     pbx: PbxName
