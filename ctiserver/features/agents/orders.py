@@ -28,7 +28,7 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class QueueMembership:
     """Seat the agent again where a restart of the PBX lost the seat."""
 
     agent_id: AgentId
@@ -38,7 +38,7 @@ class Seat:
     penalty: int
 
 
-Order = Pause | Seat
+Order = Pause | QueueMembership
 
 
 class Orders:
@@ -87,7 +87,7 @@ class Orders:
                 match order:
                     case Pause():
                         await self._pause(order)
-                    case Seat(queue=queue, interface=interface, name=name, penalty=penalty):
+                    case QueueMembership(queue=queue, interface=interface, name=name, penalty=penalty):
                         await pbx.queue_add(queue, interface, name=name, penalty=penalty)
             except PeerLost as error:
                 log.warning("agent_order_put_off", agent=order.agent_id, error=str(error))
@@ -103,5 +103,5 @@ class Orders:
     def _owe(self, order: Order) -> None:
         owed = self._owed.setdefault(order.agent_id, [])
         if isinstance(order, Pause):
-            owed[:] = [one for one in owed if isinstance(one, Seat)]  # the last wish counts
+            owed[:] = [one for one in owed if isinstance(one, QueueMembership)]  # the last wish counts
         owed.append(order)

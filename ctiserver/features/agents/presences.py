@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from ctiserver.clock import Clock
-from ctiserver.features.agents.orders import Orders, Pause, Seat
+from ctiserver.features.agents.orders import Orders, Pause, QueueMembership
 from ctiserver.features.agents.seating import Seating
 from ctiserver.model import agent as presence_of
 from ctiserver.model.agent import Presence, PresenceEvent, WrapUpKept
@@ -264,7 +264,7 @@ class Presences:
         there = {(seat.queue, seat.interface): seat for seat in self._seating.of(agent_id)}
         lost = [seat for seat in was.seats if seat.dynamic and (seat.queue, seat.interface) not in there]
         for seat in lost:
-            self._orders.give(Seat(agent_id, seat.queue, seat.interface, seat.name, seat.penalty))
+            self._orders.give(QueueMembership(agent_id, seat.queue, seat.interface, seat.name, seat.penalty))
         until, reason = was.presence.wrap_up_until, was.presence.pause_reason
         steps: list[PresenceEvent] = [presence_of.LoggedIn()] if lost else []
         order: Pause | None = None
