@@ -15,7 +15,7 @@ from ctiserver.bus import Bus
 from ctiserver.clock import Clock
 from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UnsafeValue
 from ctiserver.model.calls.tracking.book import Sides
-from ctiserver.model.calls.tracking.standing import Standing
+from ctiserver.model.calls.tracking.standing import ChannelState
 from ctiserver.model.events import CallSummary, MemberChanged, PbxDown, PbxEvent, PbxTroubled, PbxUp
 from ctiserver.model.ids import Interface, PbxName
 from ctiserver.pbx import trouble
@@ -123,7 +123,7 @@ class PbxLink(Actions):
         """What a new subscriber would be told: every seat, and the calls that go on. Asks nobody."""
         return self._intake.current_events()
 
-    def standings(self, interface: Interface) -> list[Standing]:
+    def standings(self, interface: Interface) -> list[ChannelState]:
         """Every channel that a phone has now, those that talk first."""
         return self._intake.tracker.standings(interface)
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from ctiserver.errors import PbxRefused
-from ctiserver.model.calls.tracking.standing import Standing
+from ctiserver.model.calls.tracking.standing import ChannelState
 from ctiserver.model.events import PbxEvent
 from ctiserver.model.ids import Interface, PbxName, QueueName, Uniqueid
 from ctiserver.pbx.trouble import Trouble
@@ -122,7 +122,7 @@ class Pbx(Protocol):
         """As if the person on ``channel`` had pressed these keys."""
         ...
 
-    def standings(self, interface: Interface) -> list[Standing]:
+    def standings(self, interface: Interface) -> list[ChannelState]:
         """Every channel that a phone has now, those that talk first. Asks nobody: it is known from events."""
         ...
 

@@ -13,7 +13,7 @@ import pytest
 from playwright.async_api import Page, Route, expect
 
 from ctiserver.features.records.service import Change
-from ctiserver.model.calls.tracking.standing import Standing
+from ctiserver.model.calls.tracking.standing import ChannelState
 from ctiserver.model.events import PbxDown, PbxUp, RecordingBegan
 from ctiserver.model.ids import Interface, Linkedid, Uniqueid, WorkOrderId, new_ulid
 from ctiserver.model.work.record import Record
@@ -131,7 +131,9 @@ async def test_a_phone_on_the_desk_is_worked_from_the_console_with_the_keyboard_
     bar = page.locator("cti-phone")
     line, _ = await _call(running)
     channel = f"{PHONE}-1"
-    rings = Standing(call_id=line.id, channel=channel, uniqueid=Uniqueid("1.1"), talking=False, others=(), waiting=())
+    rings = ChannelState(
+        call_id=line.id, channel=channel, uniqueid=Uniqueid("1.1"), talking=False, others=(), waiting=()
+    )
     running.pbx.stands[Interface(PHONE)] = [rings]
     line.ring(PHONE)
     await expect(bar).to_contain_text("请在话机上接听")

@@ -22,7 +22,7 @@ from ctiserver.clock import Clock, SystemClock
 from ctiserver.feature import FeatureContext
 from ctiserver.features.operations import feature as operations
 from ctiserver.model.calendar.span import WorkingTime
-from ctiserver.model.calls.tracking.standing import Standing
+from ctiserver.model.calls.tracking.standing import ChannelState
 from ctiserver.model.events import (
     AgentConnected,
     AgentDisconnected,
@@ -72,10 +72,10 @@ class ObedientPbx:
     broken: Exception | None = None
     refused: int = 0  #: orders that found it broken
     calls: list[CallEvent] = field(default_factory=list)  #: of the calls that go on, as a new subscriber hears of them
-    stands: dict[Interface, list[Standing]] = field(default_factory=dict)
+    stands: dict[Interface, list[ChannelState]] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=lambda: {"DYNAMIC_FEATURES": "cti-hold"})  #: of every channel
 
-    def standings(self, interface: Interface) -> list[Standing]:
+    def standings(self, interface: Interface) -> list[ChannelState]:
         return self.stands.get(interface, [])
 
     def current_events(self) -> list[PbxEvent]:

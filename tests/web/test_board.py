@@ -15,7 +15,7 @@ from ctiserver.bus import Bus
 from ctiserver.clock import ManualClock, SystemClock
 from ctiserver.features.wallboard import board
 from ctiserver.features.wallboard.board import Board
-from ctiserver.model.calls.tracking.standing import Standing
+from ctiserver.model.calls.tracking.standing import ChannelState
 from ctiserver.model.events import CallKnownLater, PbxDown, PbxUp
 from ctiserver.model.ids import CallId, QueueName, Uniqueid, call_id
 from tests.support.desk import PBX, REPAIR, Browser, Desk, desk
@@ -203,7 +203,7 @@ def _stand(running: Desk, agent_id: str, *, talking: bool) -> str:
     interface = next(agent.interface for agent, _ in running.features.agents.everybody() if agent.id == agent_id)
     channel = f"{interface}-0000000a"
     running.pbx.stands[interface] = [
-        Standing(
+        ChannelState(
             call_id=CallId("01ARZ3NDEKTSV4RRFFQ69G5FAV"),
             channel=channel,
             uniqueid=Uniqueid("1.1"),

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from ctiserver.errors import PeerLost
 from ctiserver.features.telephony import lost
-from ctiserver.model.calls.tracking.standing import Standing
+from ctiserver.model.calls.tracking.standing import ChannelState
 from ctiserver.model.events import CallEnded
 from ctiserver.model.ids import CallId, Interface, Uniqueid
 from ctiserver.settings import BrowserPhoneSettings, PbxSettings
@@ -168,8 +168,8 @@ async def test_a_pbx_that_is_away_is_said(tmp_path: Path) -> None:
             assert await _refused(browser, (await _ask(browser))["line"]) == 503
 
 
-def _standing(*others: str, waiting: tuple[str, ...] = (), talking: bool = True) -> Standing:
-    return Standing(
+def _standing(*others: str, waiting: tuple[str, ...] = (), talking: bool = True) -> ChannelState:
+    return ChannelState(
         call_id=CallId("01ARZ3NDEKTSV4RRFFQ69G5FAV"),
         channel="PJSIP/agent1-1",
         uniqueid=Uniqueid("1.1"),
@@ -194,7 +194,7 @@ def _standing(*others: str, waiting: tuple[str, ...] = (), talking: bool = True)
     ids=["idle", "talking", "ringing", "consulting", "three-way"],
 )
 async def test_a_line_that_breaks_leaves_nobody_talking_to_nobody(
-    running: Desk, agent: Browser, standing: Standing | None, orders: list[str]
+    running: Desk, agent: Browser, standing: ChannelState | None, orders: list[str]
 ) -> None:
     running.pbx.stands[Interface("PJSIP/agent1")] = [] if standing is None else [standing]
     async with _line(agent, (await _ask(agent))["line"]) as socket:
@@ -273,7 +273,7 @@ async def test_a_caller_who_went_home_waits_for_no_page(running: Desk, agent: Br
     line = running.line()
     standing = _standing("PJSIP/trunk-0")
     running.pbx.stands[Interface("PJSIP/agent1")] = [
-        Standing(**{**{name: getattr(standing, name) for name in standing.__slots__}, "call_id": line.id})
+        ChannelState(**{**{name: getattr(standing, name) for name in standing.__slots__}, "call_id": line.id})
     ]
     async with _line(agent, (await _ask(agent))["line"]):
         pass

@@ -13,7 +13,7 @@ import pytest
 
 from ctiserver.app.features import Features
 from ctiserver.bus import Bus
-from ctiserver.model.calls.tracking.standing import Standing
+from ctiserver.model.calls.tracking.standing import ChannelState
 from ctiserver.model.events import (
     AgentConnected,
     AgentRinging,
@@ -269,7 +269,7 @@ async def test_lagged_callbacks_know_the_channels_that_wait(lagging: Lagging) ->
 async def test_lagged_telephony_recalls_who_is_muted(lagging: Lagging) -> None:
     telephony, pbx, talk = lagging.desk.features.telephony, lagging.desk.pbx, lagging.line(1)
     pbx.stands[_phone(LI)] = [
-        Standing(
+        ChannelState(
             call_id=talk.id, channel="PJSIP/li-1", uniqueid=Uniqueid("1.1"), talking=True, others=("x",), waiting=()
         )
     ]

@@ -15,7 +15,7 @@ from ctiserver.bus import Bus
 from ctiserver.clock import Clock
 from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost
 from ctiserver.features.telephony.phones import Phones
-from ctiserver.model.calls.tracking.standing import Standing
+from ctiserver.model.calls.tracking.standing import ChannelState
 from ctiserver.model.events import CallEnded, CallerEnteredQueue, CallEvent
 from ctiserver.model.ids import AgentId, CallId, new_ulid
 from ctiserver.web.problems import Conflict
@@ -109,7 +109,7 @@ class LostTalks:
             raise Conflict("the caller has hung up") from None
         log.info("lost_talk_resumed", agent=agent_id, call_id=talk.call_id)
 
-    async def _hold(self, agent_id: AgentId, standing: Standing) -> None:
+    async def _hold(self, agent_id: AgentId, standing: ChannelState) -> None:
         agent = self._phones.agent(agent_id)
         pbx = self._phones.pbx(agent)
         if len(standing.others) != 1 or standing.waiting:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ctiserver.errors import UserFault
-from ctiserver.model.calls.tracking.standing import Standing
+from ctiserver.model.calls.tracking.standing import ChannelState
 from ctiserver.model.ids import AgentId, Interface, PbxName
 from ctiserver.model.person import FIRST_PBX, Agent
 from ctiserver.pbx.port import Pbx
@@ -57,6 +57,6 @@ class Phones:
         """Whether this is the agent's phone."""
         return agent.interface == interface and self.pbx_name(agent) == pbx
 
-    def standing(self, agent: Agent) -> Standing | None:
+    def standing(self, agent: Agent) -> ChannelState | None:
         """The channel that the phone talks on, else the one that rings."""
         return next(iter(self.pbx(agent).standings(agent.interface)), None)

@@ -12,7 +12,7 @@ import structlog
 from ctiserver.bus import Bus
 from ctiserver.errors import DeadlineExceeded, PbxRefused, PeerLost, UserFault
 from ctiserver.features.telephony.phones import Phones
-from ctiserver.model.calls.tracking.standing import Standing
+from ctiserver.model.calls.tracking.standing import ChannelState
 from ctiserver.model.events import CallEvent, CallHeld, CallsMerged, PbxEvent, PbxUp
 from ctiserver.model.ids import AgentId, CallId, PbxName, Uniqueid
 from ctiserver.model.numbers import dialable
@@ -262,20 +262,20 @@ class Telephony:
             raise NotDiallable
         return found
 
-    def _needed(self, agent_id: AgentId) -> tuple[Pbx, Standing]:
+    def _needed(self, agent_id: AgentId) -> tuple[Pbx, ChannelState]:
         agent = self._phones.agent(agent_id)
         standing = self._phones.standing(agent)
         if standing is None:
             raise Conflict("your phone is not in a call")
         return self._phones.pbx(agent), standing
 
-    def _talk(self, agent_id: AgentId) -> tuple[Pbx, Standing]:
+    def _talk(self, agent_id: AgentId) -> tuple[Pbx, ChannelState]:
         pbx, standing = self._needed(agent_id)
         if not standing.others:
             raise Conflict("you are not in a call")
         return pbx, standing
 
-    def _consultation(self, agent_id: AgentId) -> tuple[Pbx, Standing]:
+    def _consultation(self, agent_id: AgentId) -> tuple[Pbx, ChannelState]:
         pbx, standing = self._needed(agent_id)
         if not standing.waiting:
             raise Conflict("no consultation is in progress")
@@ -292,10 +292,10 @@ class Telephony:
             self._muted.pop(agent_id, None)
         self._look(self._phones.agent(agent_id))
 
-    def _held(self, agent_id: AgentId, standing: Standing) -> bool:
+    def _held(self, agent_id: AgentId, standing: ChannelState) -> bool:
         return standing.held or self._held_before.get(agent_id) == standing.uniqueid
 
-    async def _take_back(self, agent_id: AgentId, pbx: Pbx, standing: Standing) -> bool:
+    async def _take_back(self, agent_id: AgentId, pbx: Pbx, standing: ChannelState) -> bool:
         """End our hold; False if the phone itself holds, which is all the same to a transfer."""
         if not self._held(agent_id, standing):
             return True
@@ -306,7 +306,7 @@ class Telephony:
         self._look(self._phones.agent(agent_id))
         return ours or before is not None
 
-    async def _press_until(self, pbx: Pbx, standing: Standing, keys: str, *, held: bool) -> None:
+    async def _press_until(self, pbx: Pbx, standing: ChannelState, keys: str, *, held: bool) -> None:
         """Raises NoHold if the PBX does not do what the keys say."""
         await pbx.press(standing.channel, keys)
         try:
@@ -363,7 +363,7 @@ class Telephony:
         self._changed(agent.id, now)
 
 
-def _phone_call(standing: Standing, *, held: bool, muted: bool) -> PhoneCall:
+def _phone_call(standing: ChannelState, *, held: bool, muted: bool) -> PhoneCall:
     doing: Doing = "ringing"
     if standing.talking:
         doing = "talking"

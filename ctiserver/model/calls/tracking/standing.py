@@ -10,7 +10,7 @@ from ctiserver.model.ids import CallId, Interface, Uniqueid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class ChannelState:
     """One channel of a phone. Channel names are those of the moment: a transfer may rename them."""
 
     call_id: CallId
@@ -22,18 +22,18 @@ class Standing:
     waiting: tuple[str, ...]  #: channels of the same call that wait elsewhere: on hold while it consults
 
 
-def standings(book: Book, interface: Interface) -> list[Standing]:
+def standings(book: Book, interface: Interface) -> list[ChannelState]:
     """Every channel of a phone, those that talk first."""
     mine = [leg for leg in book.legs.values() if leg.interface == interface and not leg.local and not leg.ending]
     return sorted((_standing(book, leg) for leg in mine), key=lambda it: not it.talking)
 
 
-def _standing(book: Book, leg: Leg) -> Standing:
+def _standing(book: Book, leg: Leg) -> ChannelState:
     room: list[Leg] = []
     if leg.bridge is not None:
         room, _, _ = parties_of(leg.bridge, book.bridges)
     inside = {other.uniqueid for other in room}
-    return Standing(
+    return ChannelState(
         call_id=leg.call.call_id,
         channel=leg.channel,
         uniqueid=leg.uniqueid,

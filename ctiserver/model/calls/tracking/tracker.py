@@ -12,7 +12,7 @@ from ctiserver.model.calls.tracking import bridging, channels, dialling, queuein
 from ctiserver.model.calls.tracking.book import Book, Sides
 from ctiserver.model.calls.tracking.reconcile import reconcile
 from ctiserver.model.calls.tracking.retelling import retell
-from ctiserver.model.calls.tracking.standing import Standing, standings
+from ctiserver.model.calls.tracking.standing import ChannelState, standings
 from ctiserver.model.events import CallEvent
 from ctiserver.model.ids import Interface, PbxName
 
@@ -94,7 +94,7 @@ class CallTracker:
         """The calls that go on, as the events that would have led to them."""
         return retell(self._book)
 
-    def standings(self, interface: Interface) -> list[Standing]:
+    def standings(self, interface: Interface) -> list[ChannelState]:
         """Every channel of a phone, those that talk first."""
         return standings(self._book, interface)
 
