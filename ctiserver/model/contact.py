@@ -33,7 +33,7 @@ def only(contacts: Sequence[Contact]) -> Contact | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
+class Premises:
     """A place of a contact where work is done."""
 
     id: SiteId

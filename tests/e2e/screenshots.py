@@ -19,7 +19,7 @@ from playwright.async_api import Browser, Page, async_playwright
 from ctiserver.model.calendar.opening_hours import Calendar, CalendarFile
 from ctiserver.model.calendar.span import WorkingTime
 from ctiserver.model.calls.call_entry import PathStep
-from ctiserver.model.contact import Device, Site
+from ctiserver.model.contact import Device, Premises
 from ctiserver.model.events import QueueOutcome
 from ctiserver.model.ids import DeviceId, SiteId, WorkOrderId, new_ulid
 from ctiserver.model.work.work_order import OrderKind, OrderState, WorkOrder
@@ -131,7 +131,7 @@ async def take(running: Desk, browser: Browser, folder: Path) -> None:
     )
     async with running.database.unit_of_work() as uow:
         await uow.contacts.add_site(
-            Site(
+            Premises(
                 id=SiteId(new_ulid(datetime.now(UTC))),
                 contact_id=contact.id,
                 name="总部",

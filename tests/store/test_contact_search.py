@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from ctiserver.model.contact import Device, Site
+from ctiserver.model.contact import Device, Premises
 from ctiserver.model.ids import ContactId, DeviceId, SiteId
 from ctiserver.store import tables
 from ctiserver.store.database import Database
@@ -26,7 +26,7 @@ async def filled(database: Database) -> Database:
         for contact in (zhang, zhang_ming, wu):
             await uow.contacts.add(contact)
         await uow.contacts.add_site(
-            Site(
+            Premises(
                 id=SiteId("S" * 26),
                 contact_id=wu.id,
                 name="Werk 2",

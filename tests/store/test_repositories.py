@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 from ctiserver.model.calls.call_entry import CallEntry, PathStep, Pop
-from ctiserver.model.contact import Device, Site
+from ctiserver.model.contact import Device, Premises
 from ctiserver.model.ids import (
     AgentId,
     CallId,
@@ -70,7 +70,7 @@ async def test_a_contact_is_rewritten_with_its_numbers(database: Database) -> No
 
 async def test_sites_and_devices(database: Database) -> None:
     contact = a_contact()
-    site = Site(id=SiteId(new_ulid(NOW)), contact_id=contact.id, name="Works", address="1 Road", region="north")
+    site = Premises(id=SiteId(new_ulid(NOW)), contact_id=contact.id, name="Works", address="1 Road", region="north")
     device = Device(
         id=DeviceId(new_ulid(NOW)),
         contact_id=contact.id,

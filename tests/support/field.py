@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
-from ctiserver.model.contact import Site
+from ctiserver.model.contact import Premises
 from ctiserver.model.ids import SiteId, WorkOrderId, new_ulid
 from ctiserver.model.work.work_order import WorkOrder
 from ctiserver.store.database import Database
@@ -24,7 +24,7 @@ async def a_visit(database: Database, now: datetime, assignee: str | None = None
     number = next(_numbers)
     contact = a_contact(name=changes.pop("customer", f"客户{number}"), numbers=(f"+86138{number:08d}",))
     region = changes.pop("region", "")
-    site = Site(id=SiteId(new_ulid(now)), contact_id=contact.id, name="", address="世纪大道100号", region=region)
+    site = Premises(id=SiteId(new_ulid(now)), contact_id=contact.id, name="", address="世纪大道100号", region=region)
     record = a_record(
         contact_id=contact.id,
         site_id=site.id,

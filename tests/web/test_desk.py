@@ -14,7 +14,7 @@ from ctiserver.errors import PeerLost
 from ctiserver.features.calls.service import Mark
 from ctiserver.features.records.service import Change
 from ctiserver.model.calls.call_entry import Pop
-from ctiserver.model.contact import Device, Site
+from ctiserver.model.contact import Device, Premises
 from ctiserver.model.events import RingOutcome
 from ctiserver.model.ids import CallId, ContactId, DeviceId, Interface, QueueName, RecordId, SiteId, new_ulid
 from ctiserver.site.files import NoAnswer
@@ -637,7 +637,9 @@ async def test_sites_and_devices_of_the_one_who_calls_pop_too(running: Desk, age
     [contact] = await running.features.contacts.find_or_create(line.ani, "张伟")
     async with running.database.unit_of_work() as uow:
         await uow.contacts.add_site(
-            Site(id=SiteId("S" * 26), contact_id=contact.id, name="总部", address="世纪大道100号", local_person="赵工")
+            Premises(
+                id=SiteId("S" * 26), contact_id=contact.id, name="总部", address="世纪大道100号", local_person="赵工"
+            )
         )
         await uow.contacts.add_device(Device(id=DeviceId("D" * 26), contact_id=contact.id, serial="S1", model="M"))
     line.ring(phone)

@@ -16,7 +16,7 @@ from ctiserver.features.contacts.answers import (
     WholeContactAnswer,
 )
 from ctiserver.features.contacts.service import Contacts, DeviceWords, SiteWords
-from ctiserver.model.contact import Contact, Device, Site
+from ctiserver.model.contact import Contact, Device, Premises
 from ctiserver.model.ids import ContactId, DeviceId, SiteId
 from ctiserver.model.json_value import JsonObject, iso
 from ctiserver.store.database import Database
@@ -263,7 +263,7 @@ async def _is_there(get: Callable[[Key], Awaitable[object]], key: Key) -> bool:
     return True
 
 
-def _site(site: Site) -> JsonObject:
+def _site(site: Premises) -> JsonObject:
     return {
         "id": site.id,
         "name": site.name,

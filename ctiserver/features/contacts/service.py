@@ -8,7 +8,7 @@ from datetime import date, datetime
 
 from ctiserver.clock import Clock
 from ctiserver.model import numbers
-from ctiserver.model.contact import Contact, Device, Site
+from ctiserver.model.contact import Contact, Device, Premises
 from ctiserver.model.ids import ContactId, DeviceId, SiteId, new_ulid
 from ctiserver.store.database import Database
 from ctiserver.store.unit_of_work import UnitOfWork
@@ -92,7 +92,7 @@ class Contacts:
         await uow.contacts.add(contact)
         return [contact]
 
-    async def show(self, contact_id: ContactId) -> tuple[Contact, list[Site], list[Device]]:
+    async def show(self, contact_id: ContactId) -> tuple[Contact, list[Premises], list[Device]]:
         """A contact with its sites and devices, the retired ones last. Raises NotFound."""
         async with self._database.reading() as uow:
             contact = await uow.contacts.get(contact_id)
@@ -100,9 +100,9 @@ class Contacts:
             devices = await uow.contacts.devices(contact_id, retired=True)
         return contact, sorted(sites, key=_retired), sorted(devices, key=_retired)
 
-    async def add_site(self, contact_id: ContactId, words: SiteWords) -> Site:
+    async def add_site(self, contact_id: ContactId, words: SiteWords) -> Premises:
         """A new place of a contact. Raises NotFound."""
-        site = Site(
+        site = Premises(
             id=SiteId(new_ulid(self._clock.now())),
             contact_id=contact_id,
             **asdict(words),
@@ -112,7 +112,7 @@ class Contacts:
             await uow.contacts.add_site(site)
         return site
 
-    async def change_site(self, site_id: SiteId, revision: int, words: SiteWords, *, retired: bool) -> Site:
+    async def change_site(self, site_id: SiteId, revision: int, words: SiteWords, *, retired: bool) -> Premises:
         """Write a place again, or say that it is not in use (any more). Raises NotFound, Conflict."""
         async with self._database.unit_of_work() as uow:
             site = await uow.contacts.site(site_id)
@@ -153,7 +153,7 @@ class Contacts:
             await uow.contacts.update_device(changed)
             return await uow.contacts.device(device_id)
 
-    def _retired_at(self, thing: Site | Device, *, retired: bool) -> datetime | None:
+    def _retired_at(self, thing: Premises | Device, *, retired: bool) -> datetime | None:
         return (thing.retired_at or self._clock.now()) if retired else None
 
     async def search(self, words: str) -> list[Contact]:
@@ -195,7 +195,7 @@ class Contacts:
             return await uow.contacts.get(contact_id)
 
 
-def _retired(thing: Site | Device) -> bool:
+def _retired(thing: Premises | Device) -> bool:
     return thing.retired_at is not None
 
 

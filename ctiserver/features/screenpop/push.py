@@ -5,7 +5,7 @@ from __future__ import annotations
 from ctiserver.features.screenpop.service import ScreenPops, Shown
 from ctiserver.model import numbers
 from ctiserver.model.calls.call_entry import CallEntry, PathStep
-from ctiserver.model.contact import Contact, Device, Site
+from ctiserver.model.contact import Contact, Device, Premises
 from ctiserver.model.ids import AgentId
 from ctiserver.model.json_value import Json, JsonObject, iso
 from ctiserver.model.work.record import Record
@@ -66,7 +66,7 @@ def _contact(contact: Contact) -> JsonObject:
     }
 
 
-def _site(site: Site) -> JsonObject:
+def _site(site: Premises) -> JsonObject:
     return {
         "name": site.name,
         "address": site.address,

@@ -15,7 +15,7 @@ from ctiserver.clock import Clock
 from ctiserver.features.screenpop.book import PopBook
 from ctiserver.model import numbers
 from ctiserver.model.calls.call_entry import CallEntry, PathStep, Pop
-from ctiserver.model.contact import Contact, Device, Site, only
+from ctiserver.model.contact import Contact, Device, Premises, only
 from ctiserver.model.events import (
     AgentConnected,
     AgentDisconnected,
@@ -59,7 +59,7 @@ class Shown:
     queue: QueueName | None
     called_at: datetime | None
     contacts: tuple[Contact, ...]  #: several when the number is shared: the agent chooses
-    sites: tuple[Site, ...]  #: of the one contact, as are the devices
+    sites: tuple[Premises, ...]  #: of the one contact, as are the devices
     devices: tuple[Device, ...]
     records: tuple[Record, ...]  #: of this call
     open_records: tuple[Record, ...]  #: of the contact, but not of this call

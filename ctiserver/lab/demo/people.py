@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from ctiserver.app.composition import App
-from ctiserver.model.contact import Device, Site
+from ctiserver.model.contact import Device, Premises
 from ctiserver.model.ids import ContactId, DeviceId, SiteId, new_ulid
 
 AGENT, TECHNICIAN, SUPERVISOR = "agent1", "technician1", "supervisor1"
@@ -91,7 +91,7 @@ async def introduce(app: App) -> None:
         known = (await contacts.find_or_create(caller.number, caller.name))[0]
         await contacts.rename(known.id, known.revision, name=caller.name, organisation=caller.firm, note="")
         async with app.database.unit_of_work() as uow:
-            site = Site(
+            site = Premises(
                 id=SiteId(new_ulid(app.clock.now())),
                 contact_id=known.id,
                 name=caller.address[:12],

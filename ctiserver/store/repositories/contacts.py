@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ctiserver.model import search_text
-from ctiserver.model.contact import Contact, Device, Site
+from ctiserver.model.contact import Contact, Device, Premises
 from ctiserver.model.ids import ContactId, DeviceId, SiteId
 from ctiserver.store import rows, tables
 from ctiserver.store.faults import NotFound
@@ -131,23 +131,23 @@ class Contacts:
         }
         return sorted((found[key] for key in keys), key=lambda contact: not _meant(contact, pieces))[:limit]
 
-    async def add_site(self, site: Site) -> None:
+    async def add_site(self, site: Premises) -> None:
         await rows.insert(self._connection, tables.sites, site)
         await self._index(await self.get(site.contact_id))
 
-    async def update_site(self, site: Site) -> None:
+    async def update_site(self, site: Premises) -> None:
         """Write a site over what was read. Raises Conflict."""
         await rows.update_checked(self._connection, tables.sites, site)
         await self._index(await self.get(site.contact_id))
 
-    async def site(self, key: SiteId) -> Site:
+    async def site(self, key: SiteId) -> Premises:
         """Raises NotFound."""
         return _must((await self._sites(tables.sites.c.id == key)), f"there is no site {key}")
 
-    async def sites(self, contact: ContactId, *, retired: bool = False) -> list[Site]:
+    async def sites(self, contact: ContactId, *, retired: bool = False) -> list[Premises]:
         """Those in use; with ``retired`` also those that were."""
         found = await self._connection.execute(_SITES if retired else _SITES_IN_USE, {"contact": contact})
-        return [rows.build(Site, row) for row in found]
+        return [rows.build(Premises, row) for row in found]
 
     async def add_device(self, device: Device) -> None:
         await rows.insert(self._connection, tables.devices, device)
@@ -185,9 +185,9 @@ class Contacts:
             numbers[row.contact_id].append(row.number)
         return [rows.build(Contact, row, numbers=tuple(numbers[row.id])) for row in found]
 
-    async def _sites(self, condition: sa.ColumnElement[bool]) -> list[Site]:
+    async def _sites(self, condition: sa.ColumnElement[bool]) -> list[Premises]:
         found = await self._connection.execute(sa.select(tables.sites).where(condition).order_by(tables.sites.c.id))
-        return [rows.build(Site, row) for row in found]
+        return [rows.build(Premises, row) for row in found]
 
     async def _devices(self, condition: sa.ColumnElement[bool], limit: int = 1000) -> list[Device]:
         found = await self._connection.execute(
