@@ -61,7 +61,7 @@ _EVENT = "survey."
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class FollowUpCall:
     """The verdict: this number may be called now."""
 
     number: str
@@ -82,7 +82,7 @@ class GiveUp:
     what: str
 
 
-Verdict = Call | Later | GiveUp
+Verdict = FollowUpCall | Later | GiveUp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +204,7 @@ class FollowUps:
                 return "decided"
             record = await uow.records.get(call.record_id)
             verdict = await self._verdict(uow, call, record, now, today)
-            held_up = await self._limit(uow, now, today) if isinstance(verdict, Call) else None
+            held_up = await self._limit(uow, now, today) if isinstance(verdict, FollowUpCall) else None
             if held_up in ("minutes", "money") and order.due_at is not None and order.due_at <= now:
                 verdict = GiveUp("held_up", "way")  # nobody knows when it could be; a person does it now
             match verdict:
@@ -213,7 +213,7 @@ class FollowUps:
                 case Later():
                     await uow.outbound_calls.save(replace(call, due_at=verdict.at))
                     return "decided"
-                case Call():
+                case FollowUpCall():
                     if held_up is not None:
                         self._say_held_up(held_up)
                         return "nothing"
@@ -233,7 +233,7 @@ class FollowUps:
                     await self._note(uow, order, now, "customer_called", {"attempt": call.attempt})
         self._held_up = None
         self._changed(record, [order])
-        return asked if isinstance(verdict, Call) else "decided"
+        return asked if isinstance(verdict, FollowUpCall) else "decided"
 
     async def _verdict(
         self, uow: UnitOfWork, call: OutboundCall, record: Record, now: datetime, today: datetime
@@ -261,7 +261,7 @@ class FollowUps:
         a_day = None if sample is None else sample.a_day
         if a_day is not None and await uow.outbound_calls.answered(call.flow, today) >= a_day:
             return Later(hours.next_open(today + timedelta(days=1), call.hours))
-        return Call(number)
+        return FollowUpCall(number)
 
     def _number(self, record: Record, contact: Contact | None) -> str | None:
         """The first of the customer's numbers that may be called at all; the one they called from comes first."""
