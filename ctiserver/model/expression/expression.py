@@ -21,8 +21,8 @@ from ctiserver.model.expression.tree import (
     COMPARISONS,
     MAX_LENGTH,
     Binary,
-    Call,
     ExpressionError,
+    FunctionCall,
     Items,
     Literal,
     Money,
@@ -108,7 +108,7 @@ class Expression:
     def calls(self, function: str) -> Iterator[Value]:
         """The first arguments, where written out, of every call of ``function``."""
         for node in walk(self.root):
-            if isinstance(node, Call) and node.function == function and node.arguments:
+            if isinstance(node, FunctionCall) and node.function == function and node.arguments:
                 first = node.arguments[0]
                 if isinstance(first, Literal):
                     yield first.value
@@ -171,7 +171,7 @@ def _value(node: Node, names: Mapping[str, Value], context: Context, functions: 
             return _read(names, steps)
         case Items(items=items):
             return tuple(_value(item, names, context, functions) for item in items)
-        case Call(function=name, arguments=arguments, rest=rest):
+        case FunctionCall(function=name, arguments=arguments, rest=rest):
             function = functions.get(name)
             given = [_value(argument, names, context, functions) for argument in arguments]
             if function is None or len(given) != len(function.takes):

@@ -52,7 +52,7 @@ class Items:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class FunctionCall:
     function: str
     arguments: tuple[Node, ...]
     column: int
@@ -74,7 +74,7 @@ class Binary:
     column: int
 
 
-Node = Literal | Path | Items | Call | Unary | Binary
+Node = Literal | Path | Items | FunctionCall | Unary | Binary
 _TOKEN = re.compile(
     r"""\s*(?:(?P<number>\d+(?:\.\d+)?)(?![\w.])|(?P<word>[A-Za-z_][A-Za-z0-9_]*)
     |(?P<text>'[^']*'|"[^"]*")|(?P<mark><=|>=|==|!=|[-+*/%()\[\],.<>=])|(?P<wrong>\S))""",
@@ -218,7 +218,7 @@ class Parser:
             return Literal(word == "true", column)
         if self._take("("):
             arguments = self._list(")")
-            return Call(word, arguments, column, self._fields())
+            return FunctionCall(word, arguments, column, self._fields())
         return Path((word, *self._fields()), column)
 
     def _fields(self) -> tuple[str, ...]:
@@ -239,7 +239,7 @@ def walk(node: Node, *, guarded: bool = True) -> Iterator[Node]:
     match node:
         case Items(items=children):
             pass
-        case Call(function=name, arguments=children):
+        case FunctionCall(function=name, arguments=children):
             # known(x), and the first argument of default(x, y), may be missing
             children = children if guarded or name not in ("known", "default") else children[1:]
         case Unary(operand=operand):

@@ -13,8 +13,8 @@ from ctiserver.model.expression.pattern import Pattern, PatternRefused
 from ctiserver.model.expression.tree import (
     COMPARISONS,
     Binary,
-    Call,
     ExpressionError,
+    FunctionCall,
     Items,
     Literal,
     Money,
@@ -128,7 +128,7 @@ def typed(node: Node, scope: Scope) -> Type:
                 if not (fits(kind, kinds[0]) or fits(kinds[0], kind)):
                     raise ExpressionError(f"a list holds one type: {kinds[0].name} and {kind.name}", item.column)
             return ListOf(kinds[0] if kinds else ANYTHING)
-        case Call():
+        case FunctionCall():
             return _typed_call(node, scope)
         case Unary(operator=operator, operand=operand, column=column):
             kind = typed(operand, scope)
@@ -142,7 +142,7 @@ def typed(node: Node, scope: Scope) -> Type:
             assert_never(node)
 
 
-def _typed_call(node: Call, scope: Scope) -> Type:
+def _typed_call(node: FunctionCall, scope: Scope) -> Type:
     functions = scope.functions
     function = functions.get(node.function)
     if function is None:
