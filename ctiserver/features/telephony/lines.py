@@ -16,7 +16,7 @@ from ctiserver import net
 from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
 from ctiserver.features.telephony.phones import Phones
-from ctiserver.features.telephony.sip import Account, Dialogue, NotYours
+from ctiserver.features.telephony.sip import Dialogue, NotYours, SipAccount
 from ctiserver.model.ids import AgentId, UserId
 from ctiserver.settings import BrowserPhoneSettings
 from ctiserver.web.access import agent_of
@@ -43,7 +43,7 @@ class SipTunnel:
     ticket: str
     user_id: UserId
     agent_id: AgentId
-    account: Account
+    account: SipAccount
     settings: BrowserPhoneSettings
     ends_at: datetime
     good_until: float  #: monotonic seconds
@@ -83,7 +83,7 @@ class Lines:
             ticket=secrets.token_urlsafe(32),
             user_id=user_id,
             agent_id=agent_id,
-            account=Account(name, secrets.token_urlsafe(24), settings.secrets[name].get_secret_value()),
+            account=SipAccount(name, secrets.token_urlsafe(24), settings.secrets[name].get_secret_value()),
             settings=settings,
             ends_at=ends_at,
             good_until=now + _OPENED_WITHIN_S,

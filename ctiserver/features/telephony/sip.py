@@ -70,7 +70,7 @@ class NotYours(CtiError):
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class SipAccount:
     """One browser's phone."""
 
     user: str  #: the phone's name, which is its SIP user
@@ -81,7 +81,7 @@ class Account:
 class Dialogue:
     """What passes over one line: the browser's messages one way, the PBX's the other."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: SipAccount) -> None:
         self._account = account
         self._asked: OrderedDict[str, None] = OrderedDict()  #: branches of the PBX's requests, oldest first
 
@@ -156,7 +156,7 @@ def _refuse_others(method: str, headers: dict[str, list[str]], user: str) -> boo
     return in_dialog
 
 
-def _digested(line: str, method: str, account: Account) -> str:
+def _digested(line: str, method: str, account: SipAccount) -> str:
     header = _DIGEST.match(line)
     if header is None:
         return line

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctiserver.features.telephony.sip import Account, Dialogue, NotYours
+from ctiserver.features.telephony.sip import Dialogue, NotYours, SipAccount
 
-ACCOUNT = Account("web1", "of the session", "of the PBX")
+ACCOUNT = SipAccount("web1", "of the session", "of the PBX")
 
 
 def _md5(text: str) -> str:
