@@ -19,7 +19,7 @@ from ctiserver.cli._progress import progress_shown
 from ctiserver.clock import SystemClock
 from ctiserver.errors import DeadlineExceeded, PeerLost, UserFault
 from ctiserver.features.operations import adoption_report
-from ctiserver.features.operations.adoption import Account, own_address
+from ctiserver.features.operations.adoption import AmiAccount, own_address
 from ctiserver.features.operations.adoption import adopt as plan
 from ctiserver.lab.privatepbx import ami
 from ctiserver.lab.privatepbx.configuration import emergency as emergency_context
@@ -213,7 +213,7 @@ def adopt(  # noqa: PLR0917 - click passes them by name
     secret = _secret(secret_file)
     if not PBX_NAME.fullmatch(name):
         raise UserFault(f"{name!r} is not a valid PBX name", where="--name", fix="Use a to z, digits, _ and -")
-    account = Account(
+    account = AmiAccount(
         host=host, port=port, username=username, from_address=own_address(host), agi_port=agi_port, name=name
     )
     found = read_survey(conf) if conf is not None else None
@@ -239,7 +239,7 @@ def _secret(file: Path | None) -> str:
         ) from None
 
 
-async def _look(account: Account, secret: str) -> Survey:
+async def _look(account: AmiAccount, secret: str) -> Survey:
     settings = PbxSettings(
         host=account.host, port=account.port, username=account.username, secret=SecretStr(secret), connect_timeout_s=5
     )

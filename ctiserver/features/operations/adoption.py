@@ -37,7 +37,7 @@ _KEYS = ("*11", "*12", "*13", "*14")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class AmiAccount:
     """The AMI account to be, and where its PBX is."""
 
     host: str
@@ -91,7 +91,7 @@ def contexts_needed() -> tuple[str, ...]:
     return tuple(re.findall(r"(?m)^\[([\w-]+)\]$", text))
 
 
-def adopt(account: Account, found: Survey | None, *, logged_in: bool) -> Adoption:
+def adopt(account: AmiAccount, found: Survey | None, *, logged_in: bool) -> Adoption:
     """What to do, in order; ``logged_in`` says that the account works."""
     steps = [_account_step(account, found, logged_in=logged_in)]
     if found is None:
@@ -113,7 +113,7 @@ def _is_freepbx(found: Survey | None) -> bool:
     )
 
 
-def _account_step(account: Account, found: Survey | None, *, logged_in: bool) -> Step:
+def _account_step(account: AmiAccount, found: Survey | None, *, logged_in: bool) -> Step:
     weak = found.weak if found is not None else ()
     title = "The manager account"
     if logged_in and not weak:
@@ -130,7 +130,7 @@ def _account_step(account: Account, found: Survey | None, *, logged_in: bool) ->
     )
 
 
-def account_text(account: Account) -> str:
+def account_text(account: AmiAccount) -> str:
     """The account for manager.conf: what ctiserver ships, with this name and this address."""
     text = shipped("config", "manager.conf").read_text(encoding="utf-8")
     section = text[text.index("[ctiserver]") :].replace("[ctiserver]", f"[{account.username}]")
@@ -179,7 +179,7 @@ def _module_step(found: Survey) -> Step:
     return Step(title="Modules", done=True)
 
 
-def _dialplan_step(account: Account, found: Survey) -> Step:
+def _dialplan_step(account: AmiAccount, found: Survey) -> Step:
     title = "The dialplan"
     lacking = [context for context in contexts_needed() if context not in found.contexts]
     wanted = _globals(account, found)
@@ -223,7 +223,7 @@ def _music(sounds: str) -> str:
     return text
 
 
-def _globals(account: Account, found: Survey) -> dict[str, str]:
+def _globals(account: AmiAccount, found: Survey) -> dict[str, str]:
     address = account.from_address
     return {
         "CTI_AGI": f"agi://{f'[{address}]' if ':' in address else address}:{account.agi_port}",
@@ -273,7 +273,7 @@ def _calls_step(found: Survey) -> Step:
     return Step(title="Where calls come in", done=False, words=tuple(words))
 
 
-def _settings_step(account: Account, found: Survey) -> Step:
+def _settings_step(account: AmiAccount, found: Survey) -> Step:
     trunks = ", ".join(found.trunks) or "NAME-OF-YOUR-TRUNK"
     text = (
         f"pbxs:\n  {account.name}:\n"
