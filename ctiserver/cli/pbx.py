@@ -29,7 +29,7 @@ from ctiserver.model.emergency import emergency_numbers
 from ctiserver.model.ids import PbxName
 from ctiserver.pbx.conf_files import read_survey
 from ctiserver.pbx.link import PbxLink
-from ctiserver.pbx.survey import Survey, survey
+from ctiserver.pbx.survey import PbxSurvey, survey
 from ctiserver.settings import PBX_NAME, PbxSettings
 
 _FOLLOW_POLL_S = 0.2
@@ -239,7 +239,7 @@ def _secret(file: Path | None) -> str:
         ) from None
 
 
-async def _look(account: AmiAccount, secret: str) -> Survey:
+async def _look(account: AmiAccount, secret: str) -> PbxSurvey:
     settings = PbxSettings(
         host=account.host, port=account.port, username=account.username, secret=SecretStr(secret), connect_timeout_s=5
     )

@@ -15,7 +15,7 @@ from asterisk import config as pyst2
 
 from ctiserver.errors import UserFault
 from ctiserver.model.ids import Interface
-from ctiserver.pbx.survey import NEEDED_MODULES, FoundMember, FoundQueue, Hint, Survey, Topic, real_phone
+from ctiserver.pbx.survey import NEEDED_MODULES, FoundMember, FoundQueue, Hint, PbxSurvey, Topic, real_phone
 
 #: Asterisk's own limit on includes inside includes is of this order; a file that includes itself ends here.
 _DEEPEST = 20
@@ -158,7 +158,7 @@ class Endpoints:
     trunks: Mapping[str, str]
 
 
-def read_survey(folder: Path) -> Survey:
+def read_survey(folder: Path) -> PbxSurvey:
     """What the files of a folder tell of an Asterisk; a file that is not there tells nothing, and is named.
 
     Raises UserFault if the folder is none, or holds a file that can't be read.
@@ -179,7 +179,7 @@ def read_survey(folder: Path) -> Survey:
     wizards = folder / "pjsip_wizard.conf"
     endpoints = _endpoints([*sections("pjsip.conf", "endpoints"), *(read_conf(wizards) if wizards.exists() else [])])
     general = {"general", "globals"}
-    return Survey(
+    return PbxSurvey(
         queues=_queues(sections("queues.conf", "queues"), hints, endpoints),
         hints=hints,
         contexts=_contexts([section for section in extensions if section.name not in general]),

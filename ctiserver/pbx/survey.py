@@ -96,7 +96,7 @@ class Hint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Survey:
+class PbxSurvey:
     """What was found. Whatever could not be seen is in ``unseen``, with why."""
 
     version: str = ""
@@ -122,7 +122,7 @@ class Survey:
         """Everybody in any queue, each interface once."""
         return tuple({member.interface: member for queue in self.queues for member in queue.members}.values())
 
-    def with_files(self, files: Survey) -> Survey:
+    def with_files(self, files: PbxSurvey) -> PbxSurvey:
         """What the PBX said, and from its files what it does not say to everybody."""
         return replace(
             self,
@@ -134,7 +134,7 @@ class Survey:
         )
 
 
-async def survey(ask: Ask) -> Survey:
+async def survey(ask: Ask) -> PbxSurvey:
     """Ask a PBX what it has.
 
     Raises PeerLost, DeadlineExceeded.
@@ -158,7 +158,7 @@ async def survey(ask: Ask) -> Survey:
         rows = await answers("endpoints", "DeviceStateList")
         devices = [row.get("Device") for row in rows if row.name == "DeviceStateChange"]
     phones = {hint.phone for hint in hints} | {member.phone for queue in queues for member in queue.members}
-    return Survey(
+    return PbxSurvey(
         systemname=settings[0].get("SystemName") if settings else "",
         version=settings[0].get("AsteriskVersion") if settings else "",
         actions=actions,

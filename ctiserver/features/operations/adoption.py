@@ -12,7 +12,7 @@ from ipaddress import ip_address
 
 from ctiserver.errors import UserFault
 from ctiserver.model.ids import Interface
-from ctiserver.pbx.survey import NEEDED_MODULES, FoundMember, FoundQueue, Survey
+from ctiserver.pbx.survey import NEEDED_MODULES, FoundMember, FoundQueue, PbxSurvey
 from ctiserver.resources import shipped
 from ctiserver.site.fallback_texts import announced
 from ctiserver.site.files import STRATEGIES, Strategy
@@ -70,7 +70,7 @@ class Step:
 class Adoption:
     """All that is to be said about one PBX."""
 
-    found: Survey | None  #: None: there was no account to look with, nor files
+    found: PbxSurvey | None  #: None: there was no account to look with, nor files
     steps: tuple[Step, ...]
 
 
@@ -91,7 +91,7 @@ def contexts_needed() -> tuple[str, ...]:
     return tuple(re.findall(r"(?m)^\[([\w-]+)\]$", text))
 
 
-def adopt(account: AmiAccount, found: Survey | None, *, logged_in: bool) -> Adoption:
+def adopt(account: AmiAccount, found: PbxSurvey | None, *, logged_in: bool) -> Adoption:
     """What to do, in order; ``logged_in`` says that the account works."""
     steps = [_account_step(account, found, logged_in=logged_in)]
     if found is None:
@@ -107,13 +107,13 @@ def adopt(account: AmiAccount, found: Survey | None, *, logged_in: bool) -> Adop
     return Adoption(found=found, steps=tuple(steps))
 
 
-def _is_freepbx(found: Survey | None) -> bool:
+def _is_freepbx(found: PbxSurvey | None) -> bool:
     return found is not None and {"from-internal", "from-pstn"} <= found.contexts.keys() | set(
         found.comes_in_by.values()
     )
 
 
-def _account_step(account: AmiAccount, found: Survey | None, *, logged_in: bool) -> Step:
+def _account_step(account: AmiAccount, found: PbxSurvey | None, *, logged_in: bool) -> Step:
     weak = found.weak if found is not None else ()
     title = "The manager account"
     if logged_in and not weak:
@@ -144,7 +144,7 @@ def account_text(account: AmiAccount) -> str:
     return f"{general}{section}"
 
 
-def _systemname_step(found: Survey) -> Step:
+def _systemname_step(found: PbxSurvey) -> Step:
     title = "A secret by which the PBX's own events are known"
     if is_secret(found.systemname):
         return Step(title=title, done=True)
@@ -162,7 +162,7 @@ def _systemname_step(found: Survey) -> Step:
     return Step(title=title, done=False, words=tuple(words), pieces=(Piece(file="asterisk.conf", text=text),))
 
 
-def _module_step(found: Survey) -> Step:
+def _module_step(found: PbxSurvey) -> Step:
     missing = found.missing_modules
     if missing:
         loads = "".join(f"load = {name}.so\n" for name in missing)
@@ -179,7 +179,7 @@ def _module_step(found: Survey) -> Step:
     return Step(title="Modules", done=True)
 
 
-def _dialplan_step(account: AmiAccount, found: Survey) -> Step:
+def _dialplan_step(account: AmiAccount, found: PbxSurvey) -> Step:
     title = "The dialplan"
     lacking = [context for context in contexts_needed() if context not in found.contexts]
     wanted = _globals(account, found)
@@ -223,7 +223,7 @@ def _music(sounds: str) -> str:
     return text
 
 
-def _globals(account: AmiAccount, found: Survey) -> dict[str, str]:
+def _globals(account: AmiAccount, found: PbxSurvey) -> dict[str, str]:
     address = account.from_address
     return {
         "CTI_AGI": f"agi://{f'[{address}]' if ':' in address else address}:{account.agi_port}",
@@ -237,7 +237,7 @@ def _globals(account: AmiAccount, found: Survey) -> dict[str, str]:
     }
 
 
-def _calls_step(found: Survey) -> Step:
+def _calls_step(found: PbxSurvey) -> Step:
     """Where calls and phones come in: the admin's own choice, so this is said and never found to be done."""
     ours = {"cti-inbound", "cti-agents"}
     calls = [f"{name} (now {found.comes_in_by[name]})" for name in found.trunks if name in found.comes_in_by]
@@ -273,7 +273,7 @@ def _calls_step(found: Survey) -> Step:
     return Step(title="Where calls come in", done=False, words=tuple(words))
 
 
-def _settings_step(account: AmiAccount, found: Survey) -> Step:
+def _settings_step(account: AmiAccount, found: PbxSurvey) -> Step:
     trunks = ", ".join(found.trunks) or "NAME-OF-YOUR-TRUNK"
     text = (
         f"pbxs:\n  {account.name}:\n"
@@ -300,7 +300,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _queues_step(found: Survey) -> Step:
+def _queues_step(found: PbxSurvey) -> Step:
     if not found.queues:
         words = ("The PBX has none, or none could be seen. Make them in queues.conf, name them in queues.yaml.",)
         return Step(title="Queues", done=False, words=words)
@@ -339,7 +339,7 @@ def _queue_text(queue: FoundQueue, agents: Mapping[Interface, str]) -> str:
     )
 
 
-def people(found: Survey) -> list[tuple[str, FoundMember, str]]:
+def people(found: PbxSurvey) -> list[tuple[str, FoundMember, str]]:
     """Log-in, seat and extension of each member whose phone is known; a phone in several queues is one person."""
     by_phone = {hint.phone: hint.extension for hint in found.hints if hint.phone is not None}
     known: dict[Interface, tuple[str, str]] = {}
@@ -368,7 +368,7 @@ def _login(member: FoundMember, extension: str, taken: set[str]) -> str:
     return name if fits else f"agent{extension}"
 
 
-def _agents_step(found: Survey) -> Step:
+def _agents_step(found: PbxSurvey) -> Step:
     lines, once = [], set()
     for login, member, extension in people(found):
         if login not in once:

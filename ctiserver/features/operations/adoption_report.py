@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ctiserver.features.operations.adoption import Adoption
 from ctiserver.model.json_value import Json
-from ctiserver.pbx.survey import Survey
+from ctiserver.pbx.survey import PbxSurvey
 
 
 def as_json(adoption: Adoption) -> dict[str, Json]:
@@ -26,7 +26,7 @@ def as_json(adoption: Adoption) -> dict[str, Json]:
     }
 
 
-def _found_json(found: Survey) -> dict[str, Json]:
+def _found_json(found: PbxSurvey) -> dict[str, Json]:
     return {
         "version": found.version,
         "queues": [
@@ -76,7 +76,7 @@ def as_text(adoption: Adoption) -> str:
     return "\n".join(lines).rstrip()
 
 
-def _found_text(found: Survey) -> Iterable[str]:
+def _found_text(found: PbxSurvey) -> Iterable[str]:
     yield f"Asterisk {found.version}" if found.version else "An Asterisk"
     for queue in found.queues:
         yield f"   queue {queue.name} ({queue.strategy})"

@@ -19,7 +19,7 @@ from ctiserver.pbx.codec import Message
 from ctiserver.pbx.link import PbxLink
 from ctiserver.pbx.log_files import read_queue_log, try_cdrs
 from ctiserver.pbx.resync import Ask, refuse_old
-from ctiserver.pbx.survey import Survey, device_state, survey
+from ctiserver.pbx.survey import PbxSurvey, device_state, survey
 from ctiserver.settings import AgiSettings, PbxSettings
 from ctiserver.site.load import Site
 from ctiserver.system_name import is_secret
@@ -105,7 +105,7 @@ async def pbx_findings(
     return [found, *(unseen(f"{name}: {later}", "AMI must work first") for later in _LATER)]
 
 
-def _rights(name: str, settings: PbxSettings, seen: Survey) -> Finding:
+def _rights(name: str, settings: PbxSettings, seen: PbxSurvey) -> Finding:
     check = f"{name}: rights"
     if seen.weak:
         return bad(
@@ -119,7 +119,7 @@ def _rights(name: str, settings: PbxSettings, seen: Survey) -> Finding:
     return good(check, "all that is needed")
 
 
-async def _forging(name: str, ask: Ask, ear: _Ear, seen: Survey) -> Finding:
+async def _forging(name: str, ask: Ask, ear: _Ear, seen: PbxSurvey) -> Finding:
     """A call of our own, which rings nowhere, writes an event into its number as people who mean harm do."""
     check = f"{name}: forged events"
     if "cti-try" not in seen.contexts:
@@ -182,7 +182,7 @@ async def _event_times(name: str, ask: Ask, ear: _Ear, clock: Clock) -> Finding:
     return good(check, "events arrive, with microsecond times, and the clocks agree")
 
 
-def _modules(name: str, seen: Survey) -> Finding:
+def _modules(name: str, seen: PbxSurvey) -> Finding:
     check = f"{name}: modules"
     if seen.missing_modules:
         return bad(
@@ -196,7 +196,7 @@ def _modules(name: str, seen: Survey) -> Finding:
     return good(check, "all that the dialplan uses are loaded")
 
 
-def _dialplan(name: str, seen: Survey) -> Finding:
+def _dialplan(name: str, seen: PbxSurvey) -> Finding:
     check = f"{name}: dialplan"
     if "contexts" in seen.unseen:
         return unseen(check, seen.unseen["contexts"])
@@ -211,7 +211,7 @@ def _dialplan(name: str, seen: Survey) -> Finding:
     return good(check, f"has the {len(contexts_needed())} contexts of ctiserver")
 
 
-def _globals(name: str, agi: AgiSettings, seen: Survey, *, first: bool) -> Finding:
+def _globals(name: str, agi: AgiSettings, seen: PbxSurvey, *, first: bool) -> Finding:
     """CTI_AGI and the rest must lead here. ``first``: it is the first PBX of ctiserver.yaml."""
     check = f"{name}: where the PBX asks"
     where = "extensions.conf: [globals]"
@@ -266,7 +266,7 @@ def _own_accounts(name: str, settings: PbxSettings, clock: Clock) -> list[Findin
     return [good(check, f"{', '.join(named)} can be read")] if named else []
 
 
-def _queues(name: str, seen: Survey, site: Site) -> Finding:
+def _queues(name: str, seen: PbxSurvey, site: Site) -> Finding:
     check = f"{name}: queues"
     there = {queue.name for queue in seen.queues}
     lacking = [queue for queue in site.queues if queue not in there]
@@ -280,7 +280,7 @@ def _queues(name: str, seen: Survey, site: Site) -> Finding:
     return good(check, f"all of queues.yaml are there: {', '.join(site.queues)}")
 
 
-async def _phones(name: str, ask: Ask, seen: Survey, agents: Sequence[Agent]) -> Finding:
+async def _phones(name: str, ask: Ask, seen: PbxSurvey, agents: Sequence[Agent]) -> Finding:
     """Each agent's phone, and each member's device, must be one that the PBX knows."""
     check = f"{name}: phones"
     strangers = [member.interface for member in seen.members if not member.known]
