@@ -17,7 +17,7 @@ from ctiserver.model.contact import Device
 from ctiserver.model.ids import DeviceId, new_ulid
 from ctiserver.model.work.care_rule import CareRule, CareRulesFile
 from ctiserver.model.work.record import Record
-from ctiserver.model.work.stock import Move
+from ctiserver.model.work.stock import StockMove
 from ctiserver.site.files import RecordType
 from ctiserver.site.load import Site
 from ctiserver.store.database import Database
@@ -155,7 +155,7 @@ async def test_parts_that_came_are_told_to_whom_they_are_for(database: Database)
 """
     contact = a_contact()
     waiting = a_record(contact_id=contact.id)
-    came = Move(
+    came = StockMove(
         id=new_ulid(TODAY), key="k1", kind="receive", place="store", part="fan", quantity=2, record_id=waiting.id,
         actor="user:sam", at=TODAY,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from ctiserver.features.stock.service import StockKeeping
 from ctiserver.model.ids import WorkOrderId
 from ctiserver.model.json_value import JsonObject
 from ctiserver.model.person import Role
-from ctiserver.model.work.stock import Level, Move
+from ctiserver.model.work.stock import Level, StockMove
 from ctiserver.site.price_list import Goods
 from ctiserver.web.access import EVERYBODY, person_of
 from ctiserver.web.routes import Body, Route, json_answer, read_body
@@ -157,7 +157,7 @@ def _level(level: Level) -> JsonObject:
     }
 
 
-def _move(move: Move) -> JsonObject:
+def _move(move: StockMove) -> JsonObject:
     return {
         "id": move.id,
         "kind": move.kind,

@@ -15,7 +15,7 @@ from ctiserver.clock import Clock
 from ctiserver.errors import CtiError, UserFault
 from ctiserver.model.ids import WorkOrderId, new_ulid
 from ctiserver.model.json_value import Json
-from ctiserver.model.work.stock import Level, Move, MoveKind, moved
+from ctiserver.model.work.stock import Level, MoveKind, StockMove, moved
 from ctiserver.site.price_list import Goods
 from ctiserver.store.database import Database
 from ctiserver.store.faults import Conflict
@@ -87,7 +87,7 @@ class StockKeeping:
         record_id = None if order_id is None else (await uow.work_orders.get(order_id)).record_id
         level = await uow.stock.lock(place, part)
         now = self._clock.now()
-        move = Move(
+        move = StockMove(
             id=new_ulid(now),
             key=key,
             kind=kind,
@@ -166,7 +166,7 @@ class StockKeeping:
                 log.error("stock_not_tidied", reason=str(error))
             await asyncio.sleep(_TIDY_EVERY_S)
 
-    async def moves(self, place: str | None, part: str | None, before: str | None, limit: int) -> list[Move]:
+    async def moves(self, place: str | None, part: str | None, before: str | None, limit: int) -> list[StockMove]:
         """What was done, the newest first."""
         async with self._database.reading() as uow:
             return await uow.stock.moves(place=place, part=part, before=before, limit=limit)
@@ -182,6 +182,6 @@ class StockKeeping:
             )
 
 
-def _what(move: Move) -> tuple[object, ...]:
+def _what(move: StockMove) -> tuple[object, ...]:
     """A move without what differs each time it is asked for."""
     return move.kind, move.place, move.part, move.quantity, move.order_id

@@ -37,7 +37,7 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
+class StockMove:
     """One thing that was done to a level. ``key`` is unique: the same move is made once."""
 
     id: str  #: ULID
@@ -52,7 +52,7 @@ class Move:
     at: datetime
 
 
-def moved(level: Level, move: Move, *, promised: int = 0, old_back: bool = False) -> Level:
+def moved(level: Level, move: StockMove, *, promised: int = 0, old_back: bool = False) -> Level:
     """The level after a move. ``promised``: how many of the reserved ones are for the order that the move is for;
     ``old_back``: the worn one comes back.
 

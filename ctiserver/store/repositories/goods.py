@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ctiserver.model.ids import RecordId, WorkOrderId
 from ctiserver.model.work.expense import ExpenseLine, ExpenseState, Settlement
-from ctiserver.model.work.stock import Level, Move
+from ctiserver.model.work.stock import Level, StockMove
 from ctiserver.model.work.work_order import OPEN_STATES
 from ctiserver.store import rows, tables
 from ctiserver.store.repository import Repository, RevisedRepository
@@ -70,20 +70,20 @@ class Stock:
         )
         return [(WorkOrderId(row.order_id), row.place, row.part, row.quantity) for row in found]
 
-    async def add(self, move: Move) -> bool:
+    async def add(self, move: StockMove) -> bool:
         """Keep a move; False if one with its key was made before."""
         columns = rows.values(tables.stock_moves, move)
         return await rows.insert_or_leave(self._connection, tables.stock_moves, columns)
 
-    async def by_key(self, key: str) -> Move | None:
+    async def by_key(self, key: str) -> StockMove | None:
         """The move with this key."""
         found = await self._connection.execute(sa.select(tables.stock_moves).where(tables.stock_moves.c.key == key))
         row = found.one_or_none()
-        return None if row is None else rows.build(Move, row)
+        return None if row is None else rows.build(StockMove, row)
 
     async def moves(
         self, *, place: str | None = None, part: str | None = None, before: str | None = None, limit: int = 50
-    ) -> list[Move]:
+    ) -> list[StockMove]:
         """The newest first, from the one after ``before``."""
         table = tables.stock_moves
         statement = sa.select(table).order_by(table.c.id.desc()).limit(limit)
@@ -92,7 +92,7 @@ class Stock:
                 statement = statement.where(column == wanted)
         if before is not None:
             statement = statement.where(table.c.id < before)
-        return [rows.build(Move, row) for row in await self._connection.execute(statement)]
+        return [rows.build(StockMove, row) for row in await self._connection.execute(statement)]
 
 
 class Expenses(RevisedRepository[ExpenseLine, str]):

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from ctiserver.model.ids import WorkOrderId
 from ctiserver.model.work.expense import payer_of
-from ctiserver.model.work.stock import MOVE_KINDS, Level, Move, MoveKind, NotEnough, moved
+from ctiserver.model.work.stock import MOVE_KINDS, Level, MoveKind, NotEnough, StockMove, moved
 from ctiserver.site.price_list import amount
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
 
-def move(kind: MoveKind, quantity: int = 1) -> Move:
+def move(kind: MoveKind, quantity: int = 1) -> StockMove:
     order = WorkOrderId("o") if kind in ("reserve", "release", "issue") else None
-    return Move(
+    return StockMove(
         id="m",
         key="k",
         kind=kind,
