@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ctiserver.model.calendar.span import WorkingTime
 from ctiserver.model.ids import UserId
 from ctiserver.model.person import User
-from ctiserver.model.work.assignment import AssignmentRequest, Rules
+from ctiserver.model.work.assignment import AssignmentRequest, AssignmentRules
 from tests.support.rows import a_user
 from tests.unit.model.test_assignment import hours
 
@@ -77,7 +77,7 @@ def fits(user: User, wish: AssignmentRequest) -> bool:
 def test_nobody_outside_the_rules_is_chosen_and_the_least_loaded_is(
     everybody: list[User], wish: AssignmentRequest, load: dict[UserId, int]
 ) -> None:
-    found = Rules(TIME, load).choose(everybody, wish)
+    found = AssignmentRules(TIME, load).choose(everybody, wish)
     fitting = [user for user in everybody if fits(user, wish)]
     assert (found.user is None) == (not fitting)
     assert sorted(one.login for one in found.considered) == sorted(user.login for user in everybody)
@@ -103,7 +103,7 @@ def test_what_is_given_by_hand_goes_there_and_the_rest_is_judged_as_by_the_rule(
     everybody: list[User], wish: AssignmentRequest, load: dict[UserId, int], data: st.DataObject
 ) -> None:
     to = data.draw(st.sampled_from(everybody))
-    found = Rules(TIME, load).given(everybody, wish, to)
+    found = AssignmentRules(TIME, load).given(everybody, wish, to)
     assert found.user == to.id
     first, *others = found.considered
     assert (first.login, first.reason, first.against is None) == (to.login, "by_hand", fits(to, wish))

@@ -17,7 +17,7 @@ from ctiserver.model.calendar.span import WorkingTime
 from ctiserver.model.ids import UserId
 from ctiserver.model.json_value import Json
 from ctiserver.model.person import User
-from ctiserver.model.work.assignment import Assignment, AssignmentRequest, Rules
+from ctiserver.model.work.assignment import Assignment, AssignmentRequest, AssignmentRules
 from ctiserver.model.work.work_order import WorkOrder
 from ctiserver.store.unit_of_work import UnitOfWork
 
@@ -39,7 +39,7 @@ class Assigning:
         if order.payload.get("choose") == "anybody":
             return said(replace(order, assignee=None), "pool", self._now)
         people = await self._of_role(order.role)
-        found = Rules(self._time, self._load).choose(people, await self._wish(order, avoid))
+        found = AssignmentRules(self._time, self._load).choose(people, await self._wish(order, avoid))
         how: How = "nobody" if found.user is None else "sticky" if found.sticky else "rule"
         return said(self._with(order, found), how, self._now)
 
@@ -48,14 +48,14 @@ class Assigning:
         people = await self._of_role(order.role)
         wish = await self._wish(order, ())
         has_it = next((user for user in people if user.id == order.assignee), None)
-        if has_it is not None and Rules(self._time, self._load).against(has_it, wish) is None:
+        if has_it is not None and AssignmentRules(self._time, self._load).against(has_it, wish) is None:
             return order
         return await self.by_rule(order)
 
     async def by_hand(self, order: WorkOrder, to: User) -> WorkOrder:
         """The order with ``to``, and what the rule says of that; who gave it is for the caller to say."""
         people = await self._of_role(order.role)
-        found = Rules(self._time, self._load).given(people, await self._wish(order, ()), to)
+        found = AssignmentRules(self._time, self._load).given(people, await self._wish(order, ()), to)
         return self._with(order, found)
 
     def known(self, user: UserId) -> User | None:

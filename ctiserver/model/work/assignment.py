@@ -71,7 +71,7 @@ class Assignment:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class AssignmentRules:
     """The rules of assignment, with what they need to know of time."""
 
     time: WorkingTime

@@ -13,7 +13,7 @@ from ctiserver.model.calendar.opening_hours import Calendar, CalendarFile
 from ctiserver.model.calendar.span import WorkingTime
 from ctiserver.model.ids import UserId
 from ctiserver.model.person import User
-from ctiserver.model.work.assignment import AssignmentRequest, Rules
+from ctiserver.model.work.assignment import AssignmentRequest, AssignmentRules
 from tests.support.rows import a_user
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -33,8 +33,8 @@ TIME = WorkingTime(
 )
 
 
-def rules(**load: int) -> Rules:
-    return Rules(TIME, {UserId(login): count for login, count in load.items()})
+def rules(**load: int) -> AssignmentRules:
+    return AssignmentRules(TIME, {UserId(login): count for login, count in load.items()})
 
 
 def somebody(login: str, **changes: Any) -> User:
@@ -46,7 +46,7 @@ def wish(**changes: Any) -> AssignmentRequest:
     return replace(AssignmentRequest(begin=NOW, latest=NOW), **changes)
 
 
-def reasons(people: list[User], asked: AssignmentRequest, how: Rules | None = None) -> dict[str, str]:
+def reasons(people: list[User], asked: AssignmentRequest, how: AssignmentRules | None = None) -> dict[str, str]:
     return {one.login: one.reason for one in (how or rules()).choose(people, asked).considered}
 
 
