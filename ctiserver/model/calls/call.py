@@ -60,7 +60,7 @@ def elapsed_ms(since: float | None, until: float | None) -> int | None:
 
 
 @dataclass(slots=True)
-class Span:
+class LegSpan:
     """What a leg did from when to when. ``passing`` ones count only if they last."""
 
     kind: Kind
@@ -117,8 +117,8 @@ class Leg:
     ending: bool = False
     ended: bool = False
     cause: int | None = None
-    spans: list[Span] = field(default_factory=list)
-    current: Span | None = None
+    spans: list[LegSpan] = field(default_factory=list)
+    current: LegSpan | None = None
 
     def turn(self, kind: Kind | None, at: float | None, *, passing: bool = False) -> None:
         """From now on the leg does ``kind``, or nothing that counts."""
@@ -131,7 +131,7 @@ class Leg:
                 self.spans.remove(current)
         self.current = None
         if kind is not None:
-            self.current = Span(kind, at, self.bridge, passing)
+            self.current = LegSpan(kind, at, self.bridge, passing)
             self.spans.append(self.current)
 
     def talk_ms(self) -> int | None:
@@ -245,9 +245,9 @@ class Call:
         return tuple(segment for _, _, _, segment in sorted(found, key=lambda item: item[:3]))
 
 
-def _joined(spans: list[Span]) -> list[Span]:
+def _joined(spans: list[LegSpan]) -> list[LegSpan]:
     """Talk that goes on in another bridge, or with another agent in the same instant, is one stretch of talk."""
-    out: list[Span] = []
+    out: list[LegSpan] = []
     for span in spans:
         last = out[-1] if out else None
         if (
@@ -257,7 +257,7 @@ def _joined(spans: list[Span]) -> list[Span]:
             and last.until is not None
             and (span.since is None or span.since - last.until < PASSING_S)
         ):
-            out[-1] = Span(last.kind, last.since, span.bridge, until=span.until)
+            out[-1] = LegSpan(last.kind, last.since, span.bridge, until=span.until)
         else:
             out.append(span)
     return out
