@@ -15,8 +15,8 @@ import pytest
 from ctiserver.clock import ManualClock
 from ctiserver.features.users.attempts import (
     ADDRESS_FREE,
+    AttemptCount,
     Attempts,
-    Count,
     by_account,
     by_address,
     is_known,
@@ -170,11 +170,11 @@ def test_waits_double_up_to_a_limit_and_are_forgotten() -> None:
 
 def test_what_was_right_takes_back_itself_alone() -> None:
     attempts = Attempts(ManualClock(NOW))
-    address = Count("address", 3)
+    address = AttemptCount("address", 3)
     for _ in range(2):
         attempts.begin(address)
-    attempts.begin(Count("account"), address)
-    attempts.undo(Count("account"), address)
+    attempts.begin(AttemptCount("account"), address)
+    attempts.undo(AttemptCount("account"), address)
     attempts.begin(address)
     with pytest.raises(TooMany):
         attempts.begin(address)

@@ -32,7 +32,7 @@ _BROWSER_ID_LENGTH = 22  #: 16 random bytes, in URL-safe base64
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class AttemptCount:
     """What is counted, and how many failures are free."""
 
     key: str
@@ -56,7 +56,7 @@ class Attempts:
     limit: int = 10_000
     _failures: dict[str, _Failures] = field(default_factory=dict)
 
-    def begin(self, *counts: Count) -> bool:
+    def begin(self, *counts: AttemptCount) -> bool:
         """Count an attempt as failed until :meth:`undo` or :meth:`forget`; is it the one with which waiting begins?
 
         Raises TooMany while one of these has to wait; nothing is counted then.
@@ -69,7 +69,7 @@ class Attempts:
         reached = [self._add(count, now) for count in counts]
         return any(reached)
 
-    def _add(self, count: Count, now: float) -> bool:
+    def _add(self, count: AttemptCount, now: float) -> bool:
         failures = self._failures.pop(count.key, None) or _Failures()
         if now - failures.last >= self.forget_after_s:
             failures = _Failures()
@@ -87,7 +87,7 @@ class Attempts:
         while len(self._failures) >= self.limit:
             del self._failures[next(iter(self._failures))]
 
-    def undo(self, *counts: Count) -> None:
+    def undo(self, *counts: AttemptCount) -> None:
         """An attempt was right, or was not made: it does not count, those before it do."""
         for count in counts:
             failures = self._failures.get(count.key)
@@ -98,33 +98,33 @@ class Attempts:
             if failures.count <= 0:
                 del self._failures[count.key]
 
-    def forget(self, *counts: Count) -> None:
+    def forget(self, *counts: AttemptCount) -> None:
         """Forget the failures of these."""
         for count in counts:
             self._failures.pop(count.key, None)
 
 
-def by_account(login: str, *, exists: bool) -> Count:
+def by_account(login: str, *, exists: bool) -> AttemptCount:
     """The count of an account over all addresses."""
     if exists:
-        return Count(f"account {login}")
-    return Count(f"no account {int.from_bytes(hashlib.sha256(login.encode()).digest()[:4]) % _STRANGERS}")
+        return AttemptCount(f"account {login}")
+    return AttemptCount(f"no account {int.from_bytes(hashlib.sha256(login.encode()).digest()[:4]) % _STRANGERS}")
 
 
-def by_address(peer: str) -> Count:
+def by_address(peer: str) -> AttemptCount:
     """The count of an address over all accounts; of IPv6 the network, since one client has a whole one."""
     try:
         address = address_of(peer)
     except ValueError:
-        return Count(f"address {peer[:64]}", ADDRESS_FREE)
+        return AttemptCount(f"address {peer[:64]}", ADDRESS_FREE)
     if isinstance(address, IPv6Address):
-        return Count(f"address {ip_network((address, 64), strict=False)}", ADDRESS_FREE)
-    return Count(f"address {address}", ADDRESS_FREE)
+        return AttemptCount(f"address {ip_network((address, 64), strict=False)}", ADDRESS_FREE)
+    return AttemptCount(f"address {address}", ADDRESS_FREE)
 
 
-def by_browser(known: str, login: str) -> Count:
+def by_browser(known: str, login: str) -> AttemptCount:
     """The count of a browser that is known for an account."""
-    return Count(f"browser {known[:_BROWSER_ID_LENGTH]} {login}")
+    return AttemptCount(f"browser {known[:_BROWSER_ID_LENGTH]} {login}")
 
 
 def is_known(known: str, login: str, stored: str) -> bool:

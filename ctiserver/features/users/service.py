@@ -14,8 +14,8 @@ from prometheus_client import Counter
 from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
 from ctiserver.features.users.attempts import (
+    AttemptCount,
     Attempts,
-    Count,
     by_account,
     by_address,
     by_browser,
@@ -180,7 +180,7 @@ class Users:
         async with self._database.reading() as uow:
             user = await uow.users.by_login(login)
         recognised = user is not None and is_known(known, login, user.password_hash)
-        counts: tuple[Count, ...] = (by_account(login, exists=user is not None), by_address(peer))
+        counts: tuple[AttemptCount, ...] = (by_account(login, exists=user is not None), by_address(peer))
         if recognised:
             counts = (by_browser(known, login),)
         held_up = self._attempts.begin(*counts)
