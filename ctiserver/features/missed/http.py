@@ -8,7 +8,7 @@ from datetime import datetime
 from aiohttp import web
 
 from ctiserver.features.missed.answers import MissedCallsAnswer, MissedFiguresAnswer
-from ctiserver.features.missed.service import Callback, Missed
+from ctiserver.features.missed.service import Missed, OwedCallback
 from ctiserver.model.calls.missed import MISSED_STATES, MissedCall
 from ctiserver.model.json_value import JsonObject, iso
 from ctiserver.web.access import SUPERVISORS
@@ -69,7 +69,7 @@ def routes(missed: Missed, midnight: Callable[[], datetime]) -> list[Route]:
     ]
 
 
-def _missed(it: MissedCall, callback: Callback | None) -> JsonObject:
+def _missed(it: MissedCall, callback: OwedCallback | None) -> JsonObject:
     return {
         "id": it.id,
         "number": it.number,

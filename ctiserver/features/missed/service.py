@@ -57,7 +57,7 @@ PromiseCallback = Callable[[UnitOfWork, RecordId, str, str, CallId], Awaitable[N
 
 
 @dataclass(frozen=True, slots=True)
-class Callback:
+class OwedCallback:
     """Where the callback for a missed call stands."""
 
     number: str  #: of the order
@@ -283,7 +283,7 @@ class Missed:
 
     async def page(
         self, *, before: str | None = None, state: MissedState | None = None, limit: int = 50
-    ) -> list[tuple[MissedCall, Callback | None]]:
+    ) -> list[tuple[MissedCall, OwedCallback | None]]:
         """The newest first, each with its callback."""
         async with self._database.reading() as uow:
             return [
@@ -317,12 +317,12 @@ async def _is_counted(uow: UnitOfWork, known: MissedCall, call_id: CallId, at: d
     return at <= known.last_at and call_id in await uow.records.calls(known.record_id)
 
 
-async def _callback(uow: UnitOfWork, missed: MissedCall) -> Callback | None:
+async def _callback(uow: UnitOfWork, missed: MissedCall) -> OwedCallback | None:
     orders = [order for order in await uow.work_orders.of_record(missed.record_id) if order.kind == CALLBACK]
     if not orders:
         return None
     attempt = orders[-1].payload.get("attempt")
-    return Callback(orders[-1].number, orders[-1].state, attempt if isinstance(attempt, int) else 1)
+    return OwedCallback(orders[-1].number, orders[-1].state, attempt if isinstance(attempt, int) else 1)
 
 
 def _owes(process: ProcessRow) -> bool:
