@@ -27,7 +27,7 @@ class ChainBroken(CtiError):
 
 
 @dataclass(slots=True)
-class Chain:
+class DemoChain:
     """The stages of one call so far."""
 
     app: App

@@ -9,7 +9,7 @@ from pathlib import Path
 from ctiserver.lab.demo import people
 from ctiserver.lab.demo.browser import Person, chromium
 from ctiserver.lab.demo.centre import Centre, call
-from ctiserver.lab.demo.chain import Chain, ChainBroken
+from ctiserver.lab.demo.chain import ChainBroken, DemoChain
 from ctiserver.lab.privatepbx.headless import Headless
 from ctiserver.model.events import AgentConnected, AgentRinging, CallerEnteredQueue, CallEvent, CallStarted
 from ctiserver.model.json_value import Json, iso
@@ -34,7 +34,7 @@ async def once(
             async with agent_page as agent:
                 await agent.available()
                 await agent.shoot("desk-idle")
-                chain = Chain(app, events, emit)
+                chain = DemoChain(app, events, emit)
                 async with asyncio.TaskGroup() as group:
                     over = asyncio.Event()
                     calling = group.create_task(_caller(here, caller, over), name="demo-caller")
