@@ -122,7 +122,7 @@ def _set(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-class Person:
+class DemoPerson:
     """Somebody at a browser of their own."""
 
     def __init__(self, page: Page, shots: Path | None) -> None:
@@ -140,7 +140,7 @@ class Person:
         *,
         phone_sized: bool = False,
         shots: Path | None = None,
-    ) -> AsyncIterator[Person]:
+    ) -> AsyncIterator[DemoPerson]:
         """Log in; returns when the person's first page is shown."""
         size = {"width": 390, "height": 844} if phone_sized else {"width": 1280, "height": 860}
         context = await browser.new_context(viewport=size)  # type: ignore[arg-type]

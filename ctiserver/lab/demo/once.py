@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ctiserver.lab.demo import people
-from ctiserver.lab.demo.browser import Person, chromium
+from ctiserver.lab.demo.browser import DemoPerson, chromium
 from ctiserver.lab.demo.centre import Centre, call
 from ctiserver.lab.demo.chain import ChainBroken, DemoChain
 from ctiserver.lab.privatepbx.headless import Headless
@@ -29,7 +29,7 @@ async def once(
     caller = people.CALLERS[0]
     app = here.app
     async with chromium(headless) as browser:
-        agent_page = Person.at(browser, app.url, people.AGENT, here.password, shots=shots)
+        agent_page = DemoPerson.at(browser, app.url, people.AGENT, here.password, shots=shots)
         with app.bus.subscribe(CallEvent) as events:
             async with agent_page as agent:
                 await agent.available()
@@ -81,7 +81,7 @@ async def once(
                         order=order.number,
                         due_at=iso(order.due_at),
                     )
-                technician_page = Person.at(
+                technician_page = DemoPerson.at(
                     browser, app.url, people.TECHNICIAN, here.password, phone_sized=True, shots=shots
                 )
                 async with technician_page as technician:
