@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ctiserver.errors import UserFault
 from ctiserver.ivr.speech.prompts import SUFFIXES, Shelf, Text
-from ctiserver.lab.privatepbx.configuration import Layout, Plan, Ports, write
+from ctiserver.lab.privatepbx.configuration import PbxLayout, Plan, Ports, write
 from ctiserver.lab.privatepbx.debian import architecture
 from ctiserver.lab.privatepbx.state import make_accounts, write_privately
 from ctiserver.lab.privatepbx.tree import Programs
@@ -121,8 +121,8 @@ def see_that_the_socket_fits(folder: Path) -> None:
         raise UserFault("is too long for Asterisk's control socket", where=str(path), fix="Choose a shorter path")
 
 
-def _layout(folder: Path) -> Layout:
-    return Layout(folder / "asterisk", folder / "asterisk" / "run")
+def _layout(folder: Path) -> PbxLayout:
+    return PbxLayout(folder / "asterisk", folder / "asterisk" / "run")
 
 
 def _configure_asterisk(folder: Path) -> None:

@@ -43,7 +43,7 @@ class Ports:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class PbxLayout:
     """Where a private Asterisk keeps what is its own."""
 
     state: Path
@@ -79,7 +79,7 @@ class Layout:
 class Plan:
     """Everything that decides what is written."""
 
-    layout: Layout
+    layout: PbxLayout
     programs: Programs
     ports: Ports
     agi: str  #: host:port where ctiserver answers FastAGI

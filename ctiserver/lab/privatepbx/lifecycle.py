@@ -17,7 +17,7 @@ from pathlib import Path
 from ctiserver.errors import PeerLost, UserFault
 from ctiserver.lab.privatepbx import ami
 from ctiserver.lab.privatepbx.announcements import announcements
-from ctiserver.lab.privatepbx.configuration import AMI_USER, Layout, Plan, Ports, write
+from ctiserver.lab.privatepbx.configuration import AMI_USER, PbxLayout, Plan, Ports, write
 from ctiserver.lab.privatepbx.container import name_for
 from ctiserver.lab.privatepbx.debian import Progress
 from ctiserver.lab.privatepbx.ports import free_port, wanted_port
@@ -56,7 +56,7 @@ class PrivatePbx:
     ami_host = "127.0.0.1"
     ami_username = AMI_USER
 
-    def __init__(self, layout: Layout, state: State, accounts: dict[str, str]) -> None:
+    def __init__(self, layout: PbxLayout, state: State, accounts: dict[str, str]) -> None:
         self._layout = layout
         self._state = state
         self._process = Process(state.pid, state.started)
@@ -129,7 +129,7 @@ class PrivatePbx:
         sounds = await announcements(programs)
         progress("starting Asterisk", 1.0)
         try:
-            layout = Layout(state_dir, run_dir(state_dir))
+            layout = PbxLayout(state_dir, run_dir(state_dir))
             accounts = make_accounts(layout, site := site or load_site(shipped("config")))
             plan = Plan(
                 layout=layout,
@@ -181,7 +181,7 @@ class PrivatePbx:
         state = running(state_dir)
         if state is None:
             raise UserFault("no private PBX runs here", where=str(state_dir), fix="`ctiserver pbx up` starts one")
-        layout = Layout(state_dir, Path(state.run))
+        layout = PbxLayout(state_dir, Path(state.run))
         return cls(layout, state, read_accounts(layout))
 
     @property
@@ -404,7 +404,7 @@ class PrivatePbx:
             shutil.rmtree(self._layout.run, ignore_errors=True)
 
 
-def _starter(layout: Layout, command: Sequence[str]) -> Path:
+def _starter(layout: PbxLayout, command: Sequence[str]) -> Path:
     """A program that starts Asterisk: `core restart` runs the name that Asterisk was started by, with its arguments."""
     starter = layout.run / "asterisk"
     words = [*command[: command.index("--argv0")], "--argv0", str(starter), *command[command.index("--argv0") + 2 :]]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ctiserver.errors import UserFault
-from ctiserver.lab.privatepbx.configuration import Layout, Ports
+from ctiserver.lab.privatepbx.configuration import PbxLayout, Ports
 from ctiserver.pid import Process
 from ctiserver.site.load import Site
 from ctiserver.system_name import new_system_name
@@ -64,7 +64,7 @@ def run_dir(state_dir: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix="ctiserver-pbx-"))
 
 
-def make_accounts(layout: Layout, site: Site) -> dict[str, str]:
+def make_accounts(layout: PbxLayout, site: Site) -> dict[str, str]:
     """The secrets, by what they are for; those that this state directory has already are kept."""
     layout.make()
     accounts = read_accounts(layout) if (layout.state / "secrets.json").exists() else {}
@@ -79,7 +79,7 @@ def make_accounts(layout: Layout, site: Site) -> dict[str, str]:
     return accounts
 
 
-def read_accounts(layout: Layout) -> dict[str, str]:
+def read_accounts(layout: PbxLayout) -> dict[str, str]:
     """The secrets of an earlier start. Raises UserFault where they can't be read."""
     path = layout.state / "secrets.json"
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ctiserver.errors import UserFault
-from ctiserver.lab.privatepbx.configuration import Layout, Plan, Ports, files, write
+from ctiserver.lab.privatepbx.configuration import PbxLayout, Plan, Ports, files, write
 from ctiserver.lab.privatepbx.tree import Programs
 from ctiserver.resources import shipped
 from ctiserver.site.files import Phone, Trunk
@@ -20,7 +20,7 @@ _PROGRAMS = Programs({"asterisk": ("/opt/asterisk",)}, Path("/opt/modules"), Pat
 def plan(tmp_path: Path) -> Plan:
     site = load_site(shipped("config"))
     return Plan(
-        layout=Layout(tmp_path / "pbx", tmp_path / "pbx/run"),
+        layout=PbxLayout(tmp_path / "pbx", tmp_path / "pbx/run"),
         programs=_PROGRAMS,
         ports=Ports(sip=25060, ami=25038, http=25088, rtp_first=26000, rtp_last=26399),
         agi="127.0.0.1:4573",
@@ -153,7 +153,7 @@ def test_value_that_could_become_another_line_is_refused(plan: Plan, host: str) 
 
 
 def test_state_folder_whose_name_does_not_fit_is_refused(plan: Plan, tmp_path: Path) -> None:
-    strange = Layout(tmp_path / "a b;c", tmp_path / "run")
+    strange = PbxLayout(tmp_path / "a b;c", tmp_path / "run")
     with pytest.raises(UserFault, match="a b;c"):
         files(replace(plan, layout=strange))
 
