@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
+class WrittenConfiguration:
     """Everything in ``config/`` and the flows, found consistent."""
 
     site: Site
@@ -34,7 +34,7 @@ class Written:
     warnings: tuple[Problem, ...]
 
 
-def read(settings: Settings) -> Written:
+def read(settings: Settings) -> WrittenConfiguration:
     """Read the site's files. Raises FileFault with every problem of every file; UserFault for a folder not there."""
     problems: list[Problem] = []
 
@@ -70,7 +70,7 @@ def read(settings: Settings) -> Written:
     )
     if definitions is None or any(not problem.warning for problem in problems):
         raise FileFault(problems)
-    return Written(site=site, world=world, flows=flows, definitions=definitions, warnings=tuple(problems))
+    return WrittenConfiguration(site=site, world=world, flows=flows, definitions=definitions, warnings=tuple(problems))
 
 
 class Configuration:
@@ -107,7 +107,7 @@ class Configuration:
         log.info("configuration_reloaded", flows_changed=list(changed))
         return changed
 
-    def _take(self, written: Written) -> tuple[str, ...]:
+    def _take(self, written: WrittenConfiguration) -> tuple[str, ...]:
         for problem in written.warnings:
             log.warning("configuration_warning", problem=str(problem))
         return self.library.reload(site_names(written.site, written.world)).changed

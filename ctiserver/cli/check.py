@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ctiserver.app.configuration import Written, read
+from ctiserver.app.configuration import WrittenConfiguration, read
 from ctiserver.cli._options import config_option
 from ctiserver.errors import FileFault, Problem
 from ctiserver.ivr.speech.prompts import Shelf
@@ -43,7 +43,7 @@ def command(config: Path | None, form: str) -> None:
         raise SystemExit(2)
 
 
-def _warnings(config: Path, settings: Settings, written: Written) -> list[Problem]:
+def _warnings(config: Path, settings: Settings, written: WrittenConfiguration) -> list[Problem]:
     """What works and is not as it should be: what no caller could hear, addresses that are all the proxy's."""
     own = Shelf(settings.prompts, settings.prompts_dir, recordings=written.site.directory / "prompts")
     spoken = Shelf(settings.prompts, shipped("ivr_flows") / "prompts")
