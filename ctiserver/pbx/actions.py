@@ -9,7 +9,7 @@ import structlog
 
 from ctiserver.errors import PbxRefused, UnsafeValue
 from ctiserver.model.ids import Interface, QueueName, Uniqueid
-from ctiserver.pbx.codec import Message
+from ctiserver.pbx.codec import AmiMessage
 
 log = structlog.get_logger(__name__)
 
@@ -22,11 +22,11 @@ class Actions(ABC):
         """Send an action; the link must be up for it, since it depends on what is known of the PBX."""
 
     @abstractmethod
-    async def _answer(self, action: str, /, **fields: str) -> Message:
+    async def _answer(self, action: str, /, **fields: str) -> AmiMessage:
         """Send an action and give what the PBX answered."""
 
     @abstractmethod
-    async def _list(self, action: str, /, **fields: str) -> list[Message]:
+    async def _list(self, action: str, /, **fields: str) -> list[AmiMessage]:
         """Ask for a list: all its rows, the response and the end left out."""
 
     async def read_tree(self, family: str) -> dict[str, str]:

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Literal
 
-from ctiserver.pbx.codec import Message
+from ctiserver.pbx.codec import AmiMessage
 
 #: Why an event was not believed.
 Doubt = Literal["systemname", "split", "doubled", "id", "time", "key", "unasked"]
@@ -126,7 +126,7 @@ class Authenticity:
         self._asked = asked
         self._parts = 0  #: how many blocks may still belong to an event that was split
 
-    def genuine(self, message: Message) -> Message | None:
+    def genuine(self, message: AmiMessage) -> AmiMessage | None:
         """The message without what is secret in it, or None if it is not Asterisk's own."""
         text = message.text
         doubt: Doubt | None
@@ -147,9 +147,9 @@ class Authenticity:
             text = text.replace(f"\r\nSystemName: {self.systemname}", "", 1).replace(f"{self.systemname}-", "")
         if self.key:
             text = text.replace(f"\r\nKey: {self.key}", "", 1)
-        return message if text is message.text else Message(message.name, text[2:-2])
+        return message if text is message.text else AmiMessage(message.name, text[2:-2])
 
-    def _doubt_of_row(self, message: Message, text: str) -> Doubt | None:
+    def _doubt_of_row(self, message: AmiMessage, text: str) -> Doubt | None:
         """Of an answer: it is ours, but a caller's value may stand in it."""
         if message.name == "CoreShowChannel":
             return self._channels(message.name, text)

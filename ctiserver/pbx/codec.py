@@ -45,7 +45,7 @@ def needles(*keys: str) -> tuple[str, ...]:
     return tuple(f"\r\n{key}: " for key in keys)
 
 
-class Message:
+class AmiMessage:
     """One AMI event or response. ``name`` is the event's name, empty for a response.
 
     A value is looked up in the text when it is asked for: of some thirty headers an event has, we read ten.
@@ -110,7 +110,7 @@ class Message:
 class Guard(Protocol):
     """Tells Asterisk's own messages from what a caller wrote; see :mod:`ctiserver.pbx.authenticity`."""
 
-    def genuine(self, message: Message) -> Message | None:
+    def genuine(self, message: AmiMessage) -> AmiMessage | None:
         """What of a message may be read; None: nothing. One without a name or response is the rest of another."""
 
     @property
@@ -144,7 +144,7 @@ class AmiDecoder:
         self._skipping = False
         self._greeted = False
 
-    def feed(self, data: bytes) -> list[Message]:
+    def feed(self, data: bytes) -> list[AmiMessage]:
         """The messages that ``data`` completes."""
         rest = self._rest
         if not self._greeted:
@@ -198,9 +198,9 @@ class AmiDecoder:
         self._greeted = True
         return True
 
-    def _read(self, blocks: Iterable[bytes]) -> list[Message]:
+    def _read(self, blocks: Iterable[bytes]) -> list[AmiMessage]:
         """One turn of this loop is what an event costs that nobody wants: most of a busy PBX's are such."""
-        messages: list[Message] = []
+        messages: list[AmiMessage] = []
         passed: list[bytes] = []
         needles, parse, guard = self._needles, self._parse, self._guard
         for block in blocks:
@@ -235,16 +235,16 @@ class AmiDecoder:
             known[first] = None
         return None
 
-    def _parse(self, block: bytes) -> Message | None:
+    def _parse(self, block: bytes) -> AmiMessage | None:
         try:
             text = block.decode()
         except UnicodeDecodeError:
             text = "\r\n".join(map(_text, block.split(b"\r\n")))
         if text.startswith("Event: "):
             end = text.find("\r", 7)
-            message = Message(text[7:end] if end > 0 else text[7:], text)
+            message = AmiMessage(text[7:end] if end > 0 else text[7:], text)
         else:
-            message = Message("", text)
+            message = AmiMessage("", text)
             message.name = message.get("Event")
             if not message.name and not message.get("Response"):
                 self.unparsable += bool(text.strip())
@@ -256,7 +256,7 @@ class AmiDecoder:
             self.unparsable += sum(":" not in line for line in text.split("\r\n") if line.strip())
         if self._guard is not None:
             return self._guard.genuine(message)
-        return message if "cti" not in text else Message(message.name, without_system_name(text))
+        return message if "cti" not in text else AmiMessage(message.name, without_system_name(text))
 
 
 def _text(line: bytes) -> str:

@@ -18,7 +18,7 @@ from panoramisk.message import Message as Answer
 from ctiserver.errors import DeadlineExceeded, PbxRefused
 from ctiserver.pbx import trouble
 from ctiserver.pbx.authenticity import Authenticity, PbxNow
-from ctiserver.pbx.codec import GREETING, AmiDecoder, Message, Wanted, refuse_unsafe
+from ctiserver.pbx.codec import GREETING, AmiDecoder, AmiMessage, Wanted, refuse_unsafe
 from ctiserver.pbx.resync import dialplan_key
 from ctiserver.pbx.trouble import PbxAway
 from ctiserver.settings import PbxSettings
@@ -31,12 +31,12 @@ _GREETS = b"Asterisk Call Manager"
 class AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
     """Bytes through our codec; answers to their actions, everything else to ``heard``."""
 
-    def __init__(self, heard: Callable[[Message], None], wanted: Wanted | None, now: PbxNow) -> None:
+    def __init__(self, heard: Callable[[AmiMessage], None], wanted: Wanted | None, now: PbxNow) -> None:
         self.guard = Authenticity(now, lambda action: action in self.responses)
         self.decoder = AmiDecoder(wanted, guard=self.guard)
         self.lost: asyncio.Future[PbxAway] = asyncio.get_running_loop().create_future()
         self._heard = heard
-        self._answers: dict[str, list[Message]] = {}
+        self._answers: dict[str, list[AmiMessage]] = {}
         self.received = 0  #: bytes
         self.first = b""  #: what was said first, as far as it tells who answers
         self.greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -55,7 +55,7 @@ class AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
             elif message.name:
                 self._heard(message)
 
-    def _answered(self, action: Any, message: Message) -> None:
+    def _answered(self, action: Any, message: AmiMessage) -> None:
         answers = self._answers.setdefault(action.id, [])
         answers.append(message)
         headers = {key: message.get(key) for key in ("Event", "Response", "Message", "EventList")}
@@ -74,7 +74,7 @@ class AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
             data["ChannelId"] = f"{self.guard.systemname}-{data['ChannelId']}"
         return super().send(data, as_list=as_list)
 
-    def answers(self, action: Any) -> list[Message]:
+    def answers(self, action: Any) -> list[AmiMessage]:
         """What was answered to an action that is done."""
         return self._answers.pop(action.id, [])
 
@@ -119,7 +119,7 @@ class Connection:
         cls,
         settings: PbxSettings,
         where: str,
-        heard: Callable[[Message], None],
+        heard: Callable[[AmiMessage], None],
         wanted: Wanted | None,
         *,
         now: PbxNow = lambda: None,
@@ -186,7 +186,7 @@ class Connection:
         *,
         as_list: bool = False,
         timeout_s: float | None = None,
-    ) -> list[Message]:
+    ) -> list[AmiMessage]:
         """Send an action and wait for its answer: for a list all rows, else the response alone.
 
         Raises PbxRefused, UnsafeValue; DeadlineExceeded; PbxAway where the connection is lost, and for an Asterisk

@@ -14,7 +14,7 @@ from ctiserver.model.calls.tracking.book import LONG_AGO, Sides
 from ctiserver.model.calls.tracking.tracker import CallTracker
 from ctiserver.model.events import PbxEvent
 from ctiserver.model.ids import PbxName
-from ctiserver.pbx.codec import Message
+from ctiserver.pbx.codec import AmiMessage
 from ctiserver.pbx.translate import translate
 
 log = structlog.get_logger(__name__)
@@ -39,7 +39,7 @@ class Intake:
         self.tracker = CallTracker(self.pbx, self.sides, self.midstream)
         self.seats = QueueMembers(self.pbx)
 
-    def take(self, message: Message) -> list[PbxEvent]:
+    def take(self, message: AmiMessage) -> list[PbxEvent]:
         """The domain events that follow from one message.
 
         A message that breaks our code is logged whole, counted and dropped: one bad event must not end a link.
@@ -51,7 +51,7 @@ class Intake:
             log.exception("ami_event_failed", pbx=self.pbx, message=repr(message))
             return []
 
-    def _take(self, message: Message) -> list[PbxEvent]:
+    def _take(self, message: AmiMessage) -> list[PbxEvent]:
         signal = translate(message)
         if signal is None:
             return []

@@ -20,7 +20,7 @@ from ctiserver.model.events import CallSummary, MemberChanged, PbxDown, PbxEvent
 from ctiserver.model.ids import Interface, PbxName
 from ctiserver.pbx import trouble
 from ctiserver.pbx.actions import Actions
-from ctiserver.pbx.codec import Message, Wanted
+from ctiserver.pbx.codec import AmiMessage, Wanted
 from ctiserver.pbx.connection import Connection
 from ctiserver.pbx.first_tries import FirstTries
 from ctiserver.pbx.gauges import PBX_UP, Tally
@@ -85,7 +85,7 @@ class PbxLink(Actions):
         self._intake = Intake(name, Sides(trunks=trunks), midstream=False, now=self._now)
         self._tally = Tally(name)
         self._connection: Connection | None = None
-        self._buffer: deque[Message] | None = None
+        self._buffer: deque[AmiMessage] | None = None
         self._uptime: str | None = None
         self._booted = asyncio.Event()
         self._ready = asyncio.Event()
@@ -261,14 +261,14 @@ class PbxLink(Actions):
                 raise trouble.silent(self._settings, f"answers nothing any more ({error})") from None
 
     @asynccontextmanager
-    async def asking(self, heard: Callable[[Message], None] = lambda _: None) -> AsyncIterator[Ask]:
+    async def asking(self, heard: Callable[[AmiMessage], None] = lambda _: None) -> AsyncIterator[Ask]:
         """Log in for questions alone, instead of :meth:`run`: no snapshot, nothing is followed or published.
 
         Gives the way to ask; every event goes to ``heard``. Raises OSError, DeadlineExceeded, PeerLost where nobody
         answers, and UserFault for a refused log-in.
         """
 
-        def take(message: Message) -> None:
+        def take(message: AmiMessage) -> None:
             if message.name == "FullyBooted":
                 self._booted.set()
             heard(message)
@@ -289,7 +289,7 @@ class PbxLink(Actions):
         self._connection = None
         self._buffer = None
 
-    async def _open(self, heard: Callable[[Message], None], wanted: Wanted | None) -> Connection:
+    async def _open(self, heard: Callable[[AmiMessage], None], wanted: Wanted | None) -> Connection:
         self._booted.clear()
         self._connection = await Connection.open(
             self._settings, self._setting("port"), heard, wanted, now=self._pbx_now
@@ -316,7 +316,7 @@ class PbxLink(Actions):
     def _setting(self, key: str) -> str:
         return f"ctiserver.yaml: pbxs.{self._name}.{key}"
 
-    async def _needed(self, action: str, *, as_list: bool = False) -> list[Message]:
+    async def _needed(self, action: str, *, as_list: bool = False) -> list[AmiMessage]:
         """Ask what the link can't do without. Raises PbxFault where that is refused."""
         try:
             return await self._ask(action, as_list=as_list)
@@ -386,7 +386,7 @@ class PbxLink(Actions):
         for message in waiting or ():
             self._heard(message)
 
-    def _heard(self, message: Message) -> None:
+    def _heard(self, message: AmiMessage) -> None:
         self._consumed[message.name] += 1
         if message.name == "FullyBooted":
             self._uptime = message.get("Uptime")
@@ -421,7 +421,7 @@ class PbxLink(Actions):
         *,
         as_list: bool = False,
         timeout_s: float | None = None,
-    ) -> list[Message]:
+    ) -> list[AmiMessage]:
         """See :meth:`Connection.ask`."""
         if self._connection is None:
             raise PeerLost(f"there is no link to the PBX {self._name}")
@@ -431,11 +431,11 @@ class PbxLink(Actions):
         self._must_be_up()
         await self._ask(action, fields)
 
-    async def _answer(self, action: str, /, **fields: str) -> Message:
+    async def _answer(self, action: str, /, **fields: str) -> AmiMessage:
         self._must_be_up()
         return (await self._ask(action, fields))[0]
 
-    async def _list(self, action: str, /, **fields: str) -> list[Message]:
+    async def _list(self, action: str, /, **fields: str) -> list[AmiMessage]:
         self._must_be_up()
         return [row for row in await self._ask(action, fields, as_list=True) if row.name]
 

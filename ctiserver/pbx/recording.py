@@ -14,7 +14,7 @@ from ctiserver.errors import UserFault
 from ctiserver.model.calls.tracking.book import Sides
 from ctiserver.model.events import CallEnded, CallSummary, PbxEvent
 from ctiserver.model.ids import PbxName
-from ctiserver.pbx.codec import AmiDecoder, Message
+from ctiserver.pbx.codec import AmiDecoder, AmiMessage
 from ctiserver.pbx.intake import Intake
 from ctiserver.pbx.translate import WANTED
 
@@ -46,7 +46,7 @@ class Replay:
         for call in self.intake.tracker.going_on():
             yield call.summary(complete=False)
 
-    def _messages(self, chunks: Iterator[bytes]) -> Iterator[Message]:
+    def _messages(self, chunks: Iterator[bytes]) -> Iterator[AmiMessage]:
         head = b""
         for chunk in chunks:
             head += chunk
@@ -58,7 +58,7 @@ class Replay:
         else:
             yield from self._ami(head, chunks)
 
-    def _ami(self, head: bytes, chunks: Iterator[bytes]) -> Iterator[Message]:
+    def _ami(self, head: bytes, chunks: Iterator[bytes]) -> Iterator[AmiMessage]:
         decoder = AmiDecoder(WANTED)
         # A recording that went through an editor or a version control may have lost its carriage returns.
         while b"\n" not in head and (more := next(chunks, b"")):
@@ -72,7 +72,7 @@ class Replay:
         decoder.close()
         self.unparsable = decoder.unparsable
 
-    def _json(self, data: bytes) -> Iterator[Message]:
+    def _json(self, data: bytes) -> Iterator[AmiMessage]:
         text = data.decode("utf-8", "replace")
         whole: Any
         try:
@@ -103,7 +103,7 @@ class Replay:
             yield value
 
 
-def _message_of(event: object) -> Message | None:
+def _message_of(event: object) -> AmiMessage | None:
     if not isinstance(event, dict):
         return None
     lines = []
@@ -112,7 +112,7 @@ def _message_of(event: object) -> Message | None:
             text = "" if one is None else str(one)
             lines.append(f"{key}: {' '.join(text.splitlines())}")
     name = next((str(value) for key, value in event.items() if key == "Event"), "")
-    return Message(name, "\r\n".join(lines)) if name else None
+    return AmiMessage(name, "\r\n".join(lines)) if name else None
 
 
 def read_chunks(path: str, stdin: IO[bytes]) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from ctiserver.errors import PbxRefused
 from ctiserver.model.asterisk import OLDEST_SUPPORTED
 from ctiserver.model.calls.signals import ChannelRow, EntryRow, MemberSeen, Snapshot, Who
 from ctiserver.model.ids import Linkedid, QueueName, Uniqueid
-from ctiserver.pbx.codec import Message
+from ctiserver.pbx.codec import AmiMessage
 from ctiserver.pbx.translate import member_of
 from ctiserver.pbx.trouble import PbxFault
 
@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 #: The global variable of the dialplan that only it and we know.
 DIALPLAN_KEY = "CTI_KEY"
 
-Ask = Callable[..., Awaitable[list[Message]]]
+Ask = Callable[..., Awaitable[list[AmiMessage]]]
 
 
 class Identity(NamedTuple):
@@ -143,12 +143,12 @@ async def take_snapshot(ask: Ask, at: float, *, restarted: bool, queues: bool = 
     )
 
 
-def _members(rows: list[Message], at: float) -> list[MemberSeen]:
+def _members(rows: list[AmiMessage], at: float) -> list[MemberSeen]:
     members = (member_of(row, at) for row in rows if row.name == "QueueMember")
     return [member for member in members if member is not None]
 
 
-def _channel(row: Message) -> ChannelRow:
+def _channel(row: AmiMessage) -> ChannelRow:
     def known(key: str) -> str:
         value = row.get(key)
         return "" if value == "<unknown>" else value
@@ -171,7 +171,7 @@ def _channel(row: Message) -> ChannelRow:
     )
 
 
-def _entry(row: Message) -> EntryRow:
+def _entry(row: AmiMessage) -> EntryRow:
     position, wait = row.get("Position"), row.get("Wait")
     return EntryRow(
         Uniqueid(row.get("Uniqueid")),

@@ -13,7 +13,7 @@ from typing import Literal
 
 from ctiserver.errors import PbxRefused
 from ctiserver.model.ids import Interface
-from ctiserver.pbx.codec import Message
+from ctiserver.pbx.codec import AmiMessage
 from ctiserver.pbx.resync import Ask, allowed_actions
 from ctiserver.pbx.trouble import CLASS_OF
 
@@ -141,7 +141,7 @@ async def survey(ask: Ask) -> PbxSurvey:
     """
     unseen: dict[Topic, str] = {"endpoints": "only an account with class system is shown them"}
 
-    async def answers(topic: Topic, action: str, *, as_list: bool = True) -> list[Message]:
+    async def answers(topic: Topic, action: str, *, as_list: bool = True) -> list[AmiMessage]:
         try:
             return await ask(action, as_list=as_list, timeout_s=_LONG_LIST_S)
         except PbxRefused as refusal:
@@ -188,7 +188,7 @@ async def device_state(ask: Ask, device: str) -> str:
     return await variable(ask, f"DEVICE_STATE({device})")
 
 
-def found_queues(rows: Iterable[Message], hints: Iterable[Hint]) -> tuple[FoundQueue, ...]:
+def found_queues(rows: Iterable[AmiMessage], hints: Iterable[Hint]) -> tuple[FoundQueue, ...]:
     """The queues that rows of ``QueueStatus`` tell of, with each member's real phone."""
     strategies: dict[str, str] = {}
     members: dict[str, list[FoundMember]] = {}
@@ -236,7 +236,7 @@ def real_phone(interface: str, state_interface: str, hints: Iterable[Hint]) -> I
     return found.pop() if len(found) == 1 else None
 
 
-def _hints(rows: Iterable[Message]) -> tuple[Hint, ...]:
+def _hints(rows: Iterable[AmiMessage]) -> tuple[Hint, ...]:
     return tuple(
         Hint(
             extension=row.get("Exten"),
@@ -247,7 +247,7 @@ def _hints(rows: Iterable[Message]) -> tuple[Hint, ...]:
     )
 
 
-def _contexts(dialplan: Iterable[Message]) -> dict[str, frozenset[str]]:
+def _contexts(dialplan: Iterable[AmiMessage]) -> dict[str, frozenset[str]]:
     found: dict[str, set[str]] = {}
     for row in dialplan:
         extensions = found.setdefault(row.get("Context"), set())
@@ -256,7 +256,7 @@ def _contexts(dialplan: Iterable[Message]) -> dict[str, frozenset[str]]:
     return {name: frozenset(found[name]) for name in sorted(found)}
 
 
-def _trunks(dialplan: Iterable[Message], devices: Iterable[str]) -> tuple[str, ...]:
+def _trunks(dialplan: Iterable[AmiMessage], devices: Iterable[str]) -> tuple[str, ...]:
     """Devices that are nobody's phone, and those by which the dialplan dials what was dialled."""
     found = {device.partition("/")[2] for device in devices if device.startswith(_REAL)}
     for row in dialplan:

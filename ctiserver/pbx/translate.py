@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ctiserver.model.calls import signals as s
 from ctiserver.model.events import MemberStatus
 from ctiserver.model.ids import CallId, Interface, Linkedid, QueueName, Uniqueid
-from ctiserver.pbx.codec import Message, needles
+from ctiserver.pbx.codec import AmiMessage, needles
 
 #: Asterisk's device states as app_queue gives them in ``Status``.
 _DEVICE_STATES: tuple[MemberStatus, ...] = (
@@ -23,13 +23,13 @@ _DEVICE_STATES: tuple[MemberStatus, ...] = (
 )
 
 
-def translate(message: Message) -> s.Signal | None:
+def translate(message: AmiMessage) -> s.Signal | None:
     """The signal in an event; None if it is not consumed, or too broken to say anything."""
     reader = _READERS.get(message.name)
     return None if reader is None else reader(message, _at(message))
 
 
-def _at(message: Message, key: str = "Timestamp") -> float | None:
+def _at(message: AmiMessage, key: str = "Timestamp") -> float | None:
     stamp = message.get(key)
     try:
         at = float(stamp) if stamp else None
@@ -73,88 +73,88 @@ _WHO = {
 }
 
 
-def _who(message: Message, prefix: str = "") -> s.Who | None:
+def _who(message: AmiMessage, prefix: str = "") -> s.Who | None:
     channel, number, name, context, exten, uniqueid, linkedid = message.values(_WHO[prefix])
     if not uniqueid or uniqueid == "<unknown>":
         return None
     return s.Who(Uniqueid(uniqueid), Linkedid(linkedid), channel, _known(number), _known(name), context, exten)
 
 
-def _newchannel(message: Message, at: float | None) -> s.Signal | None:
+def _newchannel(message: AmiMessage, at: float | None) -> s.Signal | None:
     who = _who(message)
     return None if who is None else s.ChannelBegan(at, who, message.get("ChannelState") != "0")
 
 
-def _rename(message: Message, at: float | None) -> s.Signal | None:
+def _rename(message: AmiMessage, at: float | None) -> s.Signal | None:
     return s.ChannelRenamed(at, Uniqueid(message.get("Uniqueid")), message.get("Newname"))
 
 
-def _hangup_request(message: Message, at: float | None) -> s.Signal | None:
+def _hangup_request(message: AmiMessage, at: float | None) -> s.Signal | None:
     who = _who(message)
     return None if who is None else s.HangupAsked(at, who, _int(message.get("Cause")))
 
 
-def _soft_hangup_request(message: Message, at: float | None) -> s.Signal | None:
+def _soft_hangup_request(message: AmiMessage, at: float | None) -> s.Signal | None:
     who = _who(message)
     return None if who is None else s.SoftHangupAsked(at, who)
 
 
-def _hangup(message: Message, at: float | None) -> s.Signal | None:
+def _hangup(message: AmiMessage, at: float | None) -> s.Signal | None:
     who = _who(message)
     return None if who is None else s.ChannelEnded(at, who, _int(message.get("Cause")))
 
 
-def _dial_begin(message: Message, at: float | None) -> s.Signal | None:
+def _dial_begin(message: AmiMessage, at: float | None) -> s.Signal | None:
     dest = _who(message, "Dest")
     return None if dest is None else s.DialBegan(at, _who(message), dest, message.get("DialString"))
 
 
-def _dial_end(message: Message, at: float | None) -> s.Signal | None:
+def _dial_end(message: AmiMessage, at: float | None) -> s.Signal | None:
     dest = _who(message, "Dest")
     return None if dest is None else s.DialEnded(at, dest, message.get("DialStatus"))
 
 
-def _originate_response(message: Message, at: float | None) -> s.Signal | None:
+def _originate_response(message: AmiMessage, at: float | None) -> s.Signal | None:
     return s.OriginateAnswered(at, Uniqueid(message.get("Uniqueid")), message.get("Exten"))
 
 
-def _queue_caller_join(message: Message, at: float | None) -> s.Signal | None:
+def _queue_caller_join(message: AmiMessage, at: float | None) -> s.Signal | None:
     who = _who(message)
     if who is None:
         return None
     return s.QueueJoined(at, who, QueueName(message.get("Queue")), _int(message.get("Position")))
 
 
-def _queue_caller_abandon(message: Message, at: float | None) -> s.Signal | None:
+def _queue_caller_abandon(message: AmiMessage, at: float | None) -> s.Signal | None:
     who = _who(message)
     return None if who is None else s.QueueGivenUp(at, who, QueueName(message.get("Queue")))
 
 
-def _queue_caller_leave(message: Message, at: float | None) -> s.Signal | None:
+def _queue_caller_leave(message: AmiMessage, at: float | None) -> s.Signal | None:
     who = _who(message)
     return None if who is None else s.QueueLeft(at, who, QueueName(message.get("Queue")))
 
 
-def _agent_called(message: Message, at: float | None) -> s.Signal | None:
+def _agent_called(message: AmiMessage, at: float | None) -> s.Signal | None:
     who, dest = _who(message), _who(message, "Dest")
     if who is None or dest is None:
         return None
     return s.MemberCalled(at, who, dest, QueueName(message.get("Queue")), _interface(message))
 
 
-def _agent_connect(message: Message, at: float | None) -> s.Signal | None:
+def _agent_connect(message: AmiMessage, at: float | None) -> s.Signal | None:
     who, dest = _who(message), _who(message, "Dest")
     if who is None or dest is None:
         return None
     return s.MemberAnswered(at, who, dest, QueueName(message.get("Queue")), _interface(message))
 
 
-def _agent_ring_no_answer(message: Message, at: float | None) -> s.Signal | None:
+def _agent_ring_no_answer(message: AmiMessage, at: float | None) -> s.Signal | None:
     dest = _who(message, "Dest")
     return None if dest is None else s.MemberRangOut(at, dest)
 
 
-def _bridge_enter(message: Message, at: float | None) -> s.Signal | None:
+def _bridge_enter(message: AmiMessage, at: float | None) -> s.Signal | None:
     who = _who(message)
     if who is None:
         return None
@@ -162,29 +162,29 @@ def _bridge_enter(message: Message, at: float | None) -> s.Signal | None:
     return s.BridgeEntered(at, who, message.get("BridgeUniqueid"), holding, _int(message.get("BridgeNumChannels")))
 
 
-def _bridge_leave(message: Message, at: float | None) -> s.Signal | None:
+def _bridge_leave(message: AmiMessage, at: float | None) -> s.Signal | None:
     who = _who(message)
     return None if who is None else s.BridgeLeft(at, who, message.get("BridgeUniqueid"))
 
 
-def _hold(message: Message, at: float | None) -> s.Signal | None:
+def _hold(message: AmiMessage, at: float | None) -> s.Signal | None:
     who = _who(message)
     return None if who is None else s.HoldChanged(at, who, message.name == "Hold")
 
 
-def _local_bridge(message: Message, at: float | None) -> s.Signal | None:
+def _local_bridge(message: AmiMessage, at: float | None) -> s.Signal | None:
     one, two = _who(message, "LocalOne"), _who(message, "LocalTwo")
     return None if one is None or two is None else s.LocalJoined(at, one, two)
 
 
-def _blind_transfer(message: Message, at: float | None) -> s.Signal | None:
+def _blind_transfer(message: AmiMessage, at: float | None) -> s.Signal | None:
     by = _who(message, "Transferer")
     if by is None or message.get("Result", "Success") != "Success":
         return None
     return s.BlindTransferred(at, by, message.get("Extension"))
 
 
-def _attended_transfer(message: Message, at: float | None) -> s.Signal | None:
+def _attended_transfer(message: AmiMessage, at: float | None) -> s.Signal | None:
     by, second = _who(message, "OrigTransferer"), _who(message, "SecondTransferer")
     if by is None or second is None or message.get("Result", "Success") != "Success":
         return None
@@ -198,19 +198,19 @@ def _attended_transfer(message: Message, at: float | None) -> s.Signal | None:
     )
 
 
-def _pickup(message: Message, at: float | None) -> s.Signal | None:
+def _pickup(message: AmiMessage, at: float | None) -> s.Signal | None:
     who, target = _who(message), _who(message, "Target")
     return None if who is None or target is None else s.PickedUp(at, who, target)
 
 
-def _newexten(message: Message, at: float | None) -> s.Signal | None:
+def _newexten(message: AmiMessage, at: float | None) -> s.Signal | None:
     who = _who(message)
     if who is None or message.get("Application") != "VoiceMail":
         return None
     return s.VoicemailBegan(at, who)
 
 
-def _var_set(message: Message, at: float | None) -> s.Signal | None:
+def _var_set(message: AmiMessage, at: float | None) -> s.Signal | None:
     who = _who(message)
     if who is None:
         return None
@@ -223,7 +223,7 @@ def _var_set(message: Message, at: float | None) -> s.Signal | None:
             return None
 
 
-def _user_event(message: Message, at: float | None) -> s.Signal | None:
+def _user_event(message: AmiMessage, at: float | None) -> s.Signal | None:
     """What our own dialplan says (dialplan/cti.conf); without class ``dialplan`` there is no other way to know."""
     who = _who(message)
     if who is None:
@@ -244,11 +244,11 @@ def _user_event(message: Message, at: float | None) -> s.Signal | None:
             return None
 
 
-def _interface(message: Message) -> Interface:
+def _interface(message: AmiMessage) -> Interface:
     return Interface(message.get("Interface") or message.get("Location"))
 
 
-def member_of(message: Message, at: float | None = None) -> s.MemberSeen | None:
+def member_of(message: AmiMessage, at: float | None = None) -> s.MemberSeen | None:
     """A queue's member as an event (MemberName, Interface) or a list (Name, Location) shows it."""
     interface, queue = _interface(message), QueueName(message.get("Queue"))
     if not interface or not queue:
@@ -270,7 +270,7 @@ def member_of(message: Message, at: float | None = None) -> s.MemberSeen | None:
     )
 
 
-_READERS: dict[str, Callable[[Message, float | None], s.Signal | None]] = {
+_READERS: dict[str, Callable[[AmiMessage, float | None], s.Signal | None]] = {
     "Newchannel": _newchannel,
     "Rename": _rename,
     "HangupRequest": _hangup_request,

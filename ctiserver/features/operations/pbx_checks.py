@@ -15,7 +15,7 @@ from ctiserver.features.operations.adoption import contexts_needed
 from ctiserver.features.operations.finding import Finding, bad, good, of_fault, unseen
 from ctiserver.model.ids import PbxName
 from ctiserver.model.person import Agent
-from ctiserver.pbx.codec import Message
+from ctiserver.pbx.codec import AmiMessage
 from ctiserver.pbx.link import PbxLink
 from ctiserver.pbx.log_files import read_queue_log, try_cdrs
 from ctiserver.pbx.resync import Ask, refuse_old
@@ -35,10 +35,10 @@ class _Ear:
 
     def __init__(self) -> None:
         self.mark = secrets.token_hex(8)
-        self._heard: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._heard: asyncio.Future[AmiMessage] = asyncio.get_running_loop().create_future()
         self._tried: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    def hear(self, message: Message) -> None:
+    def hear(self, message: AmiMessage) -> None:
         if message.name == "UserEvent" and message.get("Mark") == self.mark and not self._heard.done():
             self._heard.set_result(message)
         elif not self._tried.done():
@@ -60,7 +60,7 @@ class _Ear:
         except TimeoutError:
             return "unknown"
 
-    async def event(self) -> Message | None:
+    async def event(self) -> AmiMessage | None:
         try:
             async with asyncio.timeout(_EVENT_WITHIN_S):
                 return await asyncio.shield(self._heard)

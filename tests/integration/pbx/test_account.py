@@ -13,7 +13,7 @@ from ctiserver.clock import SystemClock
 from ctiserver.errors import PbxRefused
 from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
 from ctiserver.model.ids import PbxName
-from ctiserver.pbx.codec import Message
+from ctiserver.pbx.codec import AmiMessage
 from ctiserver.pbx.link import PbxLink
 from ctiserver.pbx.resync import Ask
 from ctiserver.settings import PbxSettings
@@ -23,12 +23,12 @@ pytestmark = pytest.mark.pbx
 
 
 @pytest_asyncio.fixture
-async def heard() -> list[Message]:
+async def heard() -> list[AmiMessage]:
     return []
 
 
 @pytest_asyncio.fixture
-async def ask(pbx: PrivatePbx, heard: list[Message]) -> AsyncIterator[Ask]:
+async def ask(pbx: PrivatePbx, heard: list[AmiMessage]) -> AsyncIterator[Ask]:
     settings = PbxSettings(port=pbx.ami_port, secret=SecretStr(pbx.ami_secret))
     link = PbxLink(PbxName("main"), settings, Bus(), SystemClock())
     async with link.asking(heard.append) as asking:
@@ -58,16 +58,16 @@ async def test_what_it_may_not(ask: Ask, action: dict[str, str]) -> None:
         await ask(fields.pop("Action"), fields)
 
 
-async def hears(heard: list[Message], name: str, count: int = 1) -> list[Message]:
+async def hears(heard: list[AmiMessage], name: str, count: int = 1) -> list[AmiMessage]:
     """So many events of this name."""
 
-    async def found() -> list[Message]:
+    async def found() -> list[AmiMessage]:
         return [message for message in heard if message.name == name]
 
     return await eventually(found, lambda seen: len(seen) >= count)
 
 
-async def test_it_hears_nothing_of_the_dialplan_or_of_keys(pbx: PrivatePbx, ask: Ask, heard: list[Message]) -> None:
+async def test_it_hears_nothing_of_the_dialplan_or_of_keys(pbx: PrivatePbx, ask: Ask, heard: list[AmiMessage]) -> None:
     """Half of all that a PBX says; and what callers key in is none of our log's business."""
     await ask("Setvar", {"Variable": "CTI_TEST", "Value": "1"})  # a VarSet for those who read class dialplan
     await ask("UserEvent", {"UserEvent": "Mark"})
@@ -75,7 +75,7 @@ async def test_it_hears_nothing_of_the_dialplan_or_of_keys(pbx: PrivatePbx, ask:
     assert {"VarSet", "Newexten", "DTMFBegin", "TestEvent"}.isdisjoint(message.name for message in heard)
 
 
-async def test_a_call_that_is_ordered_twice_is_made_once(pbx: PrivatePbx, ask: Ask, heard: list[Message]) -> None:
+async def test_a_call_that_is_ordered_twice_is_made_once(pbx: PrivatePbx, ask: Ask, heard: list[AmiMessage]) -> None:
     """By its channel id. The second order is taken like the first; only the events say that it failed."""
     for step in ("77,1,Answer()", "77,2,Wait(1)"):
         await pbx.cli(f"dialplan add extension {step} into cti-inbound")

@@ -9,7 +9,7 @@ from ctiserver.bus import Bus
 from ctiserver.clock import SystemClock
 from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
 from ctiserver.model.ids import PbxName
-from ctiserver.pbx.codec import Message
+from ctiserver.pbx.codec import AmiMessage
 from ctiserver.pbx.link import PbxLink
 from ctiserver.settings import PbxSettings
 from tests.support.eventually import eventually
@@ -30,7 +30,7 @@ from tests.support.eventually import eventually
 async def test_only_numbers_of_the_list_reach_the_trunk(pbx: PrivatePbx, number: str, goes: bool) -> None:
     await pbx.cli("dialplan add extension _+86!,1,NoOp() into cti-allowed replace")
     await pbx.cli("dialplan add extension _+8616!,1,NoOp() into cti-refused replace")
-    heard: list[Message] = []
+    heard: list[AmiMessage] = []
     link = PbxLink(
         PbxName("main"), PbxSettings(port=pbx.ami_port, secret=SecretStr(pbx.ami_secret)), Bus(), SystemClock()
     )
@@ -51,12 +51,12 @@ async def test_only_numbers_of_the_list_reach_the_trunk(pbx: PrivatePbx, number:
         await pbx.cli("dialplan remove extension _+8616!@cti-refused")
 
 
-async def _asked(heard: list[Message]) -> list[str]:
+async def _asked(heard: list[AmiMessage]) -> list[str]:
     """Channels of the trunk."""
     names = [one.get("Channel") for one in heard if one.name == "Newchannel"]
     return [name for name in names if name.startswith("PJSIP/")]
 
 
-async def _refused(heard: list[Message]) -> bool:
+async def _refused(heard: list[AmiMessage]) -> bool:
     """Whether the gate ended the call: Q.850 cause 21, call rejected."""
     return any(one.name == "Hangup" and one.get("Cause") == "21" for one in heard)

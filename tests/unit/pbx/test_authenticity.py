@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctiserver.pbx.authenticity import Authenticity
-from ctiserver.pbx.codec import AmiDecoder, Message
+from ctiserver.pbx.codec import AmiDecoder, AmiMessage
 from ctiserver.pbx.translate import WANTED
 
 NAME, KEY, NOW = "cti0123456789a", "feedc0de", 1796093912.0
@@ -28,7 +28,7 @@ def true_event(name: str, *, number: str = "1", dialled: str = "2", sign: str = 
     return f"{head}{row}{more}\r\n".encode()
 
 
-def heard(data: bytes, *, sign: str = NAME, key: str = KEY, chunk: int = 0) -> tuple[list[Message], Authenticity]:
+def heard(data: bytes, *, sign: str = NAME, key: str = KEY, chunk: int = 0) -> tuple[list[AmiMessage], Authenticity]:
     guard = Authenticity(lambda: NOW, lambda action: action == "action/ours/1/1")
     guard.systemname, guard.key, guard.booting = sign, key, False
     decoder = AmiDecoder(WANTED | {b"FullyBooted": b"", b"CoreShowChannel": b""}, guard=guard)

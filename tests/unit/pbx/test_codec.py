@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from ctiserver.errors import UnsafeValue
-from ctiserver.pbx.codec import AmiDecoder, Message, refuse_unsafe
+from ctiserver.pbx.codec import AmiDecoder, AmiMessage, refuse_unsafe
 
 GREETING = b"Asterisk Call Manager/11.0.0\r\n"
 
 
-def read(data: bytes, **options: object) -> list[Message]:
+def read(data: bytes, **options: object) -> list[AmiMessage]:
     return AmiDecoder(**options).feed(data)  # type: ignore[arg-type]
 
 

@@ -28,7 +28,7 @@ from ctiserver.model.events import (
 from ctiserver.model.ids import Interface, PbxName, QueueName, Uniqueid
 from ctiserver.pbx import link as link_module
 from ctiserver.pbx import translate
-from ctiserver.pbx.codec import Message
+from ctiserver.pbx.codec import AmiMessage
 from ctiserver.pbx.first_tries import FirstTries
 from ctiserver.pbx.link import PbxLink
 from ctiserver.settings import PbxSettings
@@ -323,7 +323,7 @@ async def test_a_list_that_is_pending_at_a_drop_is_an_error() -> None:
 async def test_an_event_that_breaks_our_code_ends_neither_the_link_nor_the_rest_of_its_packet(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def broken(message: Message, at: float | None) -> None:
+    def broken(message: AmiMessage, at: float | None) -> None:
         raise ZeroDivisionError(message.name)
 
     monkeypatch.setitem(translate._READERS, "Rename", broken)

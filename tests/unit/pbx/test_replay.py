@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from ctiserver.cli.replay import command
 from ctiserver.errors import UserFault
-from ctiserver.pbx.codec import AmiDecoder, Message
+from ctiserver.pbx.codec import AmiDecoder, AmiMessage
 
 RECORDINGS = Path(__file__).parent.parent.parent / "protocol" / "recordings"
 ANSWERED = RECORDINGS / "answered.ami"
@@ -88,7 +88,7 @@ def test_rubbish_is_counted_on_stderr() -> None:
 
 
 def test_what_breaks_our_code_is_counted_and_told_on_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(message: Message) -> None:
+    def broken(message: AmiMessage) -> None:
         raise RuntimeError("a bug of ours")
 
     monkeypatch.setattr("ctiserver.pbx.intake.translate", broken)
