@@ -106,7 +106,7 @@ class AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
             self.greeted.set_result(None)
 
 
-class Connection:
+class AmiConnection:
     """A connection that stands; one that is lost is not made again."""
 
     def __init__(self, settings: PbxSettings, protocol: AmiProtocol, manager: Any) -> None:
@@ -123,7 +123,7 @@ class Connection:
         wanted: Wanted | None,
         *,
         now: PbxNow = lambda: None,
-    ) -> Connection:
+    ) -> AmiConnection:
         """Connect. ``where`` is the setting of the port; every event that is Asterisk's own goes to ``heard``. ``now``
         is the PBX's time, None while it is not known.
 

@@ -21,7 +21,7 @@ from ctiserver.model.ids import Interface, PbxName
 from ctiserver.pbx import trouble
 from ctiserver.pbx.actions import Actions
 from ctiserver.pbx.codec import AmiMessage, Wanted
-from ctiserver.pbx.connection import Connection
+from ctiserver.pbx.connection import AmiConnection
 from ctiserver.pbx.first_tries import FirstTries
 from ctiserver.pbx.gauges import PBX_UP, Tally
 from ctiserver.pbx.intake import Intake
@@ -84,7 +84,7 @@ class PbxLink(Actions):
         )
         self._intake = Intake(name, Sides(trunks=trunks), midstream=False, now=self._now)
         self._tally = Tally(name)
-        self._connection: Connection | None = None
+        self._connection: AmiConnection | None = None
         self._buffer: deque[AmiMessage] | None = None
         self._uptime: str | None = None
         self._booted = asyncio.Event()
@@ -224,7 +224,7 @@ class PbxLink(Actions):
             self._tally.take(connection.protocol.decoder, connection.protocol.guard)
             connection.close()
 
-    async def _still_there(self, connection: Connection) -> None:
+    async def _still_there(self, connection: AmiConnection) -> None:
         """Raises PbxAway where the connection is over; asks again for what was changed without an event."""
         if connection.protocol.lost.done():
             raise connection.protocol.lost.result()
@@ -248,7 +248,7 @@ class PbxLink(Actions):
         self._buffer = deque()
         await self._synchronise()
 
-    async def _ping(self, connection: Connection) -> None:
+    async def _ping(self, connection: AmiConnection) -> None:
         """Raises PbxAway where nothing at all came: in a storm of events the answer waits behind them."""
         before = connection.protocol.received
         try:
@@ -289,9 +289,9 @@ class PbxLink(Actions):
         self._connection = None
         self._buffer = None
 
-    async def _open(self, heard: Callable[[AmiMessage], None], wanted: Wanted | None) -> Connection:
+    async def _open(self, heard: Callable[[AmiMessage], None], wanted: Wanted | None) -> AmiConnection:
         self._booted.clear()
-        self._connection = await Connection.open(
+        self._connection = await AmiConnection.open(
             self._settings, self._setting("port"), heard, wanted, now=self._pbx_now
         )
         return self._connection
