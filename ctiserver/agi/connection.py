@@ -24,7 +24,7 @@ class HungUp(CtiError):
     """
 
 
-class Connection(asyncio.Protocol):
+class AgiConnection(asyncio.Protocol):
     """What comes in, cut into a request and replies.
 
     ``begun`` is called once the request is whole, ``refused`` if it never will be, ``ended`` when the connection is.
@@ -34,10 +34,10 @@ class Connection(asyncio.Protocol):
         self,
         header: RequestReader,
         *,
-        admitted: Callable[[Connection, object], bool],
-        begun: Callable[[Connection, Request], None],
-        refused: Callable[[Connection, str], None],
-        ended: Callable[[Connection], None],
+        admitted: Callable[[AgiConnection, object], bool],
+        begun: Callable[[AgiConnection, Request], None],
+        refused: Callable[[AgiConnection, str], None],
+        ended: Callable[[AgiConnection], None],
         header_timeout_s: float,
     ) -> None:
         self.peer: object = None

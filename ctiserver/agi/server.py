@@ -11,7 +11,7 @@ from ipaddress import IPv6Address, ip_address
 import structlog
 
 from ctiserver.agi.codec import Request, RequestReader
-from ctiserver.agi.connection import Connection
+from ctiserver.agi.connection import AgiConnection
 from ctiserver.agi.session import HungUp, Session
 from ctiserver.clock import Clock
 from ctiserver.errors import CtiError, UserFault
@@ -60,7 +60,7 @@ class AgiServer:
         self._clock = clock
         self._calls = 0
         self._unproven = 0
-        self._open: set[Connection] = set()
+        self._open: set[AgiConnection] = set()
         self._none_open = asyncio.Event()
         self._fewer = asyncio.Event()  #: calls than a moment ago
         self._ending = False
@@ -91,12 +91,12 @@ class AgiServer:
         """
         calls = asyncio.TaskGroup()
 
-        def begun(connection: Connection, request: Request) -> None:
+        def begun(connection: AgiConnection, request: Request) -> None:
             self._unproven -= 1
             calls.create_task(self._serve(request, connection), name="agi-call")
 
-        def accept() -> Connection:
-            return Connection(
+        def accept() -> AgiConnection:
+            return AgiConnection(
                 RequestReader(self._settings.header_max_bytes),
                 admitted=self._admitted,
                 begun=begun,
@@ -143,7 +143,7 @@ class AgiServer:
         except TimeoutError:
             log.warning("agi_calls_handed_over", calls=self._calls)
 
-    def _admitted(self, connection: Connection, peer: object) -> bool:
+    def _admitted(self, connection: AgiConnection, peer: object) -> bool:
         if not self._allowed(peer) or self._unproven >= MAX_UNPROVEN:
             self.counts.refused_peer += 1
             log.warning("agi_peer_refused", peer=str(peer))
@@ -152,12 +152,12 @@ class AgiServer:
         self._open.add(connection)
         return True
 
-    def _refused(self, connection: Connection, reason: str) -> None:
+    def _refused(self, connection: AgiConnection, reason: str) -> None:
         self._unproven -= 1
         self.counts.refused_header += 1
         log.warning("agi_refused", peer=str(connection.peer), reason=reason)
 
-    def _ended(self, connection: Connection) -> None:
+    def _ended(self, connection: AgiConnection) -> None:
         self._open.discard(connection)
         if not self._open:
             self._none_open.set()
@@ -178,7 +178,7 @@ class AgiServer:
             address = address.ipv4_mapped
         return any(address in network for network in self._settings.allow)
 
-    async def _serve(self, request: Request, connection: Connection) -> None:
+    async def _serve(self, request: Request, connection: AgiConnection) -> None:
         session = Session(
             request,
             connection,

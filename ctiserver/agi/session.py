@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from ctiserver.agi.codec import Reply, Request, command
-from ctiserver.agi.connection import Connection, HungUp
+from ctiserver.agi.connection import AgiConnection, HungUp
 from ctiserver.errors import CtiError, DeadlineExceeded, UnsafeValue
 
 __all__ = ["CommandRefused", "HungUp", "PromptMissing", "Session"]
@@ -55,7 +55,7 @@ class Session:
     def __init__(
         self,
         request: Request,
-        connection: Connection,
+        connection: AgiConnection,
         *,
         margin_s: float,
         dead_man_s: float | None,
