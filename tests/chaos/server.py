@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from ctiserver.clock import SystemClock
 from ctiserver.features.dispatch import workflow as dispatch_workflow
-from ctiserver.features.dispatch.engine import Engine
+from ctiserver.features.dispatch.engine import WorkflowEngine
 from ctiserver.features.dispatch.service import Dispatch
 from ctiserver.features.dispatch.workflow import Workflow
 from ctiserver.model.ids import UserId
@@ -93,7 +93,7 @@ async def work(database: Database, dispatch: Dispatch, people: Mapping[str, User
         await asyncio.sleep(0.05)
 
 
-async def held(engine: Engine, rows: Sequence[OutboxRow]) -> None:
+async def held(engine: WorkflowEngine, rows: Sequence[OutboxRow]) -> None:
     print(f"holding {len(rows)}", flush=True)  # noqa: T201 - the test reads it
     await asyncio.Event().wait()
 

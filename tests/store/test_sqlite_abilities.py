@@ -16,7 +16,7 @@ import pytest
 
 from ctiserver.clock import SystemClock
 from ctiserver.errors import UserFault
-from ctiserver.features.dispatch.engine import Engine, Handed
+from ctiserver.features.dispatch.engine import Handed, WorkflowEngine
 from ctiserver.features.operations.doctor import examine
 from ctiserver.features.operations.finding import Finding
 from ctiserver.settings import Settings, load_settings
@@ -81,11 +81,11 @@ async def test_the_engine_works_on_a_file_that_another_python_made(
         assert [row_id for _, row_id, _ in handed] == ["one"]
         carried_out.set()
 
-    async with Engine.open(f"sqlite:///{file}", advance, SystemClock()):
+    async with WorkflowEngine.open(f"sqlite:///{file}", advance, SystemClock()):
         pass
     _as_made_by(file, made_by)
     began_ms = time.time() * 1000
-    async with Engine.open(f"sqlite:///{file}", advance, SystemClock(), polling_s=0.01) as engine:
+    async with WorkflowEngine.open(f"sqlite:///{file}", advance, SystemClock(), polling_s=0.01) as engine:
         await engine.hand([Handed(id="one", topic="start", payload={})])
         async with asyncio.timeout(20):
             await carried_out.wait()
@@ -134,7 +134,7 @@ async def test_so_is_one_for_the_workflow_engine_alone(old: None, tmp_path: Path
         raise AssertionError("nothing was handed over")
 
     with pytest.raises(UserFault, match=r"workflow\.url: SQLite 3\.33\.0"):
-        async with Engine.open(f"sqlite:///{tmp_path}/workflow.sqlite", advance, SystemClock()):
+        async with WorkflowEngine.open(f"sqlite:///{tmp_path}/workflow.sqlite", advance, SystemClock()):
             pass
 
 

@@ -88,7 +88,7 @@ class Handed:
         return self.id if self.failures == 0 else f"{self.id}~{self.failures}"
 
 
-class Engine:
+class WorkflowEngine:
     """DBOS, launched. Made by :meth:`open`; one in a process at a time, as DBOS is."""
 
     def __init__(
@@ -121,7 +121,7 @@ class Engine:
         executor_id: str = "local",
         again: bool = False,
         ended: Ended | None = None,
-    ) -> AsyncIterator[Engine]:
+    ) -> AsyncIterator[WorkflowEngine]:
         """Run the engine on its database for the length of the block; what was left unfinished goes on at once.
 
         ``executor_id`` names this server among several on one PostgreSQL, and is the same after a restart.
@@ -300,7 +300,7 @@ _SMALL: dict[str, Any] = {
 class _Current:
     """Whom workflows that DBOS takes from its queue are for: DBOS is one to a process, and so is this."""
 
-    engine: Engine | None = None
+    engine: WorkflowEngine | None = None
 
 
 _current = _Current()

@@ -11,7 +11,7 @@ import structlog
 
 from ctiserver.clock import Clock
 from ctiserver.features.dispatch.advance import TIMER, TOPICS, Advance
-from ctiserver.features.dispatch.engine import Engine, Handed
+from ctiserver.features.dispatch.engine import Handed, WorkflowEngine
 from ctiserver.features.dispatch.relay import HANDED_ON, Relay
 from ctiserver.model.ids import RecordId
 from ctiserver.model.json_value import JsonObject
@@ -64,14 +64,14 @@ class Workflow:
         self._aside.add_kind(HANDED_ON, outbox_kind())
         self._aside.add_kind(_ADVANCE, Kind(show=self._hand_again))
         self._aside.add_kind(_TIMER)
-        self._engine: Engine | None = None
+        self._engine: WorkflowEngine | None = None
 
     async def run(self) -> None:
         """Run until cancelled; a supervised service.
 
         Raises UserFault if the engine's database can't be used, and StoreUnavailable if it could be before.
         """
-        async with Engine.open(
+        async with WorkflowEngine.open(
             self._url,
             self._advance.together,
             self._clock,
@@ -115,7 +115,7 @@ class Workflow:
         another = int(self._clock.now().timestamp())  # a number of failures that none of its own tries has
         await self._engine.hand([Handed(id=row.id, topic=row.topic, payload=row.payload, failures=another)])
 
-    async def beat(self, engine: Engine) -> None:
+    async def beat(self, engine: WorkflowEngine) -> None:
         """Say that this executor lives, and carry on what those had begun that don't any more."""
         now = self._clock.now()
         async with self._database.unit_of_work() as uow:
@@ -127,7 +127,7 @@ class Workflow:
             if taken:
                 log.warning("executor_taken_over", executor=executor, workflows=taken)
 
-    async def sweep(self, engine: Engine) -> None:
+    async def sweep(self, engine: WorkflowEngine) -> None:
         """Hand timers on again that the engine does not have, and forget what is over."""
         now = self._clock.now()
         async with self._database.reading() as uow:
@@ -141,7 +141,7 @@ class Workflow:
             await uow.outbox.purge(now - _KEEP)
             await uow.executors.forget(now - _KEEP)
 
-    async def _hand_timer(self, engine: Engine, timer: TimerRow) -> None:
+    async def _hand_timer(self, engine: WorkflowEngine, timer: TimerRow) -> None:
         status = await engine.query(timer.id)
         if status not in ("DELAYED", "ENQUEUED", "PENDING"):
             log.warning("timer_handed_again", process=timer.process_id, key=timer.key, engine_had=status)
@@ -150,5 +150,5 @@ class Workflow:
             await engine.hand([Handed(id=timer.id, topic=TIMER, payload=payload)])
 
 
-async def _receive(engine: Engine, rows: Sequence[OutboxRow]) -> None:
+async def _receive(engine: WorkflowEngine, rows: Sequence[OutboxRow]) -> None:
     await engine.hand([Handed(id=row.id, topic=row.topic, payload=row.payload, due_at=row.due_at) for row in rows])
