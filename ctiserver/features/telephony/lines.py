@@ -16,7 +16,7 @@ from ctiserver import net
 from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
 from ctiserver.features.telephony.phones import Phones
-from ctiserver.features.telephony.sip import Dialogue, NotThisPhones, SipAccount
+from ctiserver.features.telephony.sip import Dialogue, SipAccount, SipRefused
 from ctiserver.model.ids import AgentId, UserId
 from ctiserver.settings import BrowserPhoneSettings
 from ctiserver.web.access import agent_of
@@ -148,7 +148,7 @@ class Lines:
             ]
             try:
                 await self._from_browser(socket, upstream, dialogue)
-            except NotThisPhones as error:
+            except SipRefused as error:
                 self._misused(line.agent_id, str(error))
                 await socket.close(code=_CLOSE_POLICY)
             except ConnectionError:
@@ -175,7 +175,7 @@ class Lines:
     ) -> None:
         async for message in socket:
             if message.type is WSMsgType.BINARY:
-                raise NotThisPhones("a binary message")  # browsers send text
+                raise SipRefused("a binary message")  # browsers send text
             if message.type is WSMsgType.TEXT and (told := dialogue.to_pbx(message.data)) is not None:
                 await upstream.send_str(told)
 

@@ -65,7 +65,7 @@ _KEEP_ALIVE = ("\r\n\r\n", "\r\n")  # RFC 5626 section 4.4.1
 _MOST_ASKED = 256
 
 
-class NotThisPhones(CtiError):
+class SipRefused(CtiError):
     """The browser speaks for a phone that is not its own, or says something that could be read in two ways."""
 
 
@@ -110,18 +110,18 @@ class Dialogue:
         if not gap or _ODD.search(first) or any(_ODD.search(line) for line in lines):
             if answers:
                 return None  # it repeats what the PBX asked: a caller's odd name must not cost an agent the line
-            raise NotThisPhones(f"odd line ends or characters on the line of {user}")
+            raise SipRefused(f"odd line ends or characters on the line of {user}")
         headers = _headers(lines, user)
         if headers["content-length"] != [str(len(body.encode("utf-8", "surrogatepass")))]:
-            raise NotThisPhones(f"a message with more or less than its length on the line of {user}")
+            raise SipRefused(f"a message with more or less than its length on the line of {user}")
         if answers:
             branch = _BRANCH.search(headers["via"][0])
             return message if branch is not None and branch[1] in self._asked else None
         request = _REQUEST.fullmatch(first)
         if request is None or request[1] not in _METHODS:
-            raise NotThisPhones(f"{first[:40]!r} is not a request of a phone, on the line of {user}")
+            raise SipRefused(f"{first[:40]!r} is not a request of a phone, on the line of {user}")
         if not _refuse_others(request[1], headers, user) and any(_ESCAPED.search(line) for line in (first, *lines)):
-            raise NotThisPhones(f"an escaped control character on the line of {user}")
+            raise SipRefused(f"an escaped control character on the line of {user}")
         return "\r\n".join([first, *(_digested(line, request[1], self._account) for line in lines)]) + gap + body
 
 
@@ -132,12 +132,12 @@ def _headers(lines: list[str], user: str) -> dict[str, list[str]]:
         header = _HEADER.fullmatch(line)
         name = "" if header is None else _COMPACT.get(header[1].lower(), header[1].lower())
         if header is None or name not in _KNOWN:
-            raise NotThisPhones(f"the header {line.partition(':')[0][:40]!r} on the line of {user}")
+            raise SipRefused(f"the header {line.partition(':')[0][:40]!r} on the line of {user}")
         found.setdefault(name, []).append(header[2])
     if any(len(found.get(name, ())) != 1 for name in _ONCE) or any(len(found.get(n, ())) > 1 for n in _AT_MOST_ONCE):
-        raise NotThisPhones(f"a message that lacks a header, or has one twice, on the line of {user}")
+        raise SipRefused(f"a message that lacks a header, or has one twice, on the line of {user}")
     if "via" not in found or _CALL_ID.fullmatch(found["call-id"][0]) is None:
-        raise NotThisPhones(f"a message without Via or Call-ID on the line of {user}")
+        raise SipRefused(f"a message without Via or Call-ID on the line of {user}")
     return found
 
 
@@ -149,10 +149,10 @@ def _refuse_others(method: str, headers: dict[str, list[str]], user: str) -> boo
     cseq = _CSEQ.fullmatch(headers["cseq"][0])
     sender, to = _ADDRESS.fullmatch(headers["from"][0]), _ADDRESS.fullmatch(headers["to"][0])
     if cseq is None or cseq[1] != method or len(headers["via"]) != 1 or sender is None or to is None:
-        raise NotThisPhones(f"a malformed {method} on the line of {user}")
+        raise SipRefused(f"a malformed {method} on the line of {user}")
     in_dialog = _TAG.search(to[2]) is not None and method != "REGISTER"
     if not in_dialog and sender[1] != user:
-        raise NotThisPhones(f"a {method} from {sender[1] or 'nobody'} on the line of {user}")
+        raise SipRefused(f"a {method} from {sender[1] or 'nobody'} on the line of {user}")
     return in_dialog
 
 

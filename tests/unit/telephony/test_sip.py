@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctiserver.features.telephony.sip import Dialogue, NotThisPhones, SipAccount
+from ctiserver.features.telephony.sip import Dialogue, SipAccount, SipRefused
 
 ACCOUNT = SipAccount("web1", "of the session", "of the PBX")
 
@@ -149,7 +149,7 @@ MALFORMED = {
 
 @pytest.mark.parametrize("what", MALFORMED)
 def test_what_is_not_written_as_browsers_write_is_refused(what: str) -> None:
-    with pytest.raises(NotThisPhones):
+    with pytest.raises(SipRefused):
         to_pbx(_request(**MALFORMED[what]))
 
 
@@ -157,7 +157,7 @@ def test_what_is_not_written_as_browsers_write_is_refused(what: str) -> None:
     "sent", ["", "\n", "\r\n\r\n\r\n", "hello", "GET / HTTP/1.1\r\n\r\n", "SIP/2.0 200 OK\r\n\r\n"]
 )
 def test_what_is_no_sip_is_refused(sent: str) -> None:
-    with pytest.raises(NotThisPhones):
+    with pytest.raises(SipRefused):
         to_pbx(sent)
 
 
@@ -200,7 +200,7 @@ def test_a_callers_odd_name_costs_the_agent_no_line() -> None:
 def test_a_malformed_response_is_refused(first: str) -> None:
     line = Dialogue(ACCOUNT)
     line.from_pbx(_asked("z9hG4bKPj1"))
-    with pytest.raises(NotThisPhones):
+    with pytest.raises(SipRefused):
         line.to_pbx(_answer("z9hG4bKPj1", first))
 
 
@@ -229,7 +229,7 @@ def test_no_change_of_a_request_lets_it_speak_for_another(data: st.DataObject) -
         )
     try:
         passed = Dialogue(ACCOUNT).to_pbx(sent)
-    except NotThisPhones:
+    except SipRefused:
         return
     # What passes must then be a keep-alive, or a whole request within a dialog.
     assert passed in (None, "\r\n", "\r\n\r\n") or ";tag=" in passed.partition("To: ")[2].partition("\r\n")[0]
@@ -240,5 +240,5 @@ def test_no_change_of_a_request_lets_it_speak_for_another(data: st.DataObject) -
 def test_any_text_passes_or_is_refused(text: str) -> None:
     try:
         assert Dialogue(ACCOUNT).to_pbx(text) in (None, "\r\n", "\r\n\r\n")
-    except NotThisPhones:
+    except SipRefused:
         pass
