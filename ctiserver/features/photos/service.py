@@ -63,7 +63,7 @@ class Photos:
         """
         kind = photo.media_type(content)
         if kind is None or kind != sent_as:
-            raise NoPhoto(f"this is not a {sent_as} image; send a JPEG, PNG or WebP")
+            raise NoPhoto(f"this file is not {sent_as}; send a JPEG, PNG or WebP")
         if (known := await self._known(order_id, key)) is not None:
             return known, False
         sha256 = hashlib.sha256(content).hexdigest()
