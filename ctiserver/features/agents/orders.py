@@ -50,12 +50,14 @@ class Orders:
         pbx_of: Callable[[AgentId], Pbx | None],
         due: Callable[[Pause], bool],
         pause: Callable[[Pause], Awaitable[None]],
+        seated: Callable[[QueueMembership], None],
     ) -> None:
         """``pbx_of``: None for an agent who is gone. ``due``: whether a pause is still what the agent is to have.
-        ``pause`` has it done."""
+        ``pause`` has it done. ``seated`` is told of each seat that a PBX has given."""
         self._pbx_of = pbx_of
         self._due = due
         self._pause = pause
+        self._seated = seated
         self._waiting: asyncio.Queue[Order] = asyncio.Queue(maxsize=_LONGEST)
         self._owed: dict[AgentId, list[Order]] = {}
 
@@ -89,6 +91,7 @@ class Orders:
                         await self._pause(order)
                     case QueueMembership(queue=queue, interface=interface, name=name, penalty=penalty):
                         await pbx.queue_add(queue, interface, name=name, penalty=penalty)
+                        self._seated(order)
             except PeerLost as error:
                 log.warning("agent_order_put_off", agent=order.agent_id, error=str(error))
                 self._owe(order)

@@ -48,7 +48,7 @@ class _Before:
     """How an agent stood when the PBX was last heard."""
 
     presence: Presence
-    seats: tuple[MemberChanged, ...]
+    seats: tuple[QueueMembership, ...]  #: those that a PBX may forget
 
 
 class Presences:
@@ -71,6 +71,8 @@ class Presences:
         self._wrap_up_seen: set[AgentId] = set()  #: whose pause for after-call work the PBX has confirmed
         self._unheard_since: dict[PbxName, datetime] = {}
         self._before: dict[PbxName, dict[AgentId, _Before]] = {}
+        #: Seats that a PBX has given, and of which it has not told yet: a PBX killed in between has forgotten them.
+        self._given: dict[AgentId, dict[tuple[QueueName, Interface], QueueMembership]] = {}
         self._deadline_moved = asyncio.Event()
         self._wrap_up_moved = asyncio.Event()
 
@@ -83,6 +85,10 @@ class Presences:
             self._now.setdefault(agent_id, Presence(agent_id=agent_id, since=self._clock.now()))
             self.step(agent_id, *self._by_seats(agent_id))
         self._deadline_moved.set()  # their PBX may be one of which nothing is heard
+
+    def left(self, agent_id: AgentId) -> None:
+        """The agent has left all queues."""
+        self._given.pop(agent_id, None)
 
     def unheard(self, pbx: PbxName) -> None:
         """Nothing has been heard of this PBX yet."""
@@ -140,7 +146,9 @@ class Presences:
         talking: dict[AgentId, set[CallId]] = {}
         for event in current_events(pbxs.values()):
             if isinstance(event, MemberChanged):
-                self._seating.take(event)
+                agent_id = self._seating.take(event)
+                if agent_id is not None:
+                    self._given.get(agent_id, {}).pop((event.queue, event.interface), None)
             elif isinstance(event, AgentRinging | AgentConnected):
                 agent_id = self._seating.whose(event.pbx, event.interface)
                 if agent_id is not None:
@@ -193,6 +201,17 @@ class Presences:
             self._changed(after)
         return after
 
+    def seated(self, given: QueueMembership) -> None:
+        """The PBX has given this seat; its event may still be on its way."""
+        if not any(
+            (seat.queue, seat.interface) == (given.queue, given.interface) for seat in self._dynamic(given.agent_id)
+        ):
+            self._given.setdefault(given.agent_id, {})[given.queue, given.interface] = given
+
+    def _dynamic(self, agent_id: AgentId) -> list[QueueMembership]:
+        seats = [seat for seat in self._seating.of(agent_id) if seat.dynamic]
+        return [QueueMembership(agent_id, seat.queue, seat.interface, seat.name, seat.penalty) for seat in seats]
+
     def due(self, order: Pause) -> bool:
         """Whether the order still says what the agent is to be: they, or an event, may have been quicker."""
         presence = self._now[order.agent_id]
@@ -242,7 +261,7 @@ class Presences:
         agents = self._seating.on(event.pbx)
         self._before.setdefault(
             event.pbx,
-            {key: _Before(self._now[key], tuple(self._seating.of(key))) for key in agents},
+            {key: _Before(self._now[key], (*self._dynamic(key), *self._given.get(key, {}).values())) for key in agents},
         )
         for agent_id in agents:
             self._changed(self._now[agent_id])  # the desk shows whether it is heard
@@ -262,9 +281,12 @@ class Presences:
     def _restore(self, agent_id: AgentId, was: _Before) -> None:
         """Give an agent back what a PBX forgot that was killed a moment after it was told, or that keeps nothing."""
         there = {(seat.queue, seat.interface): seat for seat in self._seating.of(agent_id)}
-        lost = [seat for seat in was.seats if seat.dynamic and (seat.queue, seat.interface) not in there]
+        # Who had just logged out may have seats whose end was not told yet.
+        lost = (
+            [seat for seat in was.seats if (seat.queue, seat.interface) not in there] if was.presence.logged_in else []
+        )
         for seat in lost:
-            self._orders.give(QueueMembership(agent_id, seat.queue, seat.interface, seat.name, seat.penalty))
+            self._orders.give(seat)
         until, reason = was.presence.wrap_up_until, was.presence.pause_reason
         steps: list[PresenceEvent] = [presence_of.LoggedIn()] if lost else []
         order: Pause | None = None
@@ -329,6 +351,7 @@ class Presences:
         agent_id = self._seating.take(event)
         if agent_id is None:
             return
+        self._given.get(agent_id, {}).pop((event.queue, event.interface), None)
         before = self._now[agent_id]
         if self.step(agent_id, *self._by_seats(agent_id, event)) == before and seated != event.present:
             self._changed(before)  # another queue, and nothing else: the desk shows the queues too

@@ -17,7 +17,7 @@ import structlog
 from ctiserver.bus import Bus
 from ctiserver.clock import Clock
 from ctiserver.errors import CtiError, UserFault
-from ctiserver.features.agents.orders import Orders, Pause
+from ctiserver.features.agents.orders import Orders, Pause, QueueMembership
 from ctiserver.features.agents.presences import WRAP_UP, Presences
 from ctiserver.features.agents.seating import Seating
 from ctiserver.model import agent as presence_of
@@ -55,7 +55,7 @@ class Agents:
         self._site = site
         self._pbxs = pbxs
         self._seating = Seating(next(iter(pbxs)))
-        self._orders = Orders(pbx_of=self._pbx_for, due=self._due, pause=self._pause)
+        self._orders = Orders(pbx_of=self._pbx_for, due=self._due, pause=self._pause, seated=self._given)
         self._presences = Presences(clock, site, self._seating, self._orders, changed)
         self._loaded = False
 
@@ -78,6 +78,9 @@ class Agents:
             await self._bus.follow("agents", (PbxEvent,), self._presences.heard, self._resync, begin=begin)
             for keeper in keepers:
                 keeper.cancel()
+
+    def _given(self, membership: QueueMembership) -> None:
+        self._presences.seated(membership)
 
     def _resync(self) -> None:
         self._presences.resync(self._pbxs)
@@ -161,6 +164,7 @@ class Agents:
             if queue in seated:
                 continue  # by a Local channel: a second seat would ring the same phone twice
             await pbx.queue_add(queue, agent.interface, name=agent.name, penalty=penalty)
+            self._presences.seated(QueueMembership(agent_id, queue, agent.interface, agent.name, penalty))
         return self._presences.step(agent_id, presence_of.LoggedIn())
 
     async def log_out(self, agent_id: AgentId) -> Presence:
@@ -182,6 +186,7 @@ class Agents:
         for queue, interface in sorted(leaving):
             await pbx.queue_remove(queue, interface)
         self._orders.settled(agent_id)
+        self._presences.left(agent_id)
         return self._presences.step(agent_id, presence_of.LoggedOut())
 
     async def pause(self, agent_id: AgentId, reason: str) -> Presence:

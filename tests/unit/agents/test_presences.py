@@ -13,10 +13,10 @@ import pytest
 
 from ctiserver.clock import ManualClock
 from ctiserver.errors import PeerLost
-from ctiserver.features.agents.orders import Orders, Pause
+from ctiserver.features.agents.orders import Orders, Pause, QueueMembership
 from ctiserver.features.agents.presences import NO_ANSWER, WRAP_UP, Presences
 from ctiserver.features.agents.seating import Seating
-from ctiserver.model.agent import WrapUpKept
+from ctiserver.model.agent import LoggedIn, LoggedOut, WrapUpKept
 from ctiserver.model.events import (
     AgentConnected,
     AgentDisconnected,
@@ -68,7 +68,12 @@ class Floor:
         self.clock = ManualClock(NOW)
         self.pbxs = {MAIN: FakePbx(), BRANCH: FakePbx()}
         self.seating = Seating(MAIN)
-        self.orders = Orders(pbx_of=self._pbx_of, due=lambda order: self.presences.due(order), pause=self._pause)  # noqa: PLW0108
+        self.orders = Orders(
+            pbx_of=self._pbx_of,
+            due=lambda order: self.presences.due(order),  # noqa: PLW0108
+            pause=self._pause,
+            seated=lambda given: self.presences.seated(given),  # noqa: PLW0108
+        )
         site = load_site(shipped("config"))
         self.presences = Presences(self.clock, site, self.seating, self.orders, lambda presence: None)
         self.know(self.agent(LI), self.agent(ZHAO, BRANCH))
@@ -197,6 +202,37 @@ async def test_an_order_that_found_no_pbx_is_given_when_it_is_back(floor: Floor)
         floor.back(restarted=False)
         await floor.told(f"pause True {WRAP_UP}", "pause False")
         assert floor.state() == "available"
+
+
+async def test_a_seat_that_a_pbx_forgot_before_it_told_of_it_is_asked_for_again(floor: Floor) -> None:
+    """Killed between its answer to the log-in and the event; then once more, before the event of the second seat."""
+    again = f"add {REPAIR} {PHONE} Li 2"
+    async with floor.open():
+        floor.presences.seated(QueueMembership(LI, REPAIR, PHONE, "Li", 2))
+        floor.presences.step(LI, LoggedIn())
+        floor.away()
+        floor.back(restarted=True)
+        await floor.told(again)
+        floor.away()
+        floor.back(restarted=True)
+        await floor.told(again, again)
+        floor.seat()
+        floor.seat(present=False)  # by the PBX's console: the agent is out, and is not put back
+        floor.away()
+        floor.back(restarted=True)
+        assert floor.state() == "logged_out"
+    assert floor.pbxs[MAIN].told == [again, again]
+
+
+async def test_a_seat_whose_end_was_not_told_before_a_restart_is_not_given_back(floor: Floor) -> None:
+    floor.seat()
+    async with floor.open():
+        floor.presences.step(LI, LoggedOut())
+        floor.away()
+        floor.seat(present=False)
+        floor.back(restarted=True)
+        assert floor.state() == "logged_out"
+    assert floor.pbxs[MAIN].told == []
 
 
 async def test_what_a_restarted_pbx_forgot_is_asked_for_again(floor: Floor) -> None:
