@@ -646,7 +646,7 @@ async def test_a_figure_of_the_board_leads_to_its_calls(running: Desk, open_page
         await expect(tile).to_contain_text("33.3%")
         await tile.locator("a", has_text="1").first.press("Enter")
         listed = page.locator(".counted")
-        await expect(listed).to_contain_text("及时接通，1 个")
+        await expect(listed).to_contain_text("服务水平内接通，1 个")
         await expect(listed.get_by_role("link", name="13800000001")).to_be_visible()
         await expect(listed.get_by_role("link", name="13800000002")).to_be_hidden()
         telling.cancel()

@@ -97,7 +97,7 @@ async def test_a_repeat_caller_raises_the_open_repair_once_and_its_owner_hears_o
         assert (raised[0].priority, raised[0].repeat_calls) == (repair.priority + 1, 1)
         assert [raised[1][kind] for kind in ("called_again", "notified", "priority_raised")] == [1, 1, 1]
         assert raised[2] == ["dispatch"]
-        await expect(owner.get_by_role("status").filter(has_text=repair.number)).to_contain_text("rang again (1×)")
+        await expect(owner.get_by_role("status").filter(has_text=repair.number)).to_contain_text("called again (1×)")
         assert len([frame for frame in said if "called_again" in frame]) == 1
 
         # They ring once more the same day: counted and shown, but raised and notified no second time.
@@ -107,7 +107,7 @@ async def test_a_repeat_caller_raises_the_open_repair_once_and_its_owner_hears_o
         await _opens_the_repair(page, repair)
         await urge.click()
         await expect(page.locator("cti-record")).to_contain_text("催单 ×2")
-        await expect(owner.get_by_role("status").filter(has_text=repair.number)).to_contain_text("rang again (2×)")
+        await expect(owner.get_by_role("status").filter(has_text=repair.number)).to_contain_text("called again (2×)")
         await eventually(lambda: _advanced_at(running, repair), lambda at: at > first_at)
     again, lines, orders = await _seen(running, repair)
     assert (again.priority, again.repeat_calls) == (repair.priority + 1, 2)

@@ -196,7 +196,7 @@ async def test_a_second_pbx_is_adopted_by_its_own_name(there: Foreign) -> None:
     )
     refused = await ctiserver("pbx", "adopt", "127.0.0.1", "--name", "Branch Office")
     assert refused.returncode == 2
-    assert "no name of a PBX" in refused.stderr
+    assert "is not a valid PBX name" in refused.stderr
 
 
 async def test_the_announcements_are_spoken_where_they_are_asked_for(tmp_path: Path) -> None:
