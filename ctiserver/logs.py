@@ -6,7 +6,8 @@ import asyncio
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+import time
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 import structlog
@@ -38,6 +39,51 @@ def _printable(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMappi
         if isinstance(value, str) and not value.isprintable():
             event[key] = "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in value)
     return event
+
+
+class Seldom:
+    """What strangers can bring about as often as they like: one line a second of each kind is written."""
+
+    def __init__(self, log: Any, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._log = log
+        self._monotonic = monotonic
+        self._kinds: dict[tuple[str, str], tuple[float, int]] = {}  #: when it was written last, and how many since
+
+    def info(self, event: str, *, why: str, **facts: object) -> None:
+        """Write it, or count it: ``more`` says how many of the kind came since the last line. ``why`` is one of few."""
+        self._tell(self._log.info, event, why, facts)
+
+    def warning(self, event: str, *, why: str, **facts: object) -> None:
+        """The same, for what an admin should know."""
+        self._tell(self._log.warning, event, why, facts)
+
+    def _tell(self, write: Callable[..., object], event: str, why: str, facts: Mapping[str, object]) -> None:
+        now = self._monotonic()
+        written_at, more = self._kinds.get((event, why), (now - 1.0, 0))
+        if now - written_at < 1.0:
+            self._kinds[event, why] = (written_at, more + 1)
+            return
+        self._kinds[event, why] = (now, 0)
+        write(event, why=why, **facts, **({"more": more} if more else {}))
+
+
+class _AcceptErrors:
+    """Of asyncio's report that no descriptor is left for a new connection one line a second is written, without a
+    traceback: it comes for each connection that waits, 200,000 times in some minutes."""
+
+    def __init__(self) -> None:
+        self._next_at = 0.0
+
+    def __call__(self, record: logging.LogRecord) -> bool:
+        if not (record.name == "asyncio" and record.getMessage().startswith("socket.accept() out of system resource")):
+            return True
+        now = time.monotonic()
+        if now < self._next_at:
+            return False
+        self._next_at = now + 1.0
+        record.exc_info = None
+        record.msg, record.args = "no descriptor is left for a new connection: raise the limit (LimitNOFILE)", ()
+        return True
 
 
 def _worth_telling(record: logging.LogRecord) -> bool:
@@ -80,6 +126,7 @@ def configure(settings: LogSettings) -> None:
         )
     )
     handler.addFilter(_worth_telling)
+    handler.addFilter(_AcceptErrors())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.level.upper())

@@ -36,18 +36,12 @@ _TESTS = "tests and developers look at a private PBX by it"
 
 #: By module and name, who calls it.
 EXPECTED = {
-    ("agi/connection.py", "data_received"): _ASYNCIO,
-    ("agi/connection.py", "connection_lost"): _ASYNCIO,
     ("cli/__init__.py", "get_command"): "click calls it",
     ("cli/__init__.py", "format_commands"): "click calls it",
     ("lab/drill/ears.py", "datagram_received"): _ASYNCIO,
     ("lab/drill/finding.py", "of_json"): "the chaos tests read the drill's answer by it",
     ("ivr/speech/prompts.py", "speak_bundled"): "hatch_build.py calls it when a wheel is built",
     ("ivr/speech/texts.py", "texts_of_package"): "hatch_build.py calls it when a wheel is built",
-    ("pbx/connection.py", "data_received"): _ASYNCIO,
-    ("pbx/connection.py", "connection_lost"): _ASYNCIO,
-    ("lab/privatepbx/baresip.py", "connection_lost"): _ASYNCIO,
-    ("lab/privatepbx/baresip.py", "data_received"): _ASYNCIO,
     ("lab/privatepbx/lifecycle.py", "astdb_path"): _TESTS,
     ("lab/privatepbx/lifecycle.py", "sounds_dir"): _TESTS,
     ("lab/privatepbx/lifecycle.py", "voicemail_dir"): _TESTS,

@@ -115,7 +115,7 @@ class AgiConnection(asyncio.Protocol):
         self.peer = transport.get_extra_info("peername")
         if self._admitted(self, self.peer):
             self._deadline = asyncio.get_running_loop().call_later(
-                self._header_timeout_s, self._refuse, "the AGI header did not come in time"
+                self._header_timeout_s, self.refuse, "the AGI header did not come in time"
             )
         else:
             self._header = None
@@ -132,14 +132,14 @@ class AgiConnection(asyncio.Protocol):
                 self._begun(self, request)
         except AgiGarbage as garbage:
             if self._header is not None:
-                self._refuse(str(garbage))
+                self.refuse(str(garbage))
             else:
                 self.lose(garbage)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._no_deadline()
         if self._header is not None:
-            self._refuse("the connection ended inside the header")
+            self.refuse("the connection ended inside the header")
         self.lose(HungUp("Asterisk closed the session"))
         self._ended(self)
 
@@ -165,7 +165,8 @@ class AgiConnection(asyncio.Protocol):
         else:
             self._asked.set_exception(DeadlineExceeded("Asterisk did not answer in time"))
 
-    def _refuse(self, reason: str) -> None:
+    def refuse(self, reason: str) -> None:
+        """End a connection whose header is not whole."""
         self._header = None
         self._no_deadline()
         self._refused(self, reason)

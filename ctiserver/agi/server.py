@@ -15,14 +15,18 @@ from ctiserver.agi.connection import AgiConnection
 from ctiserver.agi.session import HungUp, Session
 from ctiserver.clock import Clock
 from ctiserver.errors import CtiError, UserFault
+from ctiserver.listening import accepting, descriptors
+from ctiserver.listening.waiting_room import WaitingRoom
+from ctiserver.logs import Seldom
 from ctiserver.settings import AgiSettings
 
 log = structlog.get_logger(__name__)
+seldom = Seldom(log)
 
 #: What serves one call; it returns when the dialplan shall go on.
 Handler = Callable[[Session], Awaitable[None]]
-#: Connections that are still to prove themselves, beyond the calls served: more are closed unheard.
-MAX_UNPROVEN = 512
+#: Connections whose header is still to come, beyond the calls served. Asterisk sends its own at once.
+MAX_UNPROVEN = 1024
 
 
 @dataclass(slots=True)
@@ -59,7 +63,7 @@ class AgiServer:
         self._handlers = handlers
         self._clock = clock
         self._calls = 0
-        self._unproven = 0
+        self._unproven: WaitingRoom[AgiConnection] = WaitingRoom(min(MAX_UNPROVEN, descriptors.limit() // 8))
         self._open: set[AgiConnection] = set()
         self._none_open = asyncio.Event()
         self._fewer = asyncio.Event()  #: calls than a moment ago
@@ -92,7 +96,7 @@ class AgiServer:
         calls = asyncio.TaskGroup()
 
         def begun(connection: AgiConnection, request: Request) -> None:
-            self._unproven -= 1
+            self._unproven.leave(connection)
             calls.create_task(self._serve(request, connection), name="agi-call")
 
         def accept() -> AgiConnection:
@@ -107,9 +111,7 @@ class AgiServer:
 
         loop = asyncio.get_running_loop()
         try:
-            server = await loop.create_server(
-                accept, self._settings.host, self._settings.port, backlog=1024, start_serving=False
-            )
+            server = await accepting.bound(accept, self._settings.host, self._settings.port)
         except OSError as error:
             raise UserFault(
                 f"FastAGI can't listen on {self._settings.host}:{self._settings.port}: {error.strerror or error}",
@@ -118,7 +120,7 @@ class AgiServer:
             ) from None
         try:
             async with calls:
-                await server.start_serving()
+                await accepting.start(server)
                 self._port = server.sockets[0].getsockname()[1]
                 self._listening.set()
                 await loop.create_future()  # until cancelled
@@ -144,18 +146,21 @@ class AgiServer:
             log.warning("agi_calls_handed_over", calls=self._calls)
 
     def _admitted(self, connection: AgiConnection, peer: object) -> bool:
-        if not self._allowed(peer) or self._unproven >= MAX_UNPROVEN:
+        if not self._allowed(peer):
             self.counts.refused_peer += 1
-            log.warning("agi_peer_refused", peer=str(peer))
+            seldom.warning("agi_peer_refused", why="not in agi.allow", peer=str(peer))
             return False
-        self._unproven += 1
+        now = asyncio.get_running_loop().time()
+        if (longest := self._unproven.must_leave(now)) is not None:
+            longest.refuse("too many connections without a header")
+        self._unproven.enter(connection, now)
         self._open.add(connection)
         return True
 
     def _refused(self, connection: AgiConnection, reason: str) -> None:
-        self._unproven -= 1
+        self._unproven.leave(connection)
         self.counts.refused_header += 1
-        log.warning("agi_refused", peer=str(connection.peer), reason=reason)
+        seldom.warning("agi_refused", why="no whole header", reason=reason, peer=str(connection.peer))
 
     def _ended(self, connection: AgiConnection) -> None:
         self._open.discard(connection)

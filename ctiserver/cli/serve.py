@@ -15,6 +15,7 @@ from ctiserver.app.composition import running
 from ctiserver.app.server_file import ServerFile
 from ctiserver.cli._options import config_option, read_config
 from ctiserver.errors import UserFault
+from ctiserver.listening import descriptors
 from ctiserver.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -25,6 +26,7 @@ log = structlog.get_logger(__name__)
 def command(config: Path | None) -> None:
     """Serve calls, agents and the console until SIGTERM or Ctrl-C."""
     memory.one_heap()
+    descriptors.raise_limit()
     settings, _ = read_config(config)
     logs.configure(settings.logs)
     asyncio.run(_serve(settings))

@@ -20,6 +20,7 @@ import structlog
 from aiohttp import WSMsgType, web
 
 from ctiserver.web.access import Person
+from ctiserver.web.allowance import Allowance
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +43,9 @@ class HubLimits:
     queued_frames: int = 256
     queued_bytes: int = 256 * 1024
     subscriptions: int = 64
+    connections: int = 32  #: of one account: a person has some windows, another system some sockets
+    messages_at_once: int = 200  #: what a browser may say at once ...
+    messages_a_second: float = 20.0  #: ... and then in each second
     stalled_s: float = 0.8  #: a browser that takes not a byte of what waits for so long is thrown out
     snapshot_shared_s: float = 1.0  #: a snapshot after which nothing changed is sent to others for so long
     ticket_s: float = 30.0
@@ -63,6 +67,7 @@ class Connection:
         self.close_code: int | None = None
         self._wake = asyncio.Event()
         self._limits = limits
+        self.allowance = Allowance(limits.messages_at_once, limits.messages_a_second)
         self._frames: deque[bytes] = deque()
         self._bytes = 0
 

@@ -22,6 +22,7 @@ from aiohttp import WSMsgType, web
 from pydantic import ValidationError
 
 from ctiserver.clock import Clock
+from ctiserver.logs import Seldom
 from ctiserver.model.ids import UserId
 from ctiserver.model.json_value import Json
 from ctiserver.model.person import Role
@@ -35,10 +36,12 @@ from ctiserver.web.connection import (
     Connection,
     HubLimits,
 )
-from ctiserver.web.problems import NotLoggedIn
+from ctiserver.web.entrance import prove
+from ctiserver.web.problems import NotLoggedIn, TooMany
 from ctiserver.web.routes import Body
 
 log = structlog.get_logger(__name__)
+seldom = Seldom(log)
 
 #: How often a snapshot is made again because something changed meanwhile. The last one is sent with what changed: then
 #: a browser may see an older state once more, but ends at the newest.
@@ -168,12 +171,17 @@ class Hub:
         ticket = self._tickets.pop(_digest(request.query.get("ticket", "")), None)
         if ticket is None or ticket.good_until < self._clock.monotonic():
             raise NotLoggedIn("the ticket is used up or too old; ask for another")
+        user_id = ticket.person.user_id
+        if sum(client.person.user_id == user_id for client in self._clients) >= self._limits.connections:
+            seldom.warning("websocket_refused", why="too many of one account", login=ticket.person.login)
+            raise TooMany(f"this account has {self._limits.connections} connections open; close other windows", 5)
         client = Connection(ticket.person, self._limits)
+        prove(request)
         socket = client.response()
-        await socket.prepare(request)
         self._clients.add(client)
         left_s = (ticket.session_ends_at - self._clock.now()).total_seconds()
         try:
+            await socket.prepare(request)
             async with asyncio.TaskGroup() as group:
                 sending = group.create_task(client.send(socket, request))
                 try:
@@ -193,6 +201,10 @@ class Hub:
     async def _read(self, socket: web.WebSocketResponse, client: Connection) -> None:
         async for message in socket:
             if client.close_code is not None:
+                return
+            if not client.allowance.take(self._clock.monotonic()):
+                seldom.warning("websocket_closed", why="too many messages", login=client.person.login)
+                client.close(CLOSE_BAD_MESSAGE)
                 return
             if message.type is not WSMsgType.TEXT:
                 client.close(CLOSE_BAD_MESSAGE)

@@ -21,6 +21,10 @@ class Refusal(CtiError):
     code = "bad_request"
 
 
+class BrokenOff(Refusal):
+    """The connection ended before the request did; nobody reads this answer."""
+
+
 class NotLoggedIn(Refusal):
     """Log in first."""
 

@@ -19,7 +19,7 @@ from pydantic_core import CoreSchema
 
 from ctiserver.model.person import Role
 from ctiserver.web.access import Intent
-from ctiserver.web.problems import Invalid, TooLarge
+from ctiserver.web.problems import BrokenOff, Invalid, TooLarge
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _PARAMETER = re.compile(r"{(\w+)}")
@@ -144,12 +144,17 @@ async def read_body(request: web.Request, model: type[B]) -> B:
 
 
 async def read_bytes(request: web.Request) -> bytes:
-    """The whole body. Raises TooLarge as soon as more has come than the route takes."""
+    """The whole body. Raises TooLarge as soon as more has come than the route takes; BrokenOff."""
     content = bytearray()
-    async for chunk in request.content.iter_any():
-        content += chunk
-        if len(content) > request[BODY_MAX]:
-            raise TooLarge(f"the request's body is too large: at most {request[BODY_MAX]:,} bytes")
+    try:
+        async for chunk in request.content.iter_any():
+            content += chunk
+            if len(content) > request[BODY_MAX]:
+                raise TooLarge(f"the request's body is too large: at most {request[BODY_MAX]:,} bytes")
+    except (ConnectionError, RuntimeError) as error:  # the latter is aiohttp's word for a connection that is over
+        if request.transport is None:
+            raise BrokenOff("the connection ended inside the request's body") from error
+        raise
     return bytes(content)
 
 

@@ -15,11 +15,14 @@ import structlog
 from aiohttp import web
 
 from ctiserver.errors import CtiError, UserFault
+from ctiserver.listening import accepting, descriptors
+from ctiserver.logs import Seldom
 from ctiserver.model.person import Session
 from ctiserver.settings import WebSettings
 from ctiserver.web import bodies, openapi, problems
 from ctiserver.web.access import EVERYBODY, PERSON, PUBLIC, Access, person_of
 from ctiserver.web.clients import CLIENT, client_of
+from ctiserver.web.entrance import ENTRANCE, Entrance, EntranceLimits, prove
 from ctiserver.web.hub import Hub
 from ctiserver.web.pages import Pages
 from ctiserver.web.problems import ForeignOrigin, Refusal
@@ -27,6 +30,7 @@ from ctiserver.web.routes import BODY_MAX, DECLARED_BODY, Answer, Handler, Route
 from ctiserver.web.sessions import Sessions, bearer
 
 log = structlog.get_logger(__name__)
+seldom = Seldom(log)
 
 #: After these a body still comes that nobody reads.
 _ENDS_CONNECTION = frozenset({413, 415})
@@ -92,6 +96,7 @@ class WebServer:
         pages = Pages()
         self._policy = pages.content_security_policy()
         self._origin = Origin.of(settings, settings.port)
+        self.entrance = Entrance(EntranceLimits.within(descriptors.limit()), settings.trusted_proxies)
         self.routes: tuple[Route, ...] = (
             *pages.routes(),
             Route(
@@ -141,17 +146,23 @@ class WebServer:
             auto_decompress=False,
         )
         await runner.setup()
+        assert runner.server is not None
+        server = None
         try:
-            site = web.TCPSite(runner, self._settings.host, self._settings.port, backlog=1024)
             try:
-                await site.start()
+                server = await accepting.bound(
+                    self.entrance.protocol(runner.server), self._settings.host, self._settings.port
+                )
+                await accepting.start(server)
             except OSError as error:
                 raise _cannot_listen(self._settings, error) from None
-            self._origin = Origin.of(self._settings, int(runner.addresses[0][1]))
+            self._origin = Origin.of(self._settings, int(server.sockets[0].getsockname()[1]))
             log.info("web_listening", url=self.url)
             yield
         finally:
             self._hub.close()
+            if server is not None:
+                server.close()
             await runner.cleanup()
 
     async def _ticket(self, request: web.Request) -> web.Response:
@@ -181,6 +192,7 @@ class WebServer:
             if found is not None:
                 request[SESSION], person = found[0], replace(found[1], peer=request[CLIENT])
                 request[PERSON] = person
+                prove(request)
                 structlog.contextvars.bind_contextvars(login=person.login)
             self._access.role(person, route.roles)
             for parameter in route.parameters:
@@ -208,7 +220,15 @@ class WebServer:
         """The edge where a request's failure is contained: logged, counted, answered."""
         request_id = secrets.token_hex(8)
         request[REQUEST_ID] = request_id
+        request[ENTRANCE] = self.entrance
+        self.entrance.asked(request)
         request[CLIENT] = client_of(request, self._settings.trusted_proxies)
+        try:
+            return await self._answered(request, handler, request_id)
+        finally:
+            self.entrance.answered(request)
+
+    async def _answered(self, request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
         # login: a connection serves one request after another, and the next may be somebody else's
         with structlog.contextvars.bound_contextvars(request_id=request_id, login=None):
             try:
@@ -218,7 +238,11 @@ class WebServer:
                 response = problems.answer(self._refusal(error), request_id)
                 if response.status in _ENDS_CONNECTION:
                     response.force_close()
-                log.info("request_refused", method=request.method, path=request.path, status=response.status)
+                facts = {"method": request.method, "path": request.path, "status": response.status}
+                if PERSON in request:
+                    log.info("request_refused", **facts)
+                else:  # a stranger may be refused as often as they like
+                    seldom.info("request_refused", why=type(error).__name__, **facts)
             except asyncio.CancelledError:
                 raise
             except Exception as error:

@@ -1,5 +1,7 @@
 """What callers notice of strangers' requests: FastAGI's first word beside one connection that sends the same again
-and again (log-ins: fifty at once, each by another name from another address, so that each password is checked), and the longest that one such request keeps the loop.
+and again (log-ins: fifty at once, each by another name from another address, so that each password is checked), and the
+longest that one such request keeps the loop. Then beside 20 sockets of one agent that send as fast as they can and open
+again when they are closed, and beside 560 connections to FastAGI and to the web server that never say what they want.
 
 The server has this process to itself; strangers and callers have one each. ``one_request_ms`` is the time that the
 loop's own timers were late at the most while one request was served, with nothing else under way.
@@ -16,20 +18,21 @@ import multiprocessing
 import tempfile
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 from ipaddress import IPv4Address, IPv4Network
 from multiprocessing.connection import Connection
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import structlog
+from aiohttp import ClientError
 from argon2 import PasswordHasher
 
 from ctiserver.agi.server import AgiServer
 from ctiserver.clock import SystemClock
 from ctiserver.settings import AgiSettings, WebSettings
 from tests.protocol.test_agi_server import polite
-from tests.support.desk import desk
+from tests.support.desk import Browser, desk
 from tests.support.fake_asterisk import header
 
 _CALLS = 40
@@ -37,6 +40,8 @@ _TICK_S = 0.002
 _DEADMAN_S = 1.0
 _ZEROS = 200_000_000
 _LOG_INS = 50
+_SOCKETS = 20
+_HALF_OPEN = 560
 
 
 def run() -> dict[str, object]:
@@ -106,6 +111,14 @@ async def _run() -> dict[str, object]:
                     "to_the_fallback": sum(one >= 1000 * _DEADMAN_S for one in beside),
                     "calls": len(beside),
                 }
+            await it.add_user("agent1", "agent")
+            for name, work in (("flooding sockets", _callers_and_sockets), ("half-open", _callers_and_half_open)):
+                beside = await _elsewhere(work, port, it.url, b"")
+                found[name] = {
+                    "first_word_ms": {**_percentiles(beside), "aim": 10},
+                    "to_the_fallback": sum(one >= 1000 * _DEADMAN_S for one in beside),
+                    "calls": len(beside),
+                }
             serving.cancel()
     return found
 
@@ -159,10 +172,44 @@ def _callers_and_many(port: int, url: str, request: bytes, results: Connection) 
     _callers(port, url, request, results, _LOG_INS)
 
 
+def _callers_and_sockets(port: int, url: str, _: bytes, results: Connection) -> None:
+    async def flood(browser: Browser) -> None:
+        while True:
+            with contextlib.suppress(ClientError, ConnectionError, AssertionError):
+                async with browser.socket() as socket:
+                    while not socket.closed:
+                        await socket.send_json({"op": "ping"})
+                        await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+    async def attacked() -> None:
+        async with Browser(url) as browser:
+            await browser.log_in("agent1")
+            results.send(await _called(port, [flood(browser) for _ in range(_SOCKETS)]))
+
+    asyncio.run(attacked())
+
+
+def _callers_and_half_open(port: int, url: str, _: bytes, results: Connection) -> None:
+    web = urlsplit(url).port
+
+    async def half(to: int | None, said: bytes) -> None:
+        while True:
+            with contextlib.suppress(ConnectionError):
+                reader, writer = await asyncio.open_connection("127.0.0.1", to)
+                writer.write(said)
+                await reader.read()
+                writer.close()
+
+    async def attacked() -> None:
+        halves = [half(port, b"agi_network: yes\n") for _ in range(_HALF_OPEN)]
+        halves += [half(web, b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: ") for _ in range(_HALF_OPEN)]
+        results.send(await _called(port, halves))
+
+    asyncio.run(attacked())
+
+
 def _callers(port: int, url: str, request: bytes, results: Connection, at_once: int = 1) -> None:
-    """Callers one after another, beside connections that send the request again and again; how long each waited
-    for FastAGI's first word."""
-    took_ms: list[float] = []
     numbers = itertools.count()
 
     async def attack() -> None:
@@ -171,24 +218,26 @@ def _callers(port: int, url: str, request: bytes, results: Connection, at_once: 
             await _send(url, request.replace(b"NUMBER", b"%06d" % number).replace(b"ADDRESS", _address(number)))
             await asyncio.sleep(0)
 
-    async def calls() -> None:
-        attacking = [asyncio.create_task(attack()) for _ in range(at_once)] if request else []
-        await asyncio.sleep(0.3)
-        for number in range(_CALLS):
-            began = time.perf_counter()
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(
-                header(network_script="flow?dnis=4008001234&deadman=1", uniqueid=f"17951{number:05d}.{number}")
-            )
-            await reader.readline()
-            took_ms.append(1000 * (time.perf_counter() - began))
-            writer.close()
-            await asyncio.sleep(0.02)
-        for one in attacking:
-            one.cancel()
+    results.send(asyncio.run(_called(port, [attack() for _ in range(at_once)] if request else [])))
 
-    asyncio.run(calls())
-    results.send(took_ms)
+
+async def _called(port: int, attacks: Iterable[Coroutine[None, None, None]]) -> list[float]:
+    """Callers one after another, beside ``attacks``; how many milliseconds each waited for FastAGI's first word."""
+    took_ms: list[float] = []
+    attacking = [asyncio.create_task(attack) for attack in attacks]
+    await asyncio.sleep(0.3)
+    for number in range(_CALLS):
+        began = time.perf_counter()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(header(network_script="flow?dnis=4008001234&deadman=1", uniqueid=f"17951{number:05d}.{number}"))
+        await reader.readline()
+        took_ms.append(1000 * (time.perf_counter() - began))
+        writer.close()
+        await asyncio.sleep(0.02)
+    for one in attacking:
+        one.cancel()
+    await asyncio.gather(*attacking, return_exceptions=True)
+    return took_ms
 
 
 def _address(number: int) -> bytes:

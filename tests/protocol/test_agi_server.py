@@ -12,6 +12,7 @@ from ctiserver.agi.session import CommandRefused, HungUp, PromptMissing, Session
 from ctiserver.clock import Clock, ManualClock, SystemClock
 from ctiserver.errors import DeadlineExceeded, UserFault
 from ctiserver.settings import AgiSettings
+from tests.support.eventually import eventually
 from tests.support.fake_asterisk import FakeAsterisk, header
 
 SETTINGS = AgiSettings(port=0, header_timeout_s=0.3, max_sessions=50)
@@ -322,3 +323,29 @@ async def test_a_port_in_use_is_a_fault_that_names_the_setting() -> None:
     async with serving() as (_, port):
         with pytest.raises(UserFault, match=r"agi\.port"):
             await AgiServer(SETTINGS.model_copy(update={"port": port}), {}, SystemClock()).run()
+
+
+async def test_half_open_connections_refuse_no_call() -> None:
+    """560 of them, renewed as they are closed, and 61 calls: strangers wait for each other, not calls for them."""
+    good = [FakeAsterisk(keys="1") for _ in range(61)]
+
+    async def half_open() -> None:
+        while True:
+            await closed(b"agi_network: yes\n", port, within_s=20)
+
+    async with serving(settings=AgiSettings(port=0, header_timeout_s=2.0, max_sessions=100)) as (server, port):
+        strangers = [asyncio.create_task(half_open()) for _ in range(560)]
+        await eventually(lambda: _refused(server), lambda refused: refused > 560)
+        async with asyncio.TaskGroup() as group:
+            for asterisk in good:
+                group.create_task(asterisk.call(port))
+        for stranger in strangers:
+            stranger.cancel()
+        await asyncio.wait(strangers)
+    assert [asterisk.variables.get("CTI_DONE") for asterisk in good] == ["1"] * 61
+    assert not any(asterisk.struck for asterisk in good)
+    assert server.counts.served == 61
+
+
+async def _refused(server: AgiServer) -> int:
+    return server.counts.refused_header

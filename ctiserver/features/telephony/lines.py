@@ -20,6 +20,7 @@ from ctiserver.features.telephony.sip import Dialogue, SipAccount, SipRefused
 from ctiserver.model.ids import AgentId, UserId
 from ctiserver.settings import BrowserPhoneSettings
 from ctiserver.web.access import agent_of
+from ctiserver.web.allowance import Allowance
 from ctiserver.web.problems import Away, NotFound
 
 log = structlog.get_logger(__name__)
@@ -28,6 +29,9 @@ PROTOCOL = "sip"  # RFC 7118
 #: A line that no browser opens within this is forgotten.
 _OPENED_WITHIN_S = 30.0
 _MESSAGE_MAX_BYTES = 64 * 1024
+#: A phone registers, calls, holds and transfers with some messages each.
+_MESSAGES_AT_ONCE = 100
+_MESSAGES_A_SECOND = 10.0
 _HEARTBEAT_S = 10.0
 _TOLD_EVERY_S = 60.0
 _CLOSE_POLICY = 1008
@@ -173,7 +177,10 @@ class Lines:
     async def _from_browser(
         self, socket: web.WebSocketResponse, upstream: ClientWebSocketResponse, dialogue: Dialogue
     ) -> None:
+        allowance = Allowance(_MESSAGES_AT_ONCE, _MESSAGES_A_SECOND)
         async for message in socket:
+            if not allowance.take(self._clock.monotonic()):
+                raise SipRefused("too many messages")
             if message.type is WSMsgType.BINARY:
                 raise SipRefused("a binary message")  # browsers send text
             if message.type is WSMsgType.TEXT and (told := dialogue.to_pbx(message.data)) is not None:
