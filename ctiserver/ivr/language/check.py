@@ -11,14 +11,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from ctiserver.errors import Problem
-from ctiserver.ivr.language.graph import Edge, edges_of, endless, followers, is_served, reachable, worst_path
+from ctiserver.ivr.language.graph import edges_of, endless, followers, reachable, worst_path
 from ctiserver.ivr.language.loader import Flow, expressions_of
 from ctiserver.ivr.language.names import VARIABLE_TYPES, scope
-from ctiserver.ivr.language.node_base import EXHAUSTION, LANGUAGE, Need, Place, written_in
-from ctiserver.ivr.language.nodes.deciding import Branch, Callback, Hours, Lookup, ServiceRecord, Set
-from ctiserver.ivr.language.nodes.leaving import Dial, Queue, Voicemail
-from ctiserver.ivr.language.nodes.listening import Confirm, Input, ListeningNode, Menu, Survey
-from ctiserver.ivr.language.nodes.speaking import Play, Say
+from ctiserver.ivr.language.node_base import EXHAUSTION, LANGUAGE, Need, NodeBase, Place, written_in
+from ctiserver.ivr.language.schema import NODE_KINDS, kind_of
 from ctiserver.model.expression.expression import (
     BOOLEAN,
     TEXT,
@@ -34,6 +31,7 @@ from ctiserver.strict_yaml import suggest
 
 #: A way that keeps a caller longer than this before a person, a message or the end is worth a warning.
 LONG_PATH_S = 180.0
+_NOTHING: frozenset[str] = frozenset()
 _NO_CONTEXT = Context(datetime(2000, 1, 1, tzinfo=UTC))
 #: What every record has, whatever its type.
 RECORD_FIELDS = frozenset({"device", "payer", "site", "owner", "priority", "summary", "callback_number"})
@@ -100,8 +98,7 @@ def _outcomes(c: _Checker) -> Iterator[Problem]:
         at: Place = ("nodes", name)
         possible = node.outcomes()
         known = [*possible, *(("exhausted",) if any(o in possible for o in EXHAUSTION) else ())]
-        known += ["tries_max"] if isinstance(node, ListeningNode) and "tries_max" not in known else []
-        known += ["timeout"] if isinstance(node, Queue) else []
+        known += [outcome for outcome in node.also_wired if outcome not in known]
         for outcome in node.on:
             if outcome not in known:
                 yield c.say_key(
@@ -178,36 +175,31 @@ def _prompts(node: object) -> Iterator[tuple[Place, dict[str, Template]]]:
 
 
 def _named(c: _Checker) -> Iterator[Problem]:
-    def known(
-        path: Place, what: str, code: str, name: str | None, names: Mapping[str, object] | frozenset[str]
-    ) -> Iterator[Problem]:
-        if name is not None and name not in names:
+    rules: dict[str, tuple[str, Mapping[str, object] | frozenset[str]]] = {
+        "queue": ("CF-019", c.site.queues),
+        "calendar": ("CF-020", c.site.calendars),
+        "roster": ("CF-021", c.site.rosters),
+        "record type": ("CF-022", c.site.record_types),
+    }
+
+    def known(path: Place, what: str, name: str) -> Iterator[Problem]:
+        code, names = rules[what]
+        if name not in names:
             yield c.say(path, code, f"there is no {what} {name!r}", suggest(name, sorted(names)))
 
     for name, node in c.flow.nodes.items():
         at: Place = ("nodes", name)
-        match node:
-            case Queue() | Callback():
-                yield from known((*at, "queue"), "queue", "CF-019", node.queue, c.site.queues)
-            case Hours():
-                yield from known((*at, "calendar"), "calendar", "CF-020", node.calendar, c.site.calendars)
-            case Dial():
-                yield from known((*at, "to", "roster"), "roster", "CF-021", node.to.roster, c.site.rosters)
-            case ServiceRecord(type=kind) if kind is not None:
-                yield from known((*at, "type"), "record type", "CF-022", kind, c.site.record_types)
-                allowed = c.site.record_types.get(kind, frozenset(node.fields))
-                for key in node.fields:
-                    if key not in allowed and key not in RECORD_FIELDS:
-                        fields = sorted({*allowed, *RECORD_FIELDS})
-                        yield c.say_key(
-                            (*at, "fields", key),
-                            "CF-023",
-                            f"a {kind} record has no field {key!r}",
-                            suggest(key, fields),
-                        )
+        for used in node.used_names():
+            yield from known((*at, *used.place), used.what, used.name)
+            allowed = c.site.record_types.get(used.name, frozenset(used.fields))
+            for key in used.fields:
+                if key not in allowed and key not in RECORD_FIELDS:
+                    fields = sorted({*allowed, *RECORD_FIELDS})
+                    message = f"a {used.name} record has no field {key!r}"
+                    yield c.say_key((*at, "fields", key), "CF-023", message, suggest(key, fields))
         for expression in expressions_of(node):
             for queue in expression.calls("queue"):
-                yield from known(at, "queue", "CF-019", str(queue), c.site.queues)
+                yield from known(at, "queue", str(queue))
 
 
 def _expressions(c: _Checker) -> Iterator[Problem]:
@@ -231,25 +223,16 @@ def _typed(c: _Checker, path: Place, expression: Expression, wanted: Type | None
         yield c.say(path, "CF-031", f"{expression.text!r} is a {kind.name}; a {wanted.name} is needed here")
 
 
-def _wanted(c: _Checker, node: object) -> dict[Place, Type]:
+def _wanted(c: _Checker, node: NodeBase) -> dict[Place, Type]:
     """The type each expression of a node must have, where it must have one."""
-    found: dict[Place, Type] = {}
     variables = {name: VARIABLE_TYPES[variable.type] for name, variable in c.flow.file.vars.items()}
-    match node:
-        case Branch():
-            found = {("when", index, "if"): BOOLEAN for index in range(len(node.when))}
-        case Set():
-            found = {("values", name): variables.get(name, TEXT) for name in node.values}
-        case Menu():
-            for keys, choice in node.choices.items():
-                for name in getattr(choice, "set", {}):
-                    found["choices", keys, "set", name] = variables.get(name, TEXT)
+    found: dict[Place, Type] = dict.fromkeys(node.conditions(), BOOLEAN)
+    found.update({stored.place: variables.get(stored.name, TEXT) for stored in node.stored() if stored.type is None})
     return found
 
 
 def _stores(c: _Checker) -> Iterator[Problem]:
     variables = {name: variable.type for name, variable in c.flow.file.vars.items()}
-    grammars = {"date": "date", "amount": "decimal"}
 
     def known(path: Place, name: str, wanted: str | None) -> Iterator[Problem]:
         if name == "language":
@@ -263,20 +246,8 @@ def _stores(c: _Checker) -> Iterator[Problem]:
 
     for name, node in c.flow.nodes.items():
         at: Place = ("nodes", name)
-        match node:
-            case Set():
-                for variable in node.values:
-                    yield from known((*at, "values", variable), variable, None)
-            case Menu():
-                for keys, choice in node.choices.items():
-                    for variable in getattr(choice, "set", {}):
-                        yield from known((*at, "choices", keys, "set", variable), variable, None)
-            case Input(store=store) if store is not None:
-                yield from known((*at, "store"), store, grammars.get(node.grammar, "text"))
-            case Survey(store=store) if store is not None:
-                yield from known((*at, "store"), store, "integer")
-            case Lookup(store=store) if store is not None:
-                yield from known((*at, "store"), store, "answer" if node.find == "http" else node.find)
+        for stored in node.stored():
+            yield from known((*at, *stored.place), stored.name, stored.type)
         for path, expression in written_in(node, Expression):
             if path[-1] == "language" and path[-2:-1] in (("set",), ("values",)):
                 value = expression.evaluate({}, _NO_CONTEXT) if not list(expression.reads()) else None
@@ -310,6 +281,7 @@ def _inside_templates(node: object) -> Iterator[tuple[Place, Expression]]:
 
 def _surely_set(c: _Checker, variables: frozenset[str]) -> dict[str, frozenset[str]]:
     """node → the variables that are set on every way to it."""
+    sets = _sets(c)
     sure = dict.fromkeys(c.flow.nodes, variables)
     handlers = {c.flow.file.on_hangup, c.flow.file.agent, c.flow.file.start}
     sure.update({name: frozenset() for name in handlers if name in sure and name is not None})
@@ -319,7 +291,7 @@ def _surely_set(c: _Checker, variables: frozenset[str]) -> dict[str, frozenset[s
     while changed:
         changed = False
         for edge in c.edges:
-            gained = sure[edge.source] | _sets(c, edge)
+            gained = sure[edge.source] | sets.get((edge.source, edge.label), _NOTHING)
             narrowed = sure[edge.target] & gained
             if narrowed != sure[edge.target]:
                 sure[edge.target] = narrowed
@@ -327,25 +299,21 @@ def _surely_set(c: _Checker, variables: frozenset[str]) -> dict[str, frozenset[s
     return sure
 
 
-def _sets(c: _Checker, edge: Edge) -> frozenset[str]:
-    match c.flow.nodes[edge.source]:
-        case Set(values=values) if edge.label == "ok":
-            return frozenset(values)
-        case Menu(choices=choices):
-            return frozenset(getattr(choices.get(edge.label), "set", {}))
-        case Input(store=store) if store is not None and edge.label == "ok":
-            return frozenset({store})
-        case Survey(store=store) if store is not None and edge.label in ("ok", "low"):
-            return frozenset({store})
-        case Lookup(store=store) if store is not None and edge.label == "found":
-            return frozenset({store})
-    return frozenset()
+def _sets(c: _Checker) -> dict[tuple[str, str], frozenset[str]]:
+    """(node, outcome) → the variables that are set with it."""
+    found: dict[tuple[str, str], frozenset[str]] = {}
+    for name, node in c.flow.nodes.items():
+        for stored in node.stored():
+            for outcome in stored.after:
+                found[name, outcome] = found.get((name, outcome), _NOTHING) | {stored.name}
+    return found
 
 
 def _handlers(c: _Checker) -> Iterator[Problem]:
     start = c.flow.file.on_hangup
     if start not in c.flow.nodes or start is None:
         return
+    *silent, last = [kind_of(node) for node in NODE_KINDS if node.silent]
     for name in reachable([start], c.after):
         node = c.flow.nodes[name]
         if not node.silent:
@@ -353,14 +321,15 @@ def _handlers(c: _Checker) -> Iterator[Problem]:
                 ("nodes", name),
                 "CF-050",
                 f"on_hangup leads to the {node.kind} {name!r}, but the caller has hung up",
-                "after a hang-up only set, branch, hours, lookup, service_record, event and hangup run",
+                f"after a hang-up only {', '.join(silent)} and {last} run",
             )
 
 
 def _served(c: _Checker) -> Iterator[Problem]:
     """No caller is dropped without a word: before a bare hangup something was said, done or taken."""
-    dropped = {name for name, node in c.flow.nodes.items() if node.kind == "hangup" and not is_served(c.flow, name)}
-    done = tuple(name for name, node in c.flow.nodes.items() if _leaves_served(node))
+    nodes = c.flow.nodes.items()
+    dropped = {name for name, node in nodes if node.final_reason is not None and not node.ends_served}
+    done = tuple(name for name, node in nodes if node.leaves_served)
     rude = reachable([c.flow.file.start], followers(edge for edge in c.edges if edge.source not in done))
     for name in sorted(dropped & rude if c.flow.file.start in c.flow.nodes else ()):
         yield c.say_key(
@@ -371,43 +340,20 @@ def _served(c: _Checker) -> Iterator[Problem]:
         )
 
 
-def _leaves_served(node: object) -> bool:
-    return isinstance(node, Queue | Voicemail | Dial | Callback | ServiceRecord | Play | Say)
-
-
 def _keys(c: _Checker) -> Iterator[Problem]:
     for name, node in c.flow.nodes.items():
         at: Place = ("nodes", name)
-        if isinstance(node, ListeningNode):
-            keys = _own_keys(node)
-            cancel = str(node.rule("cancel_key"))
-            if cancel in keys or (cancel != "none" and cancel == node.ends_by):
-                yield c.say_key(at, "CF-051", f"the key {cancel} is cancel_key and means something else here too")
-        if isinstance(node, Menu):
-            for short in node.choices:
-                longer = [keys for keys in node.choices if keys.startswith(short) and keys != short]
-                if longer:
-                    wait_s = node.seconds("inter_digit_timeout")
-                    yield c.say(
-                        (*at, "choices", short),
-                        "CF-052",
-                        f"{short} is also the beginning of {longer[0]}: who presses {short} waits {wait_s:g} s",
-                        "choose keys that do not begin alike",
-                        warning=True,
-                    )
-
-
-def _own_keys(node: ListeningNode) -> str:
-    match node:
-        case Menu():
-            return "".join(node.choices)
-        case Confirm():
-            return node.yes_key + "".join(node.no_keys)
-        case Survey():
-            return node.keys
-        case Input():
-            return "0123456789"
-    return ""
+        twice = node.key_of_two_meanings()
+        if twice:
+            yield c.say_key(at, "CF-051", f"the key {twice} is cancel_key and means something else here too")
+        for slow in node.slow_choices():
+            yield c.say(
+                (*at, *slow.place),
+                "CF-052",
+                f"{slow.keys} is also the beginning of {slow.longer}: who presses {slow.keys} waits {slow.wait_s:g} s",
+                "choose keys that do not begin alike",
+                warning=True,
+            )
 
 
 def _long_path(c: _Checker) -> Iterator[Problem]:

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ctiserver.ivr.language.node_base import EXHAUSTION
-from ctiserver.ivr.language.nodes.deciding import Callback
-from ctiserver.ivr.language.nodes.leaving import Dial, Queue, Transfer, Voicemail
+from ctiserver.ivr.language.node_base import ELSEWHERE, EXHAUSTION
 from ctiserver.ivr.language.schema import Node
 from ctiserver.model.drawing.layout import components
 
-#: An end that is not a queue, though the caller gets something there: a message, a transfer, a person, a promise.
-_ELSEWHERE = ""
 #: Outcomes by which something has failed, or by which there is nobody left to serve.
 _ASTRAY = frozenset({"error", "caller_hung_up", "bye"})
 _EXHAUSTED = frozenset({*EXHAUSTION, "exhausted"})
@@ -35,29 +31,18 @@ def queues_ahead(nodes: Mapping[str, Node], *, served: bool = False) -> Mapping[
     ends: dict[str, frozenset[str]] = {}
     for group in components(nodes, after):  # each before those that lead to it
         found = {end for name in group for target in after[name] for end in ends.get(target, ())}
-        found.update(end for name in group for end in _own(nodes[name]))
-        if served and any(not after[name] and not _own(nodes[name]) for name in group):
-            found.add(_ELSEWHERE)
-        if not found and any(isinstance(nodes[name], Dial) for name in group):
-            found = {_ELSEWHERE}
+        found.update(end for name in group if (end := nodes[name].destination) is not None)
+        if served and any(not after[name] and nodes[name].destination is None for name in group):
+            found.add(ELSEWHERE)
+        if not found and any(nodes[name].reaches_somebody for name in group):
+            found = {ELSEWHERE}
         ends.update(dict.fromkeys(group, frozenset(found)))
-    return {name: next(iter(found)) for name, found in ends.items() if len(found) == 1 and _ELSEWHERE not in found}
-
-
-def _own(node: Node) -> tuple[str, ...]:
-    """Where a way ends here, if it does."""
-    match node:
-        case Queue():
-            return (node.queue,)
-        case Transfer() | Voicemail() | Callback():
-            return (_ELSEWHERE,)
-        case _:
-            return ()
+    return {name: next(iter(found)) for name, found in ends.items() if len(found) == 1 and ELSEWHERE not in found}
 
 
 def _onward(node: Node, nodes: Mapping[str, Node]) -> list[str]:
     """The nodes that the normal way leads to from here."""
-    if _own(node):
+    if node.destination is not None:
         return []
     astray = _ASTRAY | _EXHAUSTED if node.main_outcome is not None else _ASTRAY
     return [target for label, target in node.edges() if label not in astray and target in nodes]

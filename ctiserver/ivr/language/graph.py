@@ -6,10 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from ctiserver.ivr.language.loader import Flow
-from ctiserver.ivr.language.node_base import EXHAUSTION, Need, Prompt
-from ctiserver.ivr.language.nodes.leaving import Voicemail
-from ctiserver.ivr.language.nodes.listening import ListeningNode
-from ctiserver.ivr.language.nodes.speaking import Hangup, Play, Say
+from ctiserver.ivr.language.node_base import EXHAUSTION, Cost, Need, Prompt
 from ctiserver.ivr.language.sentences import spoken_length_s
 from ctiserver.model.drawing.layout import components
 
@@ -28,12 +25,11 @@ def edges_of(flow: Flow) -> list[Edge]:
     """Every edge, those that on_error adds included; targets that do not exist are left out."""
     found: list[Edge] = []
     for name, node in flow.nodes.items():
-        listens = isinstance(node, ListeningNode)
         written = list(node.edges())
         for label, target in written:
             if target in flow.nodes:
                 forced = label in (*EXHAUSTION, "exhausted", "error")
-                found.append(Edge(name, label, target, listens and not forced))
+                found.append(Edge(name, label, target, node.listens and not forced))
         error = flow.file.on_error
         may_fail = node.outcomes().get("error") is Need.ERROR and "error" not in node.on
         if may_fail and error in flow.nodes and error != name and error is not None:
@@ -70,17 +66,6 @@ def endless(flow: Flow, edges: Iterable[Edge]) -> list[list[str]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """What a stretch of menu costs a caller at worst."""
-
-    prompts: int = 0
-    seconds: float = 0.0
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(self.prompts + other.prompts, self.seconds + other.seconds)
-
-
-@dataclass(frozen=True, slots=True)
 class WorstPath:
     """The way on which a caller hears and waits most before reaching somebody or the end."""
 
@@ -112,25 +97,8 @@ def worst_path(flow: Flow, edges: Iterable[Edge]) -> WorstPath:
 
 
 def cost_of(flow: Flow, name: str) -> Cost:
-    """The most that one visit of a node takes: every retry, every time-out, in the slowest language."""
-    node = flow.nodes[name]
-    length = _slowest(flow)
-    match node:
-        case ListeningNode():
-            times = 1 if node.speak == "call_language" else len(flow.file.languages)
-            tries = min(node.limit("max_tries"), max(node.limit("max_noinput"), node.limit("max_nomatch")) + 1)
-            again = [length(prompt) for prompt in (*node.reprompt.noinput, *node.reprompt.nomatch)]
-            longest = max([length(node.prompt) * times, *again])
-            wait_s = node.seconds("initial_timeout") + node.seconds("inter_digit_timeout")
-            return Cost(tries, tries * (longest + wait_s))
-        case Play() | Voicemail():
-            return Cost(1, length(node.prompt))
-        case Hangup() if node.prompt is not None:
-            return Cost(1, length(node.prompt))
-        case Say():
-            return Cost(1, 4.0)
-        case _:
-            return Cost()
+    """The most that one visit of a node takes, in the slowest language."""
+    return flow.nodes[name].cost(_slowest(flow), len(flow.file.languages))
 
 
 def _slowest(flow: Flow) -> Callable[[Prompt], float]:
@@ -139,11 +107,3 @@ def _slowest(flow: Flow) -> Callable[[Prompt], float]:
         return max((spoken_length_s(language, text) for language, text in texts), default=5.0)
 
     return length
-
-
-def is_served(flow: Flow, name: str) -> bool:
-    """Whether a caller who gets here has been served: by a person, a message taken, a goodbye said."""
-    node = flow.nodes[name]
-    if isinstance(node, Hangup):
-        return node.prompt is not None
-    return node.hands_over

@@ -10,7 +10,6 @@ from pathlib import Path
 from ctiserver.errors import FileFault, Problem
 from ctiserver.ivr.language.destination import queues_ahead
 from ctiserver.ivr.language.node_base import written_in
-from ctiserver.ivr.language.nodes.listening import ListeningNode
 from ctiserver.ivr.language.schema import FlowFile, Node
 from ctiserver.ivr.language.visit import FixedPrompts
 from ctiserver.model.expression.expression import Expression, Template
@@ -61,10 +60,7 @@ def load_flow(source: Path | str, *, file: str | None = None) -> Flow:
         raise FileFault([problem])
     text = source.read_text(encoding="utf-8-sig") if isinstance(source, Path) else source
     defaults = parsed.defaults.input
-    nodes = {
-        name: node.inheriting(defaults) if isinstance(node, ListeningNode) else node
-        for name, node in parsed.nodes.items()
-    }
+    nodes = {name: node.inheriting(defaults) for name, node in parsed.nodes.items()}
     return Flow(
         file=parsed,
         digest=hashlib.sha256(text.encode()).hexdigest()[:16],

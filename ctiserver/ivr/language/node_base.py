@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
@@ -15,6 +16,7 @@ from ctiserver.model.expression.expression import Expression, Template, constant
 from ctiserver.strict_yaml import Name, Written
 
 if TYPE_CHECKING:
+    from ctiserver.ivr.language.nodes.listening import InputDefaults
     from ctiserver.ivr.language.requests import Answer, Move
     from ctiserver.ivr.language.visit import Visit
 
@@ -122,8 +124,56 @@ class Need(Enum):
 EXHAUSTION = ("noinput_max", "nomatch_max", "tries_max")
 
 
+Place = tuple[str | int, ...]
+
+
+class UsedName(NamedTuple):
+    """A name of the site that a node uses."""
+
+    place: Place  #: in the node
+    what: Literal["queue", "calendar", "roster", "record type"]
+    name: str
+    fields: tuple[str, ...] = ()  #: of the record type, as the node writes them under ``fields``
+
+
+class Stored(NamedTuple):
+    """A variable that a node sets."""
+
+    place: Place  #: in the node
+    name: str
+    type: str | None  #: of what is stored; None: the expression at ``place`` says it, and must fit the variable
+    after: tuple[str, ...]  #: outcomes that the variable is set with
+
+
+class SlowChoice(NamedTuple):
+    """Keys of a choice that are the beginning of another's, so that the caller must wait."""
+
+    place: Place  #: in the node
+    keys: str
+    longer: str
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a stretch of menu costs a caller at worst."""
+
+    prompts: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.prompts + other.prompts, self.seconds + other.seconds)
+
+
+#: ``destination`` of a node that leads to no queue, though the caller gets something: a message, a transfer, a promise.
+ELSEWHERE = ""
+
+
 class NodeBase(Written):
-    """What every node has."""
+    """What every node has, and what a kind says of itself to the check, the drawing, the engine and the replay.
+
+    A kind overrides what differs from here; those who ask never decide by the kind.
+    """
 
     note: str = ""  #: for the reader of the file
     next: NodeName | None = None
@@ -141,6 +191,72 @@ class NodeBase(Written):
     instead: ClassVar[Sentence] = NOT_PLAYED
     #: The call leaves the menu here: it waits, talks or records under the dialplan's care.
     hands_over: ClassVar[bool] = False
+    #: Outcomes that ``on:`` may name, though the node as it is written can't end with them.
+    also_wired: ClassVar[tuple[str, ...]] = ()
+    #: A caller who leaves this node has got something: they may be hung up on without a word (CF-040).
+    leaves_served: ClassVar[bool] = False
+    #: It ends in but one way unless something is broken: a replay goes on without an answer.
+    goes_on_alone: ClassVar[bool] = False
+    #: Where the way ahead leads to no queue, the caller has reached somebody here.
+    reaches_somebody: ClassVar[bool] = False
+
+    def inheriting(self, defaults: InputDefaults) -> Self:
+        """This node with the flow's defaults for what it does not say itself."""
+        return self
+
+    @property
+    def is_sensitive(self) -> bool:
+        """Whether what is keyed here is kept out of recordings, logs and the path."""
+        return False
+
+    @property
+    def speaks_values(self) -> bool:
+        """Whether it speaks numbers, dates or amounts, prompts with ``{{ … }}`` aside."""
+        return False
+
+    @property
+    def destination(self) -> str | None:
+        """The queue where the caller's way leads, ELSEWHERE, or None where it goes on from here."""
+        return None
+
+    @property
+    def ends_served(self) -> bool:
+        """Whether a caller whose call ends here has been served: by a person, a message taken, a goodbye said."""
+        return self.hands_over
+
+    @property
+    def final_reason(self) -> str | None:
+        """Why the flow is over with this node; None where it goes on or the dialplan gets the call."""
+        return None
+
+    @property
+    def replayed_end(self) -> str | None:
+        """How a replay names the end of a call that comes here; None where the call goes on."""
+        return None
+
+    def used_names(self) -> Iterator[UsedName]:
+        """Names of the site that must exist; those in expressions aside."""
+        yield from ()
+
+    def stored(self) -> Iterator[Stored]:
+        """Variables that it sets."""
+        yield from ()
+
+    def conditions(self) -> Iterator[Place]:
+        """Where its expressions must be true or false."""
+        yield from ()
+
+    def key_of_two_meanings(self) -> str:
+        """A key that is ``cancel_key`` and something else too, "" for none."""
+        return ""
+
+    def slow_choices(self) -> Iterator[SlowChoice]:
+        """Choices that are the beginning of others."""
+        yield from ()
+
+    def cost(self, length_s: Callable[[Prompt], float], languages: int) -> Cost:
+        """The most that one visit takes: every retry, every time-out. ``languages``: how many the flow has."""
+        return Cost()
 
     def outcomes(self) -> Mapping[str, Need]:
         """What the node can end with, the caller's hang-up aside."""
@@ -174,9 +290,6 @@ class NodeBase(Written):
     def answered(self, visit: Visit, answer: Answer) -> Move:
         """Go on with what the last request brought."""
         raise AssertionError(f"{type(self).__name__} asked for nothing, and was answered {answer!r}")
-
-
-Place = tuple[str | int, ...]
 
 
 def written_in(value: Any, kind: type[Any], at: Place = ()) -> Iterator[tuple[Place, Any]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
-from ctiserver.ivr.language.node_base import NodeName, VariableName
+from ctiserver.ivr.language.node_base import NodeBase, NodeName, VariableName
 from ctiserver.ivr.language.nodes.deciding import Branch, Callback, Event, Hours, Lookup, ServiceRecord, Set
 from ctiserver.ivr.language.nodes.leaving import Dial, Queue, Transfer, Voicemail
 from ctiserver.ivr.language.nodes.listening import Confirm, Input, InputDefaults, Menu, Survey
@@ -37,6 +37,12 @@ Node = Annotated[
     | Hangup,
     Field(discriminator="kind"),
 ]
+NODE_KINDS: tuple[type[NodeBase], ...] = get_args(get_args(Node)[0])
+
+
+def kind_of(node: type[NodeBase]) -> str:
+    """A node class's kind, as files write it."""
+    return str(get_args(node.model_fields["kind"].annotation)[0])
 
 
 class Variable(Written):

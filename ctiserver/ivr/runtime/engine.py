@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ctiserver.ivr.language.loader import Flow
-from ctiserver.ivr.language.nodes.listening import ListeningNode
-from ctiserver.ivr.language.nodes.speaking import Hangup
 from ctiserver.ivr.language.requests import (
     Answer,
     CallerGone,
@@ -172,7 +170,7 @@ class _Run:
 
     def _leave_node(self, leave: Leave) -> Move:
         node, outcome = self.node, leave.outcome
-        hidden = isinstance(node, ListeningNode) and node.sensitive and leave.to is not None
+        hidden = node.is_sensitive and leave.to is not None
         self._note("choice" if hidden else f"{outcome}: {leave.detail}"[:80] if leave.detail else outcome)
         if outcome == "noinput_max" and self._is_silent_caller():
             return self._offer()
@@ -221,8 +219,8 @@ class _Run:
         self._note("served" if gone.served else "hangup")
         if gone.served:
             return Finish("served")
-        if isinstance(self.node, Hangup):
-            return Finish(self.node.reason)
+        if self.node.final_reason is not None:
+            return Finish(self.node.final_reason)
         own = self.node.target("caller_hung_up")
         target = own or self.flow.file.on_hangup
         return self.enter(target) if target is not None else Finish("hung_up")

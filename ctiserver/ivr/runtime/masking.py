@@ -7,7 +7,6 @@ import hashlib
 import structlog
 
 from ctiserver.agi.session import Session
-from ctiserver.ivr.language.nodes.listening import ListeningNode
 from ctiserver.ivr.language.requests import ControlAudio, Finish, Request
 from ctiserver.ivr.runtime.deadlines import GRACE_S, PORT_TIMEOUT_S, while_on_line
 from ctiserver.ivr.runtime.ports import PortFailed
@@ -19,8 +18,7 @@ log = structlog.get_logger(__name__)
 
 def is_sensitive(call: RunningCall, request: Request) -> bool:
     """Whether what is heard while this request is carried out is not to be in a recording."""
-    node = call.flow.nodes[call.state.node]
-    return isinstance(node, ListeningNode) and node.sensitive and not isinstance(request, Finish)
+    return call.flow.nodes[call.state.node].is_sensitive and not isinstance(request, Finish)
 
 
 async def toggle_mask(context: FlowContext, call: RunningCall) -> None:

@@ -12,13 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ctiserver.ivr.language.loader import Flow
-from ctiserver.ivr.language.nodes.leaving import Transfer
-from ctiserver.ivr.language.nodes.listening import ListeningNode
-from ctiserver.ivr.language.nodes.speaking import Hangup
 from ctiserver.ivr.language.schema import Node
 
-#: Kinds that end in but one way unless something is broken: what they do next needs no answer.
-_BY_THEMSELVES = ("answer", "play", "say", "set", "event", "service_record", "audio", "callback")
 #: The caller was gone, or done with.
 _OVER = ("hangup", "served")
 
@@ -67,10 +62,8 @@ def end_of(steps: Iterable[Step], flow: Flow) -> End:
     pressed = False
     for _ in range(flow.file.max_steps):
         node = flow.nodes[at]
-        if isinstance(node, Hangup):
-            return End(f"hangup {node.reason}")
-        if isinstance(node, Transfer):
-            return End(f"transfer {node.extension}@{node.context}")
+        if node.replayed_end is not None:
+            return End(node.replayed_end)
         if waiting and waiting[0].node == at:
             outcome = waiting.pop(0).outcome.partition(":")[0]
             if outcome in _OVER:
@@ -81,10 +74,10 @@ def end_of(steps: Iterable[Step], flow: Flow) -> End:
                 if not (waiting and waiting[0] == Step(at, "agent wanted")):
                     return End("silent")
                 following = at
-            pressed = pressed or (isinstance(node, ListeningNode) and outcome not in ("noinput_max", "error"))
+            pressed = pressed or (node.listens and outcome not in ("noinput_max", "error"))
         elif not waiting:
             return End(_called(at, node))  # it goes on there, or its session was lost there
-        elif node.kind in _BY_THEMSELVES:
+        elif node.goes_on_alone:
             following = _following(flow, at, "ok")
         else:
             return End(f"at {at}, which asks what this caller was not asked", undecided=True)
@@ -95,7 +88,7 @@ def end_of(steps: Iterable[Step], flow: Flow) -> End:
 
 
 def _called(name: str, node: Node) -> str:
-    return f"queue {node.queue}" if node.kind == "queue" else f"{node.kind} {name}"
+    return f"{node.kind} {node.destination or name}"
 
 
 def _following(flow: Flow, name: str, outcome: str) -> str | None:

@@ -11,8 +11,6 @@ from ctiserver.ivr.language import sentences
 from ctiserver.ivr.language.library import flow_files
 from ctiserver.ivr.language.loader import Flow, load_flow
 from ctiserver.ivr.language.node_base import written_in
-from ctiserver.ivr.language.nodes.leaving import Queue
-from ctiserver.ivr.language.nodes.speaking import Say
 from ctiserver.ivr.language.template import flow_text
 from ctiserver.ivr.speech.prompts import GET_A_VOICE, Shelf, Text, command_problems, engines, tidy
 from ctiserver.ivr.speech.values import vocabulary
@@ -41,7 +39,7 @@ def said_by_flow(flow: Flow) -> Iterator[Spoken]:
     """What a flow can say: its texts, and the words of the values that it fills in."""
     values = False
     for name, node in flow.nodes.items():
-        values = values or isinstance(node, Say) or (isinstance(node, Queue) and "position" in node.every.values())
+        values = values or node.speaks_values
         templates = dict(written_in(node, Template))
         for path, template in templates.items():
             language = str(path[-1])

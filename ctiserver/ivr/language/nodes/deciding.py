@@ -8,7 +8,19 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from ctiserver.ivr.language.node_base import Computed, Condition, Need, NodeBase, NodeName, SiteName, VariableName
+from ctiserver.ivr.language.node_base import (
+    ELSEWHERE,
+    Computed,
+    Condition,
+    Need,
+    NodeBase,
+    NodeName,
+    Place,
+    SiteName,
+    Stored,
+    UsedName,
+    VariableName,
+)
 from ctiserver.ivr.language.requests import Answer, Done, Failed, Find, Leave, Move, OpenRecord, RequestCallback, Tell
 from ctiserver.ivr.language.visit import Visit
 from ctiserver.model.expression.expression import Value
@@ -22,6 +34,11 @@ class Set(NodeBase):
     values: Annotated[dict[VariableName, Computed], Field(min_length=1)]
 
     silent: ClassVar[bool] = True
+    goes_on_alone: ClassVar[bool] = True
+
+    def stored(self) -> Iterator[Stored]:
+        for name in self.values:
+            yield Stored(("values", name), name, None, ("ok",))
 
     def enter(self, visit: Visit) -> Move:
         for name, expression in self.values.items():
@@ -48,6 +65,10 @@ class Branch(NodeBase):
 
     def outcomes(self) -> Mapping[str, Need]:
         return {}
+
+    def conditions(self) -> Iterator[Place]:
+        for index in range(len(self.when)):
+            yield "when", index, "if"
 
     def enter(self, visit: Visit) -> Move:
         for number, case in enumerate(self.when, 1):
@@ -80,6 +101,10 @@ class Hours(NodeBase):
 
     def target(self, outcome: str) -> str | None:
         return super().target(outcome) or (super().target("closed") if outcome == "holiday" else None)
+
+    def used_names(self) -> Iterator[UsedName]:
+        if self.calendar is not None:
+            yield UsedName(("calendar",), "calendar", self.calendar)
 
     def enter(self, visit: Visit) -> Move:
         number = visit.facts.get("number")
@@ -118,6 +143,10 @@ class Lookup(NodeBase):
         several = {} if self.find == "http" else {"several": Need.WIRED}
         return {"found": Need.WIRED, **several, "none": Need.WIRED, "error": Need.ERROR}
 
+    def stored(self) -> Iterator[Stored]:
+        if self.store is not None:
+            yield Stored(("store",), self.store, "answer" if self.find == "http" else self.find, ("found",))
+
     def enter(self, visit: Visit) -> Move:
         by = {name: visit.value(expression) for name, expression in self.by.items()}
         return Find(self.find, by, self.within.total_seconds(), self.url or "")
@@ -144,6 +173,8 @@ class ServiceRecord(NodeBase):
 
     silent: ClassVar[bool] = True
     safe: ClassVar[bool] = True
+    leaves_served: ClassVar[bool] = True
+    goes_on_alone: ClassVar[bool] = True
 
     @model_validator(mode="after")
     def _either(self) -> ServiceRecord:
@@ -153,6 +184,10 @@ class ServiceRecord(NodeBase):
 
     def outcomes(self) -> Mapping[str, Need]:
         return {"ok": Need.WIRED, "error": Need.ERROR}
+
+    def used_names(self) -> Iterator[UsedName]:
+        if self.type is not None:
+            yield UsedName(("type",), "record type", self.type, tuple(self.fields))
 
     def enter(self, visit: Visit) -> Move:
         fields = {name: visit.value(expression) for name, expression in self.fields.items()}
@@ -179,6 +214,7 @@ class Event(NodeBase):
 
     silent: ClassVar[bool] = True
     safe: ClassVar[bool] = True
+    goes_on_alone: ClassVar[bool] = True
 
     def enter(self, visit: Visit) -> Move:
         return Tell(self.event, {name: visit.value(value) for name, value in self.data.items()}, self.url or "")
@@ -198,6 +234,15 @@ class Callback(NodeBase):
     number: Computed | None = None  #: None: the number that calls
 
     safe: ClassVar[bool] = True
+    leaves_served: ClassVar[bool] = True
+    goes_on_alone: ClassVar[bool] = True
+
+    @property
+    def destination(self) -> str | None:
+        return ELSEWHERE
+
+    def used_names(self) -> Iterator[UsedName]:
+        yield UsedName(("queue",), "queue", self.queue)
 
     def outcomes(self) -> Mapping[str, Need]:
         return {"ok": Need.WIRED, "error": Need.ERROR}

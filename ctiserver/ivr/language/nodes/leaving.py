@@ -5,13 +5,23 @@ While it is away it needs no server: a queued or talking caller never hears of a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from ctiserver.ivr.language.node_base import Computed, Keys, Need, NodeBase, Prompt, SiteName
+from ctiserver.ivr.language.node_base import (
+    ELSEWHERE,
+    Computed,
+    Cost,
+    Keys,
+    Need,
+    NodeBase,
+    Prompt,
+    SiteName,
+    UsedName,
+)
 from ctiserver.ivr.language.requests import (
     Answer,
     Finish,
@@ -60,6 +70,19 @@ class Queue(NodeBase):
     main_outcome: ClassVar[str | None] = None
     safe: ClassVar[bool] = True
     hands_over: ClassVar[bool] = True
+    also_wired: ClassVar[tuple[str, ...]] = ("timeout",)
+    leaves_served: ClassVar[bool] = True
+
+    @property
+    def speaks_values(self) -> bool:
+        return "position" in self.every.values()
+
+    @property
+    def destination(self) -> str | None:
+        return self.queue
+
+    def used_names(self) -> Iterator[UsedName]:
+        yield UsedName(("queue",), "queue", self.queue)
 
     @model_validator(mode="after")
     def _intervals(self) -> Queue:
@@ -177,6 +200,12 @@ class Dial(NodeBase):
     main_outcome: ClassVar[str | None] = None
     safe: ClassVar[bool] = True
     hands_over: ClassVar[bool] = True
+    leaves_served: ClassVar[bool] = True
+    reaches_somebody: ClassVar[bool] = True
+
+    def used_names(self) -> Iterator[UsedName]:
+        if self.to.roster is not None:
+            yield UsedName(("to", "roster"), "roster", self.to.roster)
 
     @model_validator(mode="after")
     def _accept(self) -> Dial:
@@ -234,6 +263,14 @@ class Transfer(NodeBase):
     safe: ClassVar[bool] = True
     hands_over: ClassVar[bool] = True
 
+    @property
+    def destination(self) -> str | None:
+        return ELSEWHERE
+
+    @property
+    def replayed_end(self) -> str | None:
+        return f"transfer {self.extension}@{self.context}"
+
     def outcomes(self) -> Mapping[str, Need]:
         return {}
 
@@ -251,6 +288,14 @@ class Voicemail(NodeBase):
     safe: ClassVar[bool] = True
     hands_over: ClassVar[bool] = True
     instead: ClassVar[Sentence] = LEAVE_MESSAGE
+    leaves_served: ClassVar[bool] = True
+
+    @property
+    def destination(self) -> str | None:
+        return ELSEWHERE
+
+    def cost(self, length_s: Callable[[Prompt], float], languages: int) -> Cost:
+        return Cost(1, length_s(self.prompt))
 
     def outcomes(self) -> Mapping[str, Need]:
         return {"ok": Need.WIRED, "error": Need.ERROR}

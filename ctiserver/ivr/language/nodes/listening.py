@@ -5,7 +5,7 @@ The rules stand in docs/reference/flow-language.md; the tests number its nine co
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, time, timedelta
 from decimal import Decimal
@@ -15,7 +15,18 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from ctiserver.ivr.language.node_base import Computed, Keys, Need, NodeBase, NodeName, Prompt, VariableName
+from ctiserver.ivr.language.node_base import (
+    Computed,
+    Cost,
+    Keys,
+    Need,
+    NodeBase,
+    NodeName,
+    Prompt,
+    SlowChoice,
+    Stored,
+    VariableName,
+)
 from ctiserver.ivr.language.requests import Answer, Heard, Leave, Listen, Move, Pressed, Silence
 from ctiserver.ivr.language.sentences import CHOOSE, Sentence
 from ctiserver.ivr.language.visit import Visit
@@ -92,9 +103,31 @@ class ListeningNode(NodeBase):
     main_outcome: ClassVar[str | None] = None
     listens: ClassVar[bool] = True
     instead: ClassVar[Sentence] = CHOOSE
+    also_wired: ClassVar[tuple[str, ...]] = ("tries_max",)
+
+    @property
+    def is_sensitive(self) -> bool:
+        return self.sensitive
+
+    @property
+    def answer_keys(self) -> str:
+        """Every key that is an answer, or part of one."""
+        raise NotImplementedError
+
+    def key_of_two_meanings(self) -> str:
+        cancel = str(self.rule("cancel_key"))
+        twice = cancel in self.answer_keys or (cancel != "none" and cancel == self.ends_by)
+        return cancel if twice else ""
+
+    def cost(self, length_s: Callable[[Prompt], float], languages: int) -> Cost:
+        times = 1 if self.speak == "call_language" else languages
+        tries = min(self.limit("max_tries"), max(self.limit("max_noinput"), self.limit("max_nomatch")) + 1)
+        again = [length_s(prompt) for prompt in (*self.reprompt.noinput, *self.reprompt.nomatch)]
+        longest_s = max([length_s(self.prompt) * times, *again])
+        wait_s = self.seconds("initial_timeout") + self.seconds("inter_digit_timeout")
+        return Cost(tries, tries * (longest_s + wait_s))
 
     def inheriting(self, defaults: InputDefaults) -> Self:
-        """This node with the flow's defaults for what it does not say itself."""
         missing = [name for name in InputDefaults.model_fields if getattr(self, name) is None]
         return self.model_copy(update={name: getattr(defaults, name) for name in missing})
 
@@ -240,6 +273,22 @@ class Menu(ListeningNode):
     choices: Annotated[dict[Keys, NodeName | Choice], Field(min_length=1)]
 
     @property
+    def answer_keys(self) -> str:
+        return "".join(self.choices)
+
+    def stored(self) -> Iterator[Stored]:
+        for keys, choice in self.choices.items():
+            if isinstance(choice, Choice):
+                for name in choice.set:
+                    yield Stored(("choices", keys, "set", name), name, None, (keys,))
+
+    def slow_choices(self) -> Iterator[SlowChoice]:
+        for short in self.choices:
+            longer = [keys for keys in self.choices if keys.startswith(short) and keys != short]
+            if longer:
+                yield SlowChoice(("choices", short), short, longer[0], self.seconds("inter_digit_timeout"))
+
+    @property
     def ends_by(self) -> str:
         key = super().ends_by
         return "" if any(key in choice for choice in self.choices) else key
@@ -288,6 +337,8 @@ def _grammar(text: str) -> str:
     return text
 
 
+#: Types of what is keyed, where that is not text.
+_TYPES = {"date": "date", "amount": "decimal"}
 #: How many keys a grammar takes where the node does not say.
 _LENGTHS = {"date": (8, 8), "time": (4, 4), "phone": (3, 15), "amount": (1, 10)}
 
@@ -303,6 +354,14 @@ class Input(ListeningNode):
     store: VariableName | None = None
 
     main_outcome: ClassVar[str | None] = "ok"
+
+    @property
+    def answer_keys(self) -> str:
+        return _DIGITS
+
+    def stored(self) -> Iterator[Stored]:
+        if self.store is not None:
+            yield Stored(("store",), self.store, _TYPES.get(self.grammar, "text"), ("ok",))
 
     @model_validator(mode="after")
     def _lengths(self) -> Input:
@@ -370,6 +429,10 @@ class Confirm(ListeningNode):
     yes_key: _Single = "1"
     no_keys: tuple[_Single, ...] = ("2", "0")
 
+    @property
+    def answer_keys(self) -> str:
+        return self.yes_key + "".join(self.no_keys)
+
     @model_validator(mode="after")
     def _apart(self) -> Confirm:
         if self.yes_key in self.no_keys or not self.no_keys:
@@ -411,12 +474,15 @@ class Survey(ListeningNode):
         return self
 
     @property
-    def keys(self) -> str:
-        """The keys that are an answer."""
+    def answer_keys(self) -> str:
         return _DIGITS[self.scale[0] : self.scale[1] + 1]
 
+    def stored(self) -> Iterator[Stored]:
+        if self.store is not None:
+            yield Stored(("store",), self.store, "integer", ("ok", "low"))
+
     def fit(self, keys: str) -> Fit:
-        return Fit.WHOLE if keys in self.keys else Fit.NO
+        return Fit.WHOLE if keys in self.answer_keys else Fit.NO
 
     def match(self, visit: Visit, keys: str) -> Leave | None:
         if self.fit(keys or "-") is not Fit.WHOLE:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from ctiserver.ivr.language.node_base import Computed, Need, NodeBase, Prompt
+from ctiserver.ivr.language.node_base import Computed, Cost, Need, NodeBase, Prompt
 from ctiserver.ivr.language.requests import (
     Answer,
     AnswerCall,
@@ -33,6 +33,8 @@ class AnswerNode(NodeBase):
 
     kind: Literal["answer"]
 
+    goes_on_alone: ClassVar[bool] = True
+
     def enter(self, visit: Visit) -> Move:
         return AnswerCall()
 
@@ -50,6 +52,12 @@ class Play(NodeBase):
     prompt: Prompt
     speak: Literal["call_language", "all_languages"] = "call_language"
     barge_in: Literal["dtmf", "none"] = "dtmf"
+
+    leaves_served: ClassVar[bool] = True
+    goes_on_alone: ClassVar[bool] = True
+
+    def cost(self, length_s: Callable[[Prompt], float], languages: int) -> Cost:
+        return Cost(1, length_s(self.prompt))
 
     def enter(self, visit: Visit) -> Move:
         if visit.pressed and self.barge_in == "dtmf":
@@ -74,6 +82,16 @@ class Say(NodeBase):
     as_: Annotated[SayAs, Field(alias="as")] = "auto"
     barge_in: Literal["dtmf", "none"] = "dtmf"
 
+    leaves_served: ClassVar[bool] = True
+    goes_on_alone: ClassVar[bool] = True
+
+    @property
+    def speaks_values(self) -> bool:
+        return True
+
+    def cost(self, length_s: Callable[[Prompt], float], languages: int) -> Cost:
+        return Cost(1, 4.0)
+
     def enter(self, visit: Visit) -> Move:
         phrase = Phrase(visit.language, (Said(visit.value(self.value), self.as_),))
         return Speak((phrase,), self.barge_in == "dtmf", visit.name, "value")
@@ -91,6 +109,8 @@ class Audio(NodeBase):
 
     kind: Literal["audio"]
     do: Literal["start", "stop", "pause", "resume", "mask"]
+
+    goes_on_alone: ClassVar[bool] = True
 
     def enter(self, visit: Visit) -> Move:
         return ControlAudio(self.do)
@@ -118,6 +138,21 @@ class Hangup(NodeBase):
     silent: ClassVar[bool] = True
     safe: ClassVar[bool] = True
     instead: ClassVar[Sentence] = GOODBYE
+
+    @property
+    def ends_served(self) -> bool:
+        return self.prompt is not None
+
+    @property
+    def final_reason(self) -> str | None:
+        return self.reason
+
+    @property
+    def replayed_end(self) -> str | None:
+        return f"hangup {self.reason}"
+
+    def cost(self, length_s: Callable[[Prompt], float], languages: int) -> Cost:
+        return Cost() if self.prompt is None else Cost(1, length_s(self.prompt))
 
     def outcomes(self) -> Mapping[str, Need]:
         return {}
