@@ -110,10 +110,22 @@ async def members(pbx: PrivatePbx, queue: str) -> list[str]:
 
 async def registration(pbx: PrivatePbx, phone: str) -> str:
     """The phone's contact as it lies in AstDB on the disk, where it comes within a second or so; empty before."""
-    with contextlib.closing(sqlite3.connect(f"{pbx.astdb_path.as_uri()}?mode=ro", uri=True)) as astdb:
-        pattern = f"/registrar/contact/{phone}*"
-        found = astdb.execute("SELECT value FROM astdb WHERE key GLOB ?", (pattern,)).fetchone()
-    return "" if found is None else str(found[0])
+    return on_disk(pbx, f"/registrar/contact/{phone}*")
+
+
+def on_disk(pbx: PrivatePbx, key: str) -> str:
+    """The value of the first key of AstDB on the disk that is like ``key``; empty where none is, or it is half-written.
+
+    Read without a lock. With one, Asterisk's commit fails while we read ("database is locked"), and it forgets for good
+    what it was about to write.
+    """
+    with (
+        contextlib.suppress(sqlite3.DatabaseError),
+        contextlib.closing(sqlite3.connect(f"{pbx.astdb_path.as_uri()}?mode=ro&immutable=1", uri=True)) as astdb,
+    ):
+        found = astdb.execute("SELECT value FROM astdb WHERE key GLOB ?", (key,)).fetchone()
+        return "" if found is None else str(found[0])
+    return ""
 
 
 async def journal(pbx: PrivatePbx) -> dict[str, list[str]]:

@@ -201,7 +201,9 @@ async def test_state_folder_too_deep_for_a_socket_works_all_the_same(tmp_path: P
 
 
 async def _persistent_members(state: Path) -> str:
-    with contextlib.closing(sqlite3.connect(state / "var/astdb.sqlite3")) as database:
+    # Without a lock, which would make Asterisk's commit fail.
+    file = f"{(state / 'var/astdb.sqlite3').as_uri()}?mode=ro&immutable=1"
+    with contextlib.closing(sqlite3.connect(file, uri=True)) as database:
         rows = database.execute("SELECT value FROM astdb WHERE key = '/Queue/PersistentMembers/repair'").fetchall()
     return str(rows)
 

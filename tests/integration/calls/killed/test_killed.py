@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 from pathlib import Path
 
 from ctiserver.lab.privatepbx.lifecycle import PrivatePbx
 from ctiserver.lab.privatepbx.phone import SipPhone
 from ctiserver.lab.privatepbx.tree import Programs
 from ctiserver.model.events import CallEnded
+from tests.support.asterisk import on_disk
 from tests.support.eventually import eventually
 from tests.support.scenario import AGENT1, REPAIR
 from tests.support.tracked import tracked
@@ -17,9 +16,7 @@ from tests.support.tracked import tracked
 
 async def kept_members(pbx: PrivatePbx) -> str:
     """The queue's dynamic members as they lie in AstDB on the disk, where they come within a second or so."""
-    with contextlib.closing(sqlite3.connect(f"{pbx.astdb_path.as_uri()}?mode=ro", uri=True)) as astdb:
-        found = astdb.execute("SELECT value FROM astdb WHERE key = '/Queue/PersistentMembers/repair'").fetchone()
-    return "" if found is None else str(found[0])
+    return on_disk(pbx, "/Queue/PersistentMembers/repair")
 
 
 async def test_a_killed_asterisk_ends_its_calls_and_keeps_its_members(programs: Programs, tmp_path: Path) -> None:
