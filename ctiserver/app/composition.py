@@ -264,19 +264,19 @@ def _flows(
     """What carries out flows, and the prompts that they speak."""
     settings, site, library = context.settings, context.site, configuration.library
     ports = StoreFlowPorts(
-        context.database,
         context.clock,
         site,
         pbx=context.main,
         agents=features.agents,
         calls=features.calls,
+        paths=features.paths,
         contacts=features.contacts,
+        lookups=features.lookups,
         queues=features.queues,
-        records=features.records,
         call_records=features.call_records,
         followups=features.followups,
         recordings=features.recordings,
-        callbacks=features.callbacks,
+        promises=features.promises,
         http=http,
         region=settings.region,
     )

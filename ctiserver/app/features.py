@@ -40,7 +40,7 @@ class Features:
         user = users.build(context, users.Needs(account_added=self.agents.load))
         self.users, self.sessions = user.service, user.sessions
         contact = contacts.build(context)
-        self.contacts = contact.service
+        self.contacts, self.lookups = contact.service, contact.lookups
         record = records.build(
             context,
             records.Needs(agents=self.agents.everybody, contacts_of=self.contacts.find_or_create_within),
@@ -55,8 +55,11 @@ class Features:
             ),
         )
         self.telephony, self.lines = phone.service, phone.lines
-        callback = callbacks.build(context)
-        self.callbacks = callback.service
+        callback = callbacks.build(
+            context,
+            callbacks.Needs(record_of_call=self.call_records.for_call, record_changed=self.records.tell),
+        )
+        self.callbacks, self.promises = callback.service, callback.promises
         miss = missed.build(
             context,
             missed.Needs(
@@ -76,7 +79,7 @@ class Features:
                 known_later=(self.records.told, self.missed.ended),
             ),
         )
-        self.calls, self.catching_up = call.service, call.catching_up
+        self.calls, self.catching_up, self.paths = call.service, call.catching_up, call.paths
         recording = recordings.build(context, recordings.Needs(may_reach_call=call.may_reach))
         self.recordings = recording.service
         queue = queues.build(context)

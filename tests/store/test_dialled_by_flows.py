@@ -28,9 +28,21 @@ async def ports(database: Database) -> StoreFlowPorts:
     contacts = Contacts(database, SystemClock(), region="CN")
     unused: Any = None
     others = dict.fromkeys(
-        ("agents", "calls", "queues", "records", "call_records", "followups", "recordings", "callbacks", "http"), unused
+        (
+            "agents",
+            "calls",
+            "paths",
+            "lookups",
+            "queues",
+            "call_records",
+            "followups",
+            "recordings",
+            "promises",
+            "http",
+        ),
+        unused,
     )
-    return StoreFlowPorts(database, SystemClock(), site, pbx=PbxName("main"), contacts=contacts, region="CN", **others)
+    return StoreFlowPorts(SystemClock(), site, pbx=PbxName("main"), contacts=contacts, region="CN", **others)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ import pytest
 from ctiserver.app.flow_ports import StoreFlowPorts
 from ctiserver.bus import Bus
 from ctiserver.clock import ManualClock
+from ctiserver.features.callbacks.promises import Promises
 from ctiserver.features.callbacks.service import Callbacks
+from ctiserver.features.contacts.lookups import ContactLookups
 from ctiserver.features.contacts.service import Contacts
 from ctiserver.features.records.of_calls import CallRecords
 from ctiserver.features.records.service import Records
@@ -36,7 +38,20 @@ class Desk:
             database, Bus(), clock, site, time_zone="Asia/Shanghai", pbxs={}, changed=self.told.append
         )
         contacts = Contacts(database, clock, region="CN")
-        self.call_records = CallRecords(self.records, contacts.find_or_create_within, message_type=site.message_type)
+        self.call_records = CallRecords(
+            database, clock, site, records=self.records, contacts_of=contacts.find_or_create_within
+        )
+
+    def promises(self) -> Promises:
+        clock = ManualClock(T0)
+        callbacks = Callbacks(self.database, Bus(), clock, load_site(shipped("config")), pbxs={}, region="CN")
+        return Promises(
+            self.database,
+            clock,
+            callbacks,
+            record_of_call=self.call_records.for_call,
+            changed=self.records.tell,
+        )
 
     async def call(self, ani: str = "13800138000", after_s: int = 0) -> CallEntry:
         at = T0 + timedelta(seconds=after_s)
@@ -90,15 +105,15 @@ async def test_a_flow_puts_a_message_and_its_callback_on_the_call_s_new_record(d
     entry = await desk.call()
     site = load_site(shipped("config"))
     unused: Any = None
-    others = dict.fromkeys(("agents", "calls", "contacts", "queues", "followups", "recordings", "http"), unused)
+    others = dict.fromkeys(
+        ("agents", "calls", "paths", "contacts", "lookups", "queues", "followups", "recordings", "http"), unused
+    )
     ports = StoreFlowPorts(
-        desk.database,
         ManualClock(T0),
         site,
         pbx=PbxName("main"),
-        records=desk.records,
         call_records=desk.call_records,
-        callbacks=Callbacks(desk.database, Bus(), ManualClock(T0), site, pbxs={}, region="CN"),
+        promises=desk.promises(),
         region="CN",
         **others,
     )
@@ -119,17 +134,40 @@ async def test_a_flow_puts_a_message_and_its_callback_on_the_call_s_new_record(d
 async def test_a_flow_s_callback_of_an_unknown_call_fails(desk: Desk) -> None:
     unused: Any = None
     others = dict.fromkeys(
-        ("agents", "calls", "contacts", "queues", "followups", "recordings", "callbacks", "http"), unused
+        ("agents", "calls", "paths", "contacts", "lookups", "queues", "followups", "recordings", "http"), unused
     )
     ports = StoreFlowPorts(
-        desk.database,
         ManualClock(T0),
         load_site(shipped("config")),
         pbx=PbxName("main"),
-        records=desk.records,
         call_records=desk.call_records,
+        promises=desk.promises(),
         region="CN",
         **others,
     )
     with pytest.raises(PortFailed):
         await ports.request_callback(CallId("NOBODY"), "13900139000", "", None)
+
+
+async def test_a_contact_that_a_flow_looks_up_has_their_open_records(desk: Desk) -> None:
+    async with desk.database.unit_of_work() as uow:
+        await uow.contacts.add(a_contact(numbers=("+8613800138000",)))
+    await desk.for_call(await desk.call())
+    contacts = Contacts(desk.database, ManualClock(T0), region="CN")
+    unused: Any = None
+    others = dict.fromkeys(
+        ("agents", "calls", "paths", "contacts", "queues", "call_records", "followups", "recordings", "promises"),
+        unused,
+    )
+    ports = StoreFlowPorts(
+        ManualClock(T0),
+        load_site(shipped("config")),
+        pbx=PbxName("main"),
+        lookups=ContactLookups(desk.database, contacts),
+        http=unused,
+        region="CN",
+        **others,
+    )
+    (by_number,) = await ports.find("contact", {"number": "13800138000"})
+    (by_id,) = await ports.find("contact", {"id": by_number["id"]})
+    assert (by_number["open_records"], by_id["open_records"]) == (1, 1)

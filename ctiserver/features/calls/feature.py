@@ -10,6 +10,7 @@ from ctiserver.features.calls.catching_up import CatchingUp
 from ctiserver.features.calls.fallback import GotThrough, OpenRecord
 from ctiserver.features.calls.hang_ups import HangUps
 from ctiserver.features.calls.http import CallsHttp
+from ctiserver.features.calls.paths import CallPaths
 from ctiserver.features.calls.service import CallLogService
 from ctiserver.ivr.runtime.runner import FlowService
 from ctiserver.model.events import CallKnownLater, CallSummary
@@ -17,7 +18,7 @@ from ctiserver.model.ids import AgentId, CallId, PbxName
 from ctiserver.model.work.record import Record
 from ctiserver.web.access import Rule
 
-__all__ = ["CallLogService", "CallsContribution", "HangUps", "Needs", "build", "build_hang_ups"]
+__all__ = ["CallLogService", "CallPaths", "CallsContribution", "HangUps", "Needs", "build", "build_hang_ups"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,7 @@ class CallsContribution(Contribution[CallLogService]):
 
     catching_up: CatchingUp
     may_reach: Rule
+    paths: CallPaths
 
 
 def build(context: FeatureContext, needs: Needs) -> CallsContribution:
@@ -84,6 +86,7 @@ def build(context: FeatureContext, needs: Needs) -> CallsContribution:
         service=calls,
         catching_up=catching_up,
         may_reach=http.may_reach,
+        paths=CallPaths(database, clock),
         routes=http.routes(),
         rules={"call_id": http.may_reach},
         services={"call-log": calls.run},

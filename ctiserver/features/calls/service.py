@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
@@ -224,6 +224,16 @@ class CallLogService:
         async with self._database.unit_of_work() as uow:
             await uow.calls.begin(entry)
         self._begun.add(entry.id)
+
+    async def earlier_calls(self, ani: str, within: timedelta) -> int:
+        """How many calls this number has made lately, the one under way aside; 0 for a withheld one.
+
+        Raises StoreUnavailable.
+        """
+        if not ani:
+            return 0
+        async with self._database.reading() as uow:
+            return max(0, await uow.calls.count_from(ani, self._clock.now() - within) - 1)
 
     async def add_step(self, step: PathStep) -> None:
         """Keep one step of the call's way through its flow."""

@@ -59,7 +59,9 @@ def build(context: FeatureContext, needs: Needs) -> RecordsContribution:
     )
     reports = Reports(context.database, context.clock, context.site, records=records, contacts_of=needs.contacts_of)
 
-    of_calls = CallRecords(records, needs.contacts_of, message_type=context.site.message_type)
+    of_calls = CallRecords(
+        context.database, context.clock, context.site, records=records, contacts_of=needs.contacts_of
+    )
     http = RecordsHttp(context.database, records, reports, context.site)
     return RecordsContribution(
         service=records,

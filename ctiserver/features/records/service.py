@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Required, TypedDict, Unpack
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -55,6 +56,18 @@ class WrongFields(UserFault):
     def __init__(self, faults: Mapping[str, str]) -> None:
         super().__init__("; ".join(f"{name}: {fault}" for name, fault in faults.items()))
         self.faults = dict(faults)  #: by field, a stable word each
+
+
+class RecordWords(TypedDict, total=False):
+    """What may be said of a record when it is opened."""
+
+    actor: Required[str]  #: who opens it: ``user:…``, ``call:…``
+    call_id: CallId | None  #: about which it is
+    contact_id: ContactId | None
+    caller_number: str
+    owner: AgentId | None
+    subject: str
+    fields: Mapping[str, Json]  #: of its type
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,51 +165,19 @@ class Records:
         for record in owned:
             self._changed(record)
 
-    async def open(
-        self,
-        type_: str,
-        *,
-        actor: str,
-        call_id: CallId | None = None,
-        contact_id: ContactId | None = None,
-        caller_number: str = "",
-        owner: AgentId | None = None,
-        subject: str = "",
-        fields: Mapping[str, Json] | None = None,
-    ) -> Opened:
+    async def open(self, type_: str, **words: Unpack[RecordWords]) -> Opened:
         """Open a record, or raise the one of this type that the contact has open.
 
         Asking twice for the same call gives the same record. Raises UserFault for a type that the site lacks.
         """
         async with self._database.unit_of_work() as uow:
-            opened = await self.open_within(
-                uow,
-                type_,
-                actor=actor,
-                call_id=call_id,
-                contact_id=contact_id,
-                caller_number=caller_number,
-                owner=owner,
-                subject=subject,
-                fields=fields,
-            )
+            opened = await self.open_within(uow, type_, **words)
         self._changed(opened.record)
         return opened
 
-    async def open_within(
-        self,
-        uow: UnitOfWork,
-        type_: str,
-        *,
-        actor: str,
-        call_id: CallId | None = None,
-        contact_id: ContactId | None = None,
-        caller_number: str = "",
-        owner: AgentId | None = None,
-        subject: str = "",
-        fields: Mapping[str, Json] | None = None,
-    ) -> Opened:
+    async def open_within(self, uow: UnitOfWork, type_: str, **words: Unpack[RecordWords]) -> Opened:
         """As :meth:`open`, but to commit with what else ``uow`` does; who commits tells of it by :meth:`tell`."""
+        call_id, contact_id = words.get("call_id"), words.get("contact_id")
         self._type(type_)
         now = self._clock.now()
         if call_id is not None and contact_id is not None:
@@ -210,19 +191,19 @@ class Records:
             id=RecordId(new_ulid(now)),
             number=await self._number(uow, now),
             type=type_,
-            subject=subject,
+            subject=words.get("subject", ""),
             contact_id=contact_id,
-            caller_number=caller_number,
-            owner=owner,
+            caller_number=words.get("caller_number", ""),
+            owner=words.get("owner"),
             priority=self._site.record_types[type_].priority,
-            fields=dict(fields or {}),
+            fields=dict(words.get("fields", {})),
             opened_at=now,
             updated_at=now,
         )
         await uow.records.add(record)
         if call_id is not None:
             await uow.records.link_call(record.id, call_id)
-        await self._note(uow, record, actor, "opened", {"call": call_id, "type": type_})
+        await self._note(uow, record, words["actor"], "opened", {"call": call_id, "type": type_})
         return Opened(record, new=True)
 
     async def urge(self, record_id: RecordId, call_id: CallId, *, actor: str) -> Record:
