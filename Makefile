@@ -46,6 +46,7 @@ check: $(VENV)/.test ## style, types, layers, shipped flows and configuration
 	@$(BIN)/python tools/house.py
 	@$(BIN)/python tools/commit_message.py --history
 	@$(BIN)/python tools/words.py
+	@$(BIN)/python tools/changelog.py
 	@$(BIN)/ctiserver check
 	@$(BIN)/python -m tests.poison
 

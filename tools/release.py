@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from tools.fresh.machine import this_machine
@@ -23,7 +22,8 @@ from tools.fresh.systems import named, unpacked
 CHECKOUT = Path(__file__).resolve().parents[1]
 _SYSTEM = "debian-13"
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
-_UNRELEASED = "## Unreleased\n"
+#: What users notice, one file a change; towncrier puts them into CHANGELOG.md.
+_FRAGMENTS = "changelog.d"
 #: Where the version stands, and how.
 _VERSION_LINES = (("pyproject.toml", 'version = "{}"'), ("ctiserver/__init__.py", '__version__ = "{}"'))
 
@@ -37,7 +37,7 @@ def release(checkout: Path, version: str) -> None:
     current = _current(checkout)
     _see_that_it_can_be(checkout, version, current)
     try:
-        _cut_changelog(checkout / "CHANGELOG.md", version)
+        _cut_changelog(checkout, version)
         for name, line in _VERSION_LINES:
             _replace_once(checkout / name, line.format(current), line.format(version))
         wheel = _build(checkout, version)
@@ -45,7 +45,7 @@ def release(checkout: Path, version: str) -> None:
         _git(checkout, "commit", "-q", "-a", "-m", f"Release {version}")
         _git(checkout, "tag", "-a", f"v{version}", "-m", f"ctiserver {version}")
     except BaseException:
-        _git(checkout, "checkout", "-q", "--", "CHANGELOG.md", *(name for name, _ in _VERSION_LINES))
+        _git(checkout, "reset", "-q", "--hard")  # nothing of anybody's: all was committed
         raise
     print(f"ctiserver {version}: committed and tagged v{version}; {wheel.parent} holds sdist and wheel")
 
@@ -69,18 +69,29 @@ def _see_that_it_can_be(checkout: Path, version: str, current: str) -> None:
     changed = _git(checkout, "status", "--porcelain").splitlines()
     if changed:
         raise Refused(f"{changed[0][3:]} is not committed: commit or stash it, then release")
-    notes = (checkout / "CHANGELOG.md").read_text(encoding="utf-8").partition(_UNRELEASED)[2].split("\n## ")[0]
-    if not notes.strip():
-        raise Refused("CHANGELOG.md says nothing under Unreleased: write what users notice")
+    if not list((checkout / _FRAGMENTS).glob("+*.md")):
+        raise Refused(f"{_FRAGMENTS} holds no changes: write what users notice ({_FRAGMENTS}/README.md)")
 
 
 def _number(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-def _cut_changelog(path: Path, version: str) -> None:
-    today = datetime.now(UTC).date().isoformat()
-    _replace_once(path, _UNRELEASED, f"{_UNRELEASED}\n## {version} ({today})\n")
+def _cut_changelog(checkout: Path, version: str) -> None:
+    """Move the fragments into CHANGELOG.md, under the version and today."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "towncrier", "build", "--yes", "--version", version),
+            *("--config", str(CHECKOUT / "pyproject.toml"), "--dir", str(checkout)),
+        ],
+        cwd=checkout,  # where it asks git
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+    )
+    if done.returncode:
+        raise Refused(f"the changelog can't be cut: {done.stdout.strip().splitlines()[-1]}")
 
 
 def _replace_once(path: Path, old: str, new: str) -> None:

@@ -97,7 +97,7 @@ def test_a_release_is_built_and_its_wheel_serves_from_the_images_steps(tmp_path:
         "ctiserver-77.0.0-py3-none-any.whl",
         "ctiserver-77.0.0.tar.gz",
     }
-    assert re.search(r"(?m)^## Unreleased\n\n## 77\.0\.0 \(\d{4}-\d\d-\d\d\)\n", (copy / "CHANGELOG.md").read_text())
+    assert re.search(r"(?m)^## 77\.0\.0 \(\d{4}-\d\d-\d\d\)\n\n### Added\n\n- ", (copy / "CHANGELOG.md").read_text())
     tag = subprocess.run([*git, "describe", "--exact-match"], capture_output=True, text=True, check=True).stdout
     assert tag == "v77.0.0\n"
     assert subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True).stdout == ""

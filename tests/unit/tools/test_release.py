@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from tools import release
 from tools.release import Refused
 
-_CHANGELOG = "# Changelog\n\n## Unreleased\n\n- It rings.\n\n## 0.1.0 (2026-01-01)\n\n- First.\n"
+_CHANGELOG = "# Changelog\n\n<!-- towncrier release notes start -->\n\n## 0.1.0 (2026-01-01)\n\n- First.\n"
 
 
 @pytest.fixture
@@ -19,6 +20,8 @@ def checkout(tmp_path: Path) -> Path:
     (tmp_path / "pyproject.toml").write_text('[project]\nversion = "0.1.0"\n')
     (tmp_path / "ctiserver" / "__init__.py").write_text('__version__ = "0.1.0"\n')
     (tmp_path / "CHANGELOG.md").write_text(_CHANGELOG)
+    (tmp_path / "changelog.d").mkdir()
+    (tmp_path / "changelog.d" / "+bell.fixed.md").write_text("It did not ring.\n")
     for command in (
         ("init", "-q"),
         ("config", "user.name", "t"),
@@ -58,9 +61,9 @@ def test_a_tree_with_uncommitted_changes_is_refused(checkout: Path) -> None:
 
 
 def test_a_release_without_notes_is_refused(checkout: Path) -> None:
-    (checkout / "CHANGELOG.md").write_text(_CHANGELOG.replace("- It rings.\n", ""))
+    (checkout / "changelog.d" / "+bell.fixed.md").unlink()
     subprocess.run(["git", "-C", str(checkout), "commit", "-q", "-a", "-m", "No notes"], check=True)
-    with pytest.raises(Refused, match="says nothing under Unreleased"):
+    with pytest.raises(Refused, match="holds no changes: write what users notice"):
         release.release(checkout, "0.2.0")
 
 
@@ -76,14 +79,17 @@ def test_a_wheel_that_does_not_work_leaves_everything_as_it_was(
     said = subprocess.run(["git", "-C", str(checkout), "status", "--porcelain"], capture_output=True, text=True)
     assert said.stdout == ""
     assert (checkout / "CHANGELOG.md").read_text() == _CHANGELOG
+    assert (checkout / "changelog.d" / "+bell.fixed.md").read_text() == "It did not ring.\n"
 
 
 def test_a_release_cuts_the_changelog_sets_the_version_and_is_tagged(checkout: Path) -> None:
     release.release(checkout, "0.2.0")
-    notes = (checkout / "CHANGELOG.md").read_text().splitlines()
-    assert notes[2] == "## Unreleased"
-    assert notes[4].startswith("## 0.2.0 (20")
-    assert notes[6] == "- It rings."
+    today = datetime.now(UTC).date().isoformat()
+    start = "<!-- towncrier release notes start -->\n"
+    assert (checkout / "CHANGELOG.md").read_text() == _CHANGELOG.replace(
+        start, f"{start}\n## 0.2.0 ({today})\n\n### Fixed\n\n- It did not ring.\n\n"
+    )
+    assert list((checkout / "changelog.d").glob("+*")) == []
     assert 'version = "0.2.0"' in (checkout / "pyproject.toml").read_text()
     assert '__version__ = "0.2.0"' in (checkout / "ctiserver" / "__init__.py").read_text()
     said = subprocess.run(["git", "-C", str(checkout), "describe", "--exact-match"], capture_output=True, text=True)
