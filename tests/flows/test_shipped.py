@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ctiserver.ivr.language.draw import to_svg
 from ctiserver.ivr.language.library import flow_files
 from ctiserver.ivr.language.loader import FLOW_SUFFIX, load_flow
 from ctiserver.ivr.language.schema import json_schema
@@ -62,3 +63,8 @@ def test_shipped_flows_fit_the_schema() -> None:
     for path in FILES:
         errors = [error.message for error in validator.iter_errors(load(path).data)]
         assert errors == [], path
+
+
+def test_the_menu_in_the_readme_is_drawn_from_the_shipped_flow() -> None:
+    drawn = to_svg(load_flow(shipped("ivr_flows", "front_desk.flow.yaml")))
+    assert (HERE.parents[1] / "docs/images/menu.svg").read_text(encoding="utf-8") == drawn
