@@ -120,19 +120,23 @@ class Hub:
         """How many browsers are connected."""
         return len(self._clients)
 
-    def publish(self, kind: str, key: str, event: str, data: Json) -> int:
-        """Send a delta to all who follow ``kind:key``; how many those are. Never waits."""
+    def followers(self, kind: str, key: str) -> int:
+        """How many browsers follow ``kind:key``, those included that have no snapshot yet."""
+        followed = self._followed.get(f"{kind}:{key}")
+        return 0 if followed is None else len(followed.clients)
+
+    def publish(self, kind: str, key: str, event: str, data: Json) -> None:
+        """Send a delta to all who follow ``kind:key``. Never waits."""
         if kind not in self._topics:
             raise ValueError(f"no topic is named {kind}")
         name = f"{kind}:{key}"
         followed = self._followed.get(name)
         if followed is None:
-            return 0
+            return
         followed.seq += 1
         frame = _frame({"topic": name, "kind": "delta", "seq": followed.seq, "event": event, "data": data})
         for client in followed.clients:
             client.offer_delta(name, followed.seq, frame)
-        return len(followed.clients)
 
     def may_follow(self, person: Person, topic: str) -> bool:
         """May this person follow this topic? Unknown topics: no."""

@@ -86,7 +86,8 @@ async def _crowd(running: Desk) -> dict[str, Any]:
             cpu_s = time.process_time() - cpu_s
         memory_kb = _memory_kb() - memory_kb
         came = answer["snapshots_s"]
-        followers = running.hub.publish("inbox", "role-agent", "warm", None)
+        followers = running.hub.followers("inbox", "role-agent")
+        running.hub.publish("inbox", "role-agent", "warm", None)
         told = await _told(running, browsers, followers)
     return {
         "browsers": CROWD,
@@ -147,9 +148,9 @@ async def _deaf(running: Desk) -> dict[str, float]:
         async with good.socket() as heard:
             await heard.send_json({"op": "subscribe", "topic": "queues:all"})
             await heard.receive_json(timeout=5)
-            while running.hub.publish("queues", "all", "queue", {"name": "both?"}) < 2:
+            while running.hub.followers("queues", "all") < 2:
+                running.hub.publish("queues", "all", "queue", {"name": "both?"})
                 await heard.receive_json(timeout=5)
-            await heard.receive_json(timeout=5)
             clients = running.hub.clients
             tracemalloc.start()
             before, at = tracemalloc.get_traced_memory()[0], time.perf_counter()

@@ -17,9 +17,9 @@ def topics(queues: Queues) -> list[Topic]:
     return [Topic(kind="queues", roles=DESK, may=lambda _person, key: key == "all", snapshot=everything)]
 
 
-def publish(hub: Hub, state: QueueState) -> int:
+def publish(hub: Hub, state: QueueState) -> None:
     """Tell who follows the queues of a new state."""
-    return hub.publish("queues", "all", "queue", state_json(state))
+    hub.publish("queues", "all", "queue", state_json(state))
 
 
 def state_json(state: QueueState) -> dict[str, Json]:

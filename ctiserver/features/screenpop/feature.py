@@ -31,6 +31,7 @@ def build(context: FeatureContext, needs: Needs) -> Contribution[ScreenPops]:
         region=context.settings.region,
         agent_at=needs.agent_at,
         changed=lambda agent_id, shown: push.publish(context.hub, agent_id, shown),
+        browsers=lambda agent_id: push.browsers(context.hub, agent_id),
     )
     http = ScreenPopHttp(pops)
     return Contribution(

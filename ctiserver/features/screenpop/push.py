@@ -22,9 +22,14 @@ def topics(pops: ScreenPops) -> list[Topic]:
     return [Topic(kind="pop", roles=DESK, may=lambda person, key: person.agent_id == key, snapshot=shown)]
 
 
-def publish(hub: Hub, agent_id: AgentId, shown: Shown | None) -> int:
-    """Push what the agent's desk shall show; to how many browsers."""
-    return hub.publish("pop", agent_id, "changed", shown_json(shown))
+def publish(hub: Hub, agent_id: AgentId, shown: Shown | None) -> None:
+    """Push what the agent's desk shall show."""
+    hub.publish("pop", agent_id, "changed", shown_json(shown))
+
+
+def browsers(hub: Hub, agent_id: AgentId) -> int:
+    """How many browsers show the agent's desk."""
+    return hub.followers("pop", agent_id)
 
 
 def shown_json(shown: Shown | None) -> JsonObject | None:

@@ -79,10 +79,11 @@ class ScreenPops:
         pbxs: Mapping[PbxName, Pbx],
         region: str,
         agent_at: Callable[[PbxName, Interface], AgentId | None],
-        changed: Callable[[AgentId, Shown | None], int],
+        changed: Callable[[AgentId, Shown | None], None],
+        browsers: Callable[[AgentId], int],
     ) -> None:
-        """``changed`` pushes what an agent's desk shall show to that agent alone, at once, and says to how many
-        browsers; it must not wait."""
+        """``changed`` pushes what an agent's desk shall show to that agent alone, at once; it must not wait.
+        ``browsers``: how many show the agent's desk now."""
         self._database = database
         self._bus = bus
         self._clock = clock
@@ -90,6 +91,7 @@ class ScreenPops:
         self._region = region
         self._agent_at = agent_at
         self._changed = changed
+        self._browsers = browsers
         self._shown: dict[AgentId, Shown] = {}
         self._beneath: dict[AgentId, Shown] = {}  #: a call under way, while another one rings or is on top of it
         self._callers: dict[CallId, CallStarted] = {}
@@ -226,7 +228,8 @@ class ScreenPops:
                 path=(),
             )
         )
-        reached = self._show(agent_id, shown)
+        self._show(agent_id, shown)
+        reached = self._browsers(agent_id)
         pop = Pop(
             id=shown.pop_id,
             call_id=shown.call_id,
@@ -347,11 +350,11 @@ class ScreenPops:
         if agent_id in self._beneath and self._beneath[agent_id].call_id == call_id:
             del self._beneath[agent_id]
 
-    def _show(self, agent_id: AgentId, shown: Shown | None) -> int:
+    def _show(self, agent_id: AgentId, shown: Shown | None) -> None:
         if shown is None:
             shown = self._beneath.pop(agent_id, None)  # a second call is over: back to the one under way
         if shown is None:
             self._shown.pop(agent_id, None)
         else:
             self._shown[agent_id] = shown
-        return self._changed(agent_id, shown)
+        self._changed(agent_id, shown)

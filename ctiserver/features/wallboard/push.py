@@ -17,14 +17,14 @@ def topics(board: Board) -> list[Topic]:
     return [Topic(kind="board", roles=SUPERVISORS, may=lambda _person, key: key == "all", snapshot=everything)]
 
 
-def publish(hub: Hub, board: Board, queue: QueueFigures) -> int:
+def publish(hub: Hub, board: Board, queue: QueueFigures) -> None:
     """Tell who looks at the board of one queue's new figures."""
-    return hub.publish("board", "all", "queue", {"age_s": board.age_s, "queue": figures_json(queue)})
+    hub.publish("board", "all", "queue", {"age_s": board.age_s, "queue": figures_json(queue)})
 
 
-def publish_age(hub: Hub, board: Board) -> int:
+def publish_age(hub: Hub, board: Board) -> None:
     """Tell that the board is still true, or since when it isn't known to be."""
-    return hub.publish("board", "all", "age", {"age_s": board.age_s})
+    hub.publish("board", "all", "age", {"age_s": board.age_s})
 
 
 def board_json(board: Board) -> dict[str, Json]:
