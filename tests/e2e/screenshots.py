@@ -1,21 +1,22 @@
 """Take the console's screenshots for docs/images: ``python -m tests.e2e.screenshots [FOLDER]``.
 
 Real server, real Chromium; the call is played on the bus, so that every picture is the same each time but for its
-times. Chinese letters need a font: Debian's fonts-noto-cjk or fonts-wqy-microhei.
+times. Browser and Chinese font are those that the headless demo takes.
 """
 
 from __future__ import annotations
 
 import asyncio
-import shutil
 import sys
 import tempfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
 
+from ctiserver.lab.demo.browser import chromium
+from ctiserver.lab.privatepbx.headless import headless_browser
 from ctiserver.model.calendar.opening_hours import Calendar, CalendarFile
 from ctiserver.model.calendar.span import WorkingTime
 from ctiserver.model.calls.call_entry import PathStep
@@ -23,7 +24,7 @@ from ctiserver.model.contact import Device, Premises
 from ctiserver.model.events import QueueOutcome
 from ctiserver.model.ids import DeviceId, SiteId, WorkOrderId, new_ulid
 from ctiserver.model.work.work_order import OrderKind, OrderState, WorkOrder
-from tests.e2e.conftest import CHROMIUM_FLAGS, WIDE
+from tests.e2e.conftest import WIDE
 from tests.support.desk import PASSWORD, Desk, desk
 from tests.support.field import a_visit
 from tests.support.queue_caller import Caller
@@ -250,16 +251,10 @@ def _hours() -> WorkingTime:
 
 async def main(folder: Path) -> None:
     """Start server and browser, take all pictures."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-headless-shell")
-    if chromium is None:
-        sys.exit("screenshots need Chromium: install Debian's package chromium")
+    browser_to_have = await headless_browser(lambda _what, _share: None)  # with a Chinese font
     with tempfile.TemporaryDirectory(prefix="ctiserver-shots-") as scratch:
-        async with desk(Path(scratch), hours=_hours()) as running, async_playwright() as playwright:
-            browser = await playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
-            try:
-                await take(running, browser, folder)
-            finally:
-                await browser.close()
+        async with desk(Path(scratch), hours=_hours()) as running, chromium(browser_to_have) as browser:
+            await take(running, browser, folder)
 
 
 if __name__ == "__main__":
