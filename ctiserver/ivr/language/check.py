@@ -246,14 +246,15 @@ def _stores(c: _Checker) -> Iterator[Problem]:
 
     for name, node in c.flow.nodes.items():
         at: Place = ("nodes", name)
+        expressions = dict(written_in(node, Expression))
         for stored in node.stored():
             yield from known((*at, *stored.place), stored.name, stored.type)
-        for path, expression in written_in(node, Expression):
-            if path[-1] == "language" and path[-2:-1] in (("set",), ("values",)):
+            expression = expressions.get(stored.place)
+            if stored.name == "language" and expression is not None:
                 value = expression.evaluate({}, _NO_CONTEXT) if not list(expression.reads()) else None
                 if value is not None and value not in c.flow.file.languages:
                     fix = suggest(str(value), c.flow.file.languages)
-                    yield c.say((*at, *path), "CF-018", f"{value!r} is not a language of this flow", fix)
+                    yield c.say((*at, *stored.place), "CF-018", f"{value!r} is not a language of this flow", fix)
 
 
 def _set_before_read(c: _Checker) -> Iterator[Problem]:

@@ -165,6 +165,18 @@ class Cost:
         return Cost(self.prompts + other.prompts, self.seconds + other.seconds)
 
 
+class Look(Enum):
+    """How a picture of the flow shows a node; ``draw`` gives each its colour and shape."""
+
+    PLAIN = "what is spoken or done"
+    ASKS = "the caller presses keys"
+    DECIDES = "the way forks without the caller"
+    PERSON = "leads to a person"
+    MESSAGE = "takes a message"
+    RECORD = "writes a record"
+    END = "ends the call"
+
+
 #: ``destination`` of a node that leads to no queue, though the caller gets something: a message, a transfer, a promise.
 ELSEWHERE = ""
 
@@ -199,6 +211,8 @@ class NodeBase(Written):
     goes_on_alone: ClassVar[bool] = False
     #: Where the way ahead leads to no queue, the caller has reached somebody here.
     reaches_somebody: ClassVar[bool] = False
+    #: In a picture of the flow.
+    look: ClassVar[Look] = Look.PLAIN
 
     def inheriting(self, defaults: InputDefaults) -> Self:
         """This node with the flow's defaults for what it does not say itself."""
@@ -218,6 +232,11 @@ class NodeBase(Written):
     def destination(self) -> str | None:
         """The queue where the caller's way leads, ELSEWHERE, or None where it goes on from here."""
         return None
+
+    @property
+    def caption(self) -> str:
+        """What a picture writes beside the kind; "" for nothing."""
+        return ""
 
     @property
     def ends_served(self) -> bool:

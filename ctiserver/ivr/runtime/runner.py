@@ -195,7 +195,7 @@ class FlowService:
         session = call.session
         if finish.failed and session is not None:
             raise FlowFailed(f"flow {call.flow.name} at {call.state.node}: {finish.reason}")
-        gone = any(step.outcome == "hangup" and step.kind != "hangup" for step in call.path)
+        gone = any(step.outcome == "hangup" and call.flow.nodes[step.node].final_reason is None for step in call.path)
         if call.may_be_stored:  # before the session's end, so that nobody finds the state when the call has ended
             with nullcontext() if session is None else session.working(GRACE_S):
                 await self._kept.delete(call)

@@ -413,7 +413,8 @@ def _forbidden(test: FlowTest, simulation: Simulation, visited: list[str]) -> It
     for never in test.never:
         if never.node is not None and never.node in visited:
             yield f"never: the call went through {never.node}: {' → '.join(visited)}"
-        entered = {getattr(simulation.flow.nodes[name], "queue", None) for name in visited}
+        used = [used for name in visited for used in simulation.flow.nodes[name].used_names()]
+        entered = {name for _, what, name, _ in used if what == "queue"}
         if never.queue is not None and never.queue in entered:
             yield f"never: the call was in the queue {never.queue}"
         if never.service_record and simulation.ports.records:

@@ -12,6 +12,7 @@ from ctiserver.ivr.language.node_base import (
     ELSEWHERE,
     Computed,
     Condition,
+    Look,
     Need,
     NodeBase,
     NodeName,
@@ -62,6 +63,7 @@ class Branch(NodeBase):
 
     main_outcome: ClassVar[str | None] = None
     silent: ClassVar[bool] = True
+    look: ClassVar[Look] = Look.DECIDES
 
     def outcomes(self) -> Mapping[str, Need]:
         return {}
@@ -95,6 +97,11 @@ class Hours(NodeBase):
 
     main_outcome: ClassVar[str | None] = None
     silent: ClassVar[bool] = True
+    look: ClassVar[Look] = Look.DECIDES
+
+    @property
+    def caption(self) -> str:
+        return self.calendar or ""
 
     def outcomes(self) -> Mapping[str, Need]:
         return {"open": Need.WIRED, "closed": Need.WIRED, "holiday": Need.MAY, "error": Need.ERROR}
@@ -132,6 +139,11 @@ class Lookup(NodeBase):
 
     main_outcome: ClassVar[str | None] = None
     silent: ClassVar[bool] = True
+    look: ClassVar[Look] = Look.DECIDES
+
+    @property
+    def caption(self) -> str:
+        return self.find
 
     @model_validator(mode="after")
     def _url(self) -> Lookup:
@@ -175,6 +187,11 @@ class ServiceRecord(NodeBase):
     safe: ClassVar[bool] = True
     leaves_served: ClassVar[bool] = True
     goes_on_alone: ClassVar[bool] = True
+    look: ClassVar[Look] = Look.RECORD
+
+    @property
+    def caption(self) -> str:
+        return self.type or ""
 
     @model_validator(mode="after")
     def _either(self) -> ServiceRecord:
@@ -236,6 +253,11 @@ class Callback(NodeBase):
     safe: ClassVar[bool] = True
     leaves_served: ClassVar[bool] = True
     goes_on_alone: ClassVar[bool] = True
+    look: ClassVar[Look] = Look.PERSON
+
+    @property
+    def caption(self) -> str:
+        return self.queue
 
     @property
     def destination(self) -> str | None:

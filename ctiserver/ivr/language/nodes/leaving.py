@@ -16,6 +16,7 @@ from ctiserver.ivr.language.node_base import (
     Computed,
     Cost,
     Keys,
+    Look,
     Need,
     NodeBase,
     Prompt,
@@ -72,6 +73,11 @@ class Queue(NodeBase):
     hands_over: ClassVar[bool] = True
     also_wired: ClassVar[tuple[str, ...]] = ("timeout",)
     leaves_served: ClassVar[bool] = True
+    look: ClassVar[Look] = Look.PERSON
+
+    @property
+    def caption(self) -> str:
+        return self.queue
 
     @property
     def speaks_values(self) -> bool:
@@ -202,6 +208,7 @@ class Dial(NodeBase):
     hands_over: ClassVar[bool] = True
     leaves_served: ClassVar[bool] = True
     reaches_somebody: ClassVar[bool] = True
+    look: ClassVar[Look] = Look.PERSON
 
     def used_names(self) -> Iterator[UsedName]:
         if self.to.roster is not None:
@@ -262,6 +269,7 @@ class Transfer(NodeBase):
     main_outcome: ClassVar[str | None] = None
     safe: ClassVar[bool] = True
     hands_over: ClassVar[bool] = True
+    look: ClassVar[Look] = Look.PERSON
 
     @property
     def destination(self) -> str | None:
@@ -289,6 +297,7 @@ class Voicemail(NodeBase):
     hands_over: ClassVar[bool] = True
     instead: ClassVar[Sentence] = LEAVE_MESSAGE
     leaves_served: ClassVar[bool] = True
+    look: ClassVar[Look] = Look.MESSAGE
 
     @property
     def destination(self) -> str | None:

@@ -19,6 +19,7 @@ from ctiserver.ivr.language.node_base import (
     Computed,
     Cost,
     Keys,
+    Look,
     Need,
     NodeBase,
     NodeName,
@@ -104,6 +105,7 @@ class ListeningNode(NodeBase):
     listens: ClassVar[bool] = True
     instead: ClassVar[Sentence] = CHOOSE
     also_wired: ClassVar[tuple[str, ...]] = ("tries_max",)
+    look: ClassVar[Look] = Look.ASKS
 
     @property
     def is_sensitive(self) -> bool:

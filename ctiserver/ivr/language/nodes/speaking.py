@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from ctiserver.ivr.language.node_base import Computed, Cost, Need, NodeBase, Prompt
+from ctiserver.ivr.language.node_base import Computed, Cost, Look, Need, NodeBase, Prompt
 from ctiserver.ivr.language.requests import (
     Answer,
     AnswerCall,
@@ -138,6 +138,7 @@ class Hangup(NodeBase):
     silent: ClassVar[bool] = True
     safe: ClassVar[bool] = True
     instead: ClassVar[Sentence] = GOODBYE
+    look: ClassVar[Look] = Look.END
 
     @property
     def ends_served(self) -> bool:
