@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Literal, get_args, get_origin
 
 from hypothesis import strategies as st
 
 from ctiserver.ivr.language.graph import edges_of, followers, reachable
 from ctiserver.ivr.language.loader import load_flow
+from ctiserver.ivr.language.node_base import Need
+from ctiserver.ivr.language.schema import NODE_KINDS, kind_of
 
 PROMPT = {"en": "some words"}
 
@@ -17,6 +21,9 @@ KINDS = [
     "menu", "input", "confirm", "play", "branch", "set", "queue", "dial", "voicemail", "record", "lookup",
     "survey", "answer", "event", "audio", "say", "callback", "hours",
 ]  # fmt: skip
+CLASSES = {kind_of(node): node for node in NODE_KINDS}
+#: Every kind: those not named above come last, but for the two that nothing follows.
+KINDS += [kind for kind in CLASSES if kind not in {*KINDS, "service_record", "hangup", "transfer"}]
 
 
 @st.composite
@@ -86,10 +93,10 @@ def node(draw: st.DrawFn, target: st.SearchStrategy[str]) -> dict[str, Any]:
             return {"kind": "dial", "to": to, "rounds": draw(st.integers(1, 3)), "on": {"bye": go(), "nobody": go()}}
         case "voicemail":
             return {"kind": "voicemail", "prompt": PROMPT, "max_length": "1s", "next": go()}
-        case "answer" | "event" | "audio" | "say" | "callback":
-            own = {"event": {"event": "something"}, "audio": {"do": draw(st.sampled_from(["start", "stop", "mask"]))},
+        case "audio" | "say" | "callback":
+            own = {"audio": {"do": draw(st.sampled_from(["start", "stop", "mask"]))},
                    "say": {"value": "=call.dnis", "as": "digits"}, "callback": {"queue": "repair"}}  # fmt: skip
-            return {"kind": kind, **own.get(kind, {}), "next": go()}
+            return {"kind": kind, **own[kind], "next": go()}
         case "survey":
             own = {"low": 2} if draw(st.booleans()) else {}
             on = {"ok": go(), "exhausted": go(), **({"low": go()} if own else {})}
@@ -98,9 +105,27 @@ def node(draw: st.DrawFn, target: st.SearchStrategy[str]) -> dict[str, Any]:
             return {"kind": "hours", "calendar": "always", "on": {"open": go(), "closed": go()}}
         case "record":
             return {"kind": "service_record", "type": "repair", "fields": {"fault": "=call.name"}, "next": go()}
-        case _:
+        case "lookup":
             on = {"found": go(), "several": go(), "none": go()}
             return {"kind": "lookup", "find": "device", "by": {"serial_ends": "=call.ani"}, "store": "device", "on": on}
+        case _:
+            return by_class(kind, go)
+
+
+def by_class(kind: str, go: Callable[[], str]) -> dict[str, Any]:
+    """A node of a kind that needs no case of its own: the keys that it can't do without, every outcome wired."""
+    fields = CLASSES[kind].model_fields.items()
+    keys = {info.alias or name: example(info.annotation) for name, info in fields if info.is_required()}
+    needs = CLASSES[kind].model_validate(keys).outcomes()
+    return {**keys, "on": {outcome: go() for outcome, need in needs.items() if need is Need.WIRED}}
+
+
+def example(key: Any) -> Any:
+    """A value of a key; of what is chosen from a list the first."""
+    if get_origin(key) is Literal:
+        return get_args(key)[0]
+    known = {str: "something", int: 1, timedelta: "5s", Any: "=call.ani"}
+    return PROMPT if get_origin(key) is dict else known[key]
 
 
 def pruned(text: str) -> str:
