@@ -265,20 +265,18 @@ def _flows(
     settings, site, library = context.settings, context.site, configuration.library
     ports = StoreFlowPorts(
         context.clock,
-        site,
         pbx=context.main,
         agents=features.agents,
         calls=features.calls,
         paths=features.paths,
-        contacts=features.contacts,
         lookups=features.lookups,
+        dialling=features.dialling,
         queues=features.queues,
         call_records=features.call_records,
         followups=features.followups,
         recordings=features.recordings,
         promises=features.promises,
         http=http,
-        region=settings.region,
     )
     shelf = Shelf(
         settings.prompts,

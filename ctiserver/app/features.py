@@ -40,7 +40,7 @@ class Features:
         user = users.build(context, users.Needs(account_added=self.agents.load))
         self.users, self.sessions = user.service, user.sessions
         contact = contacts.build(context)
-        self.contacts, self.lookups = contact.service, contact.lookups
+        self.contacts, self.lookups, self.dialling = contact.service, contact.lookups, contact.dialling
         record = records.build(
             context,
             records.Needs(agents=self.agents.everybody, contacts_of=self.contacts.find_or_create_within),

@@ -15,7 +15,7 @@ from ctiserver.errors import CtiError
 from ctiserver.features.agents.feature import Agents
 from ctiserver.features.callbacks.feature import Promises
 from ctiserver.features.calls.feature import CallLogService, CallPaths
-from ctiserver.features.contacts.feature import ContactCard, ContactLookups, Contacts
+from ctiserver.features.contacts.feature import ContactCard, ContactLookups, FlowDialling
 from ctiserver.features.followups.feature import FollowUps
 from ctiserver.features.queues.feature import Queues
 from ctiserver.features.recordings.feature import Recordings
@@ -23,14 +23,11 @@ from ctiserver.features.records.feature import CallRecords
 from ctiserver.ivr.language.state import PathStep
 from ctiserver.ivr.language.values import device_values, record_values
 from ctiserver.ivr.runtime.ports import AudioAction, CalledFacts, CallerFacts, Line, PortFailed
-from ctiserver.model import numbers
 from ctiserver.model.calls import call_entry
 from ctiserver.model.expression.expression import Money, Value
 from ctiserver.model.ids import AgentId, CallId, ContactId, DeviceId, PbxName, QueueName, RecordId
 from ctiserver.model.json_value import Json
 from ctiserver.net import HttpClient, RequestFailed
-from ctiserver.refused_calls import REFUSED
-from ctiserver.site.load import Site
 
 log = structlog.get_logger(__name__)
 
@@ -54,32 +51,27 @@ class StoreFlowPorts:
     def __init__(
         self,
         clock: Clock,
-        site: Site,
         *,
         pbx: PbxName,
         agents: Agents,
         calls: CallLogService,
         paths: CallPaths,
-        contacts: Contacts,
         lookups: ContactLookups,
+        dialling: FlowDialling,
         queues: Queues,
         call_records: CallRecords,
         followups: FollowUps,
         recordings: Recordings,
         promises: Promises,
         http: HttpClient,
-        region: str,
     ) -> None:
-        """``region``: ISO 3166, how the numbers that flows dial are read."""
-        self._region = region
         self._clock = clock
-        self._site = site
         self._pbx = pbx
         self._agents = agents
         self._calls = calls
         self._paths = paths
-        self._contacts = contacts
         self._lookups = lookups
+        self._dialling = dialling
         self._queues = queues
         self._call_records = call_records
         self._followups = followups
@@ -172,21 +164,11 @@ class StoreFlowPorts:
         return {"waiting": state.waiting, "agents_ready": state.agents_ready, "wait": state.expected_wait_s}
 
     async def agent_interface(self, agent: str, pbx: PbxName) -> str | None:
-        for known, presence in self._agents.everybody():
-            # On another PBX a phone of that name is somebody else's.
-            if known.id == AgentId(agent) and presence.logged_in and self._agents.pbx_of(known.id) == pbx:
-                return known.interface
-        return None
+        return self._agents.interface_on(AgentId(agent), pbx)
 
     async def dialable(self, number: str, *, rostered: bool) -> str | None:
-        rules = self._site.outbound
-        allow = ("+",) if rostered else rules.allow
-        found = numbers.dialable(number, self._region, allow=allow, refuse=rules.refuse)
-        if found is None:
-            REFUSED.note("flow")
-            return None
         with _told_as_failure():
-            return None if not rostered and await self._contacts.unwanted(found) else found
+            return await self._dialling.dialable(number, rostered=rostered)
 
     async def request_callback(self, call_id: CallId, number: str, queue: str, line: Line | None) -> None:
         with _told_as_failure():

@@ -10,6 +10,7 @@ import pytest
 
 from ctiserver.app.flow_ports import StoreFlowPorts
 from ctiserver.clock import SystemClock
+from ctiserver.features.contacts.dialling import FlowDialling
 from ctiserver.features.contacts.service import Contacts
 from ctiserver.model.ids import PbxName
 from ctiserver.site.files import Outbound
@@ -42,7 +43,8 @@ async def ports(database: Database) -> StoreFlowPorts:
         ),
         unused,
     )
-    return StoreFlowPorts(SystemClock(), site, pbx=PbxName("main"), contacts=contacts, region="CN", **others)
+    dialling = FlowDialling(contacts, site, region="CN")
+    return StoreFlowPorts(SystemClock(), pbx=PbxName("main"), dialling=dialling, **others)
 
 
 @pytest.mark.parametrize(

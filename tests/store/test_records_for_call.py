@@ -103,18 +103,15 @@ async def test_a_number_that_several_share_is_nobodys_in_particular(desk: Desk) 
 
 async def test_a_flow_puts_a_message_and_its_callback_on_the_call_s_new_record(desk: Desk) -> None:
     entry = await desk.call()
-    site = load_site(shipped("config"))
     unused: Any = None
     others = dict.fromkeys(
-        ("agents", "calls", "paths", "contacts", "lookups", "queues", "followups", "recordings", "http"), unused
+        ("agents", "calls", "paths", "lookups", "dialling", "queues", "followups", "recordings", "http"), unused
     )
     ports = StoreFlowPorts(
         ManualClock(T0),
-        site,
         pbx=PbxName("main"),
         call_records=desk.call_records,
         promises=desk.promises(),
-        region="CN",
         **others,
     )
     await ports.voicemail(entry.id, "message.wav", "en")
@@ -134,15 +131,13 @@ async def test_a_flow_puts_a_message_and_its_callback_on_the_call_s_new_record(d
 async def test_a_flow_s_callback_of_an_unknown_call_fails(desk: Desk) -> None:
     unused: Any = None
     others = dict.fromkeys(
-        ("agents", "calls", "paths", "contacts", "lookups", "queues", "followups", "recordings", "http"), unused
+        ("agents", "calls", "paths", "lookups", "dialling", "queues", "followups", "recordings", "http"), unused
     )
     ports = StoreFlowPorts(
         ManualClock(T0),
-        load_site(shipped("config")),
         pbx=PbxName("main"),
         call_records=desk.call_records,
         promises=desk.promises(),
-        region="CN",
         **others,
     )
     with pytest.raises(PortFailed):
@@ -156,16 +151,14 @@ async def test_a_contact_that_a_flow_looks_up_has_their_open_records(desk: Desk)
     contacts = Contacts(desk.database, ManualClock(T0), region="CN")
     unused: Any = None
     others = dict.fromkeys(
-        ("agents", "calls", "paths", "contacts", "queues", "call_records", "followups", "recordings", "promises"),
+        ("agents", "calls", "paths", "dialling", "queues", "call_records", "followups", "recordings", "promises"),
         unused,
     )
     ports = StoreFlowPorts(
         ManualClock(T0),
-        load_site(shipped("config")),
         pbx=PbxName("main"),
         lookups=ContactLookups(desk.database, contacts),
         http=unused,
-        region="CN",
         **others,
     )
     (by_number,) = await ports.find("contact", {"number": "13800138000"})

@@ -113,6 +113,14 @@ class Agents:
         """Whose phone this is; on another PBX a phone of the same name is somebody else's."""
         return self._seating.whose(pbx, interface)
 
+    def interface_on(self, agent_id: AgentId, pbx: PbxName) -> Interface | None:
+        """The phone of an agent who is logged in on ``pbx``. None for anyone else: on another PBX a phone of that name
+        is somebody else's."""
+        agent = self._seating.agents.get(agent_id)
+        if agent is None or not self._presences[agent_id].logged_in or self._seating.pbx_of(agent_id) != pbx:
+            return None
+        return agent.interface
+
     def owner(self, interface: Interface) -> AgentId | None:
         """Whose phone this is on the first PBX."""
         return self._seating.whose(self._seating.first, interface)
