@@ -7,13 +7,22 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from inspect import cleandoc, getsource
 from itertools import pairwise
 from textwrap import dedent
-from typing import Any, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -51,12 +60,29 @@ def _has_nul(value: object) -> bool:
             return False
 
 
+#: A time in an answer, as all of them are written: 2026-12-01T08:00:00+00:00.
+Moment = Annotated[
+    datetime,
+    PlainSerializer(datetime.isoformat, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+
+
 class Answer(BaseModel):
     """What an answer's JSON holds: these members and no others."""
 
     # Built when the API's description is asked for, as is what members are described by: pydantic's own
     # `use_attribute_docstrings` reads the source of every answer at each start.
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, from_attributes=True)
+
+    @classmethod
+    def of(cls, source: object, **more: object) -> Self:
+        """The answer about ``source``: members of the same names, and ``more`` for what it lacks or says otherwise."""
+        if unknown := more.keys() - cls.model_fields.keys():
+            raise TypeError(f"{cls.__name__} has no {', '.join(sorted(unknown))}")
+        return cls.model_validate(
+            {name: more[name] if name in more else getattr(source, name) for name in cls.model_fields}
+        )
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:

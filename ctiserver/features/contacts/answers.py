@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Self
 
+from ctiserver.model.contact import Device, Premises
 from ctiserver.web.routes import Answer
 
 
@@ -41,6 +43,11 @@ class SiteAnswer(Answer):
     """Not in use any more: neither shown on the desk nor found."""
     revision: int
 
+    @classmethod
+    def of_site(cls, site: Premises) -> Self:
+        """A place."""
+        return cls.of(site, retired=site.retired_at is not None)
+
 
 class DeviceAnswer(Answer):
     """A thing that is serviced."""
@@ -56,6 +63,11 @@ class DeviceAnswer(Answer):
     retired: bool
     """Not in use any more: neither shown on the desk, nor found, nor followed by care rules."""
     revision: int
+
+    @classmethod
+    def of_device(cls, device: Device) -> Self:
+        """A device."""
+        return cls.of(device, retired=device.retired_at is not None)
 
 
 class WholeContactAnswer(ContactAnswer):

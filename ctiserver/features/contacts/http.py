@@ -16,9 +16,7 @@ from ctiserver.features.contacts.answers import (
     WholeContactAnswer,
 )
 from ctiserver.features.contacts.service import Contacts, DeviceWords, SiteWords
-from ctiserver.model.contact import Contact, Device, Premises
 from ctiserver.model.ids import ContactId, DeviceId, SiteId
-from ctiserver.model.json_value import JsonObject, iso
 from ctiserver.store.database import Database
 from ctiserver.store.faults import NotFound
 from ctiserver.web.access import DESK, Intent, Person, Rule
@@ -193,37 +191,37 @@ class ContactsHttp:
     async def _add_site(self, request: web.Request) -> web.Response:
         body = await read_body(request, SiteBody)
         site = await self._contacts.add_site(ContactId(request.match_info["contact_id"]), body.words())
-        return json_answer(_site(site), status=201)
+        return json_answer(SiteAnswer.of_site(site), status=201)
 
     async def _change_site(self, request: web.Request) -> web.Response:
         body = await read_body(request, SiteChange)
         key = SiteId(request.match_info["site_id"])
         site = await self._contacts.change_site(key, body.revision, body.words(), retired=body.retired)
-        return json_answer(_site(site))
+        return json_answer(SiteAnswer.of_site(site))
 
     async def _add_device(self, request: web.Request) -> web.Response:
         body = await read_body(request, DeviceBody)
         device = await self._contacts.add_device(ContactId(request.match_info["contact_id"]), body.words())
-        return json_answer(_device(device), status=201)
+        return json_answer(DeviceAnswer.of_device(device), status=201)
 
     async def _change_device(self, request: web.Request) -> web.Response:
         body = await read_body(request, DeviceChange)
         key = DeviceId(request.match_info["device_id"])
         device = await self._contacts.change_device(key, body.revision, body.words(), retired=body.retired)
-        return json_answer(_device(device))
+        return json_answer(DeviceAnswer.of_device(device))
 
     async def _search(self, request: web.Request) -> web.Response:
         found = await self._contacts.search(request.query.get("q", ""))
-        return json_answer({"contacts": [contact_json(contact) for contact in found]})
+        return json_answer(ContactsAnswer(contacts=[ContactAnswer.of(contact) for contact in found]))
 
     async def _show(self, request: web.Request) -> web.Response:
         contact, sites, devices = await self._contacts.show(ContactId(request.match_info["contact_id"]))
         return json_answer(
-            {
-                **contact_json(contact),
-                "sites": [_site(site) for site in sites],
-                "devices": [_device(device) for device in devices],
-            }
+            WholeContactAnswer.of(
+                contact,
+                sites=[SiteAnswer.of_site(site) for site in sites],
+                devices=[DeviceAnswer.of_device(device) for device in devices],
+            )
         )
 
     async def _rename(self, request: web.Request) -> web.Response:
@@ -236,23 +234,7 @@ class ContactsHttp:
             email=body.email,
             note=body.note,
         )
-        return json_answer(contact_json(contact))
-
-
-def contact_json(contact: Contact) -> JsonObject:
-    """A contact as the API writes it."""
-    return {
-        "id": contact.id,
-        "name": contact.name,
-        "organisation": contact.organisation,
-        "email": contact.email,
-        "language": contact.language,
-        "tier": contact.tier,
-        "do_not_call": contact.do_not_call,
-        "note": contact.note,
-        "numbers": list(contact.numbers),
-        "revision": contact.revision,
-    }
+        return json_answer(ContactAnswer.of(contact))
 
 
 async def _is_there(get: Callable[[Key], Awaitable[object]], key: Key) -> bool:
@@ -261,30 +243,3 @@ async def _is_there(get: Callable[[Key], Awaitable[object]], key: Key) -> bool:
     except NotFound:
         return False
     return True
-
-
-def _site(site: Premises) -> JsonObject:
-    return {
-        "id": site.id,
-        "name": site.name,
-        "address": site.address,
-        "region": site.region,
-        "local_person": site.local_person,
-        "local_number": site.local_number,
-        "retired": site.retired_at is not None,
-        "revision": site.revision,
-    }
-
-
-def _device(device: Device) -> JsonObject:
-    return {
-        "id": device.id,
-        "site_id": device.site_id,
-        "serial": device.serial,
-        "model": device.model,
-        "bought_on": iso(device.bought_on),
-        "warranty_until": iso(device.warranty_until),
-        "contract": device.contract,
-        "retired": device.retired_at is not None,
-        "revision": device.revision,
-    }

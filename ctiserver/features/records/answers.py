@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from typing import Self
 
-from ctiserver.web.routes import Answer, JsonAnswer
+from ctiserver.model.work.work_order import WorkOrder
+from ctiserver.site.files import RecordType
+from ctiserver.web.routes import Answer, JsonAnswer, Moment
 
 
 class RecordAnswer(Answer):
@@ -27,9 +29,9 @@ class RecordAnswer(Answer):
     resolution: str | None
     notes: str
     fields: JsonAnswer
-    opened_at: datetime
-    updated_at: datetime
-    closed_at: datetime | None
+    opened_at: Moment
+    updated_at: Moment
+    closed_at: Moment | None
     revision: int
 
 
@@ -61,15 +63,21 @@ class RecordOrderAnswer(Answer):
     kind: str
     state: str
     outcome: str | None
-    due_at: datetime | None
-    planned_at: datetime | None
+    due_at: Moment | None
+    planned_at: Moment | None
     late: bool
     considered: list[JsonAnswer]  #: who was looked at for it, and what was said of each; as in a work order's answer
     assigned: JsonAnswer | None  #: how it came to the person who has it
 
+    @classmethod
+    def of_order(cls, order: WorkOrder) -> Self:
+        """An order, as its record shows it."""
+        payload = order.payload
+        return cls.of(order, considered=payload.get("considered", []), assigned=payload.get("assigned"))
+
 
 class TimelineAnswer(Answer):
-    at: datetime
+    at: Moment
     actor: str
     kind: str
     data: JsonAnswer
@@ -97,6 +105,16 @@ class RecordTypeAnswer(Answer):
     name: str
     title: dict[str, str]
     fields: list[FieldAnswer]
+
+    @classmethod
+    def of_type(cls, name: str, type_: RecordType) -> Self:
+        """A type by its name."""
+        fields = type_.fields.items()
+        return cls.of(
+            type_,
+            name=name,
+            fields=[FieldAnswer.of(it, name=field, required=it.required != "never") for field, it in fields],
+        )
 
 
 class RecordTypesAnswer(Answer):

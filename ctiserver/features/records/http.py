@@ -8,20 +8,19 @@ from aiohttp import web
 from pydantic import Field
 
 from ctiserver.features.records.answers import (
+    DispositionAnswer,
     DispositionsAnswer,
     OpenedAnswer,
     RecordAnswer,
+    RecordOrderAnswer,
     RecordsAnswer,
+    RecordTypeAnswer,
     RecordTypesAnswer,
     WholeRecordAnswer,
 )
 from ctiserver.features.records.reports import Report, Reports
 from ctiserver.features.records.service import WRITABLE, Change, MissingFields, Records, WrongFields
-from ctiserver.model.contact import Contact
 from ctiserver.model.ids import AgentId, CallId, ContactId, RecordId
-from ctiserver.model.json_value import Json, JsonObject, iso
-from ctiserver.model.work.record import Record, TimelineEntry
-from ctiserver.model.work.work_order import WorkOrder
 from ctiserver.site.load import Site
 from ctiserver.store.database import Database
 from ctiserver.web.access import DESK, EVERYBODY, MACHINES, Intent, Person, person_of
@@ -190,7 +189,7 @@ class RecordsHttp:
                 before = request.query.get("before")
                 found = await uow.records.recent(_PAGE, before=None if before is None else RecordId(before))
                 following = found[-1].id if len(found) == _PAGE else None
-        return json_answer({"records": [record_json(record) for record in found], "before": following})
+        return json_answer(RecordsAnswer(records=[RecordAnswer.of(record) for record in found], before=following))
 
     async def _open(self, request: web.Request) -> web.Response:
         body = await read_body(request, OpenBody)
@@ -207,7 +206,7 @@ class RecordsHttp:
             caller_number=body.caller_number,
             owner=person.agent_id,
         )
-        return json_answer({**record_json(opened.record), "new": opened.new}, status=201 if opened.new else 200)
+        return json_answer(OpenedAnswer.of(opened.record, new=opened.new), status=201 if opened.new else 200)
 
     async def _report(self, request: web.Request, person: Person, body: OpenBody) -> web.Response:
         key = request.headers.get(IDEMPOTENCY_KEY, "")
@@ -227,7 +226,7 @@ class RecordsHttp:
                 start=body.start,
             ),
         )
-        return json_answer({**record_json(opened.record), "new": opened.new}, status=201 if opened.new else 200)
+        return json_answer(OpenedAnswer.of(opened.record, new=opened.new), status=201 if opened.new else 200)
 
     async def _check_call(self, person: Person, call_id: CallId) -> None:
         """A record is opened for a call that popped here; a supervisor may do so for any call."""
@@ -255,7 +254,7 @@ class RecordsHttp:
             )
         except WrongFields as wrong:
             raise Invalid(str(wrong), wrong.faults) from None
-        return json_answer(record_json(record))
+        return json_answer(RecordAnswer.of(record))
 
     async def _dispose(self, request: web.Request) -> web.Response:
         body = await read_body(request, DisposeBody)
@@ -265,54 +264,23 @@ class RecordsHttp:
             )
         except MissingFields as missing:
             raise Invalid(str(missing), dict.fromkeys(missing.names, "required")) from None
-        return json_answer(record_json(record))
+        return json_answer(RecordAnswer.of(record))
 
     async def _urge(self, request: web.Request) -> web.Response:
         body, person = await read_body(request, UrgeBody), person_of(request)
         await self._check_call(person, body.call_id)
         record_id = RecordId(request.match_info["record_id"])
-        return json_answer(record_json(await self._records.urge(record_id, body.call_id, actor=person.actor)))
+        return json_answer(RecordAnswer.of(await self._records.urge(record_id, body.call_id, actor=person.actor)))
 
     async def _types(self, request: web.Request) -> web.Response:
-        return json_answer(
-            {
-                "record_types": [
-                    {
-                        "name": name,
-                        "title": dict(type_.title),
-                        "fields": [
-                            {
-                                "name": field_name,
-                                "title": dict(field.title),
-                                "kind": field.kind,
-                                "choices": {choice: dict(texts) for choice, texts in field.choices.items()},
-                                "required": field.required != "never",
-                            }
-                            for field_name, field in type_.fields.items()
-                        ],
-                    }
-                    for name, type_ in self._site.record_types.items()
-                ]
-            }
-        )
+        types = self._site.record_types.items()
+        return json_answer(RecordTypesAnswer(record_types=[RecordTypeAnswer.of_type(*named) for named in types]))
 
     async def _dispositions(self, request: web.Request) -> web.Response:
-        return json_answer(
-            {
-                "dispositions": [
-                    {
-                        "code": code,
-                        "title": dict(disposition.title),
-                        "does": disposition.does,
-                        "types": list(disposition.types),
-                        "required": list(disposition.required),
-                    }
-                    for code, disposition in self._site.dispositions.items()
-                ]
-            }
-        )
+        codes = self._site.dispositions.items()
+        return json_answer(DispositionsAnswer(dispositions=[DispositionAnswer.of(it, code=code) for code, it in codes]))
 
-    async def _whole(self, record_id: RecordId) -> JsonObject:
+    async def _whole(self, record_id: RecordId) -> WholeRecordAnswer:
         async with self._database.reading() as uow:
             record = await uow.records.get(record_id)
             contact = None if record.contact_id is None else await uow.contacts.find(record.contact_id)
@@ -320,68 +288,11 @@ class RecordsHttp:
             timeline = await uow.records.timeline(record_id)
             calls = await uow.records.calls(record_id)
             owner = None if record.owner is None else await uow.agents.find(AgentId(record.owner))
-        return {
-            **record_json(record),
-            "owner_name": None if owner is None else owner.name,
-            "contact": None if contact is None else _contact(contact),
-            "calls": list(calls),
-            "work_orders": [_order(order) for order in orders],
-            "timeline": [_entry(entry) for entry in timeline],
-        }
-
-
-def record_json(record: Record) -> dict[str, Json]:
-    """A record as the API writes it."""
-    return {
-        "id": record.id,
-        "number": record.number,
-        "type": record.type,
-        "status": record.status,
-        "subject": record.subject,
-        "contact_id": record.contact_id,
-        "caller_number": record.caller_number,
-        "owner": record.owner,
-        "payer": record.payer,
-        "complainant": record.complainant,
-        "complainant_number": record.complainant_number,
-        "priority": record.priority,
-        "repeat_calls": record.repeat_calls,
-        "disposition": record.disposition,
-        "resolution": record.resolution,
-        "notes": record.notes,
-        "fields": dict(record.fields),
-        "opened_at": iso(record.opened_at),
-        "updated_at": iso(record.updated_at),
-        "closed_at": iso(record.closed_at),
-        "revision": record.revision,
-    }
-
-
-def _contact(contact: Contact) -> JsonObject:
-    return {
-        "id": contact.id,
-        "name": contact.name,
-        "organisation": contact.organisation,
-        "tier": contact.tier,
-        "numbers": list(contact.numbers),
-        "revision": contact.revision,
-    }
-
-
-def _order(order: WorkOrder) -> JsonObject:
-    return {
-        "id": order.id,
-        "number": order.number,
-        "kind": order.kind,
-        "state": order.state,
-        "outcome": order.outcome,
-        "due_at": iso(order.due_at),
-        "planned_at": iso(order.planned_at),
-        "late": order.late,
-        "considered": order.payload.get("considered", []),
-        "assigned": order.payload.get("assigned"),
-    }
-
-
-def _entry(entry: TimelineEntry) -> JsonObject:
-    return {"at": iso(entry.at), "actor": entry.actor, "kind": entry.kind, "data": dict(entry.data)}
+        return WholeRecordAnswer.of(
+            record,
+            owner_name=None if owner is None else owner.name,
+            contact=contact,
+            calls=calls,
+            work_orders=[RecordOrderAnswer.of_order(order) for order in orders],
+            timeline=timeline,
+        )

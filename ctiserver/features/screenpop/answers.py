@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
+from typing import Self
 
-from ctiserver.web.routes import Answer, JsonAnswer
+from ctiserver.features.screenpop.service import Shown
+from ctiserver.model import numbers
+from ctiserver.web.routes import Answer, JsonAnswer, Moment
 
 
 class PopContactAnswer(Answer):
@@ -38,13 +41,13 @@ class PopRecordAnswer(Answer):
     status: str
     subject: str
     priority: int
-    opened_at: datetime
+    opened_at: Moment
 
 
 class PopCallAnswer(Answer):
     id: str
     direction: str
-    started_at: datetime
+    started_at: Moment
     outcome: str | None
     agent_id: str | None
 
@@ -62,7 +65,7 @@ class ShownAnswer(Answer):
     pop_id: str
     call_id: str
     phase: str
-    since: datetime
+    since: Moment
     ani: str
     caller_name: str
     dnis: str
@@ -71,7 +74,7 @@ class ShownAnswer(Answer):
     looked_up: bool
     """False: the database was away; ask again with POST /api/v1/pops/mine/refresh."""
     queue: str | None
-    called_at: datetime | None
+    called_at: Moment | None
     contacts: list[PopContactAnswer]
     sites: list[PopSiteAnswer]
     devices: list[PopDeviceAnswer]
@@ -79,6 +82,16 @@ class ShownAnswer(Answer):
     open_records: list[PopRecordAnswer]
     last_calls: list[PopCallAnswer]
     path: list[PopStepAnswer]
+
+    @classmethod
+    def of_shown(cls, shown: Shown) -> Self:
+        """What a desk shows."""
+        withheld = numbers.withheld
+        return cls.of(
+            shown,
+            ani="" if withheld(shown.ani) else shown.ani,
+            caller_name="" if withheld(shown.caller_name) else shown.caller_name,
+        )
 
 
 class MyPopAnswer(Answer):
@@ -92,8 +105,8 @@ class PopAnswer(Answer):
     agent_id: str
     contact_id: str | None
     record_id: str | None
-    sent_at: datetime
-    painted_at: datetime | None
+    sent_at: Moment
+    painted_at: Moment | None
     reason: str | None
 
 

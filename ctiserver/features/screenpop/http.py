@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from ctiserver.features.screenpop.answers import MyPopAnswer, PopsAnswer
-from ctiserver.features.screenpop.push import shown_json
-from ctiserver.features.screenpop.service import ScreenPops
+from ctiserver.features.screenpop.answers import MyPopAnswer, PopAnswer, PopsAnswer, ShownAnswer
+from ctiserver.features.screenpop.service import ScreenPops, Shown
 from ctiserver.model.ids import CallId
-from ctiserver.model.json_value import iso
 from ctiserver.web.access import DESK, Intent, Person, agent_of
 from ctiserver.web.routes import Route, json_answer, nothing
 
@@ -41,10 +39,10 @@ class ScreenPopHttp:
         return pop is not None and pop.agent_id == person.agent_id
 
     async def _mine(self, request: web.Request) -> web.Response:
-        return json_answer({"pop": shown_json(self._pops.shown_to(agent_of(request)))})
+        return _mine(self._pops.shown_to(agent_of(request)))
 
     async def _refresh(self, request: web.Request) -> web.Response:
-        return json_answer({"pop": shown_json(await self._pops.refresh(agent_of(request)))})
+        return _mine(await self._pops.refresh(agent_of(request)))
 
     async def _dismiss(self, request: web.Request) -> web.Response:
         self._pops.dismiss(agent_of(request))
@@ -56,19 +54,8 @@ class ScreenPopHttp:
 
     async def _of_call(self, request: web.Request) -> web.Response:
         pops = await self._pops.of_call(CallId(request.match_info["call_id"]))
-        return json_answer(
-            {
-                "pops": [
-                    {
-                        "id": pop.id,
-                        "agent_id": pop.agent_id,
-                        "contact_id": pop.contact_id,
-                        "record_id": pop.record_id,
-                        "sent_at": pop.sent_at.isoformat(),
-                        "painted_at": iso(pop.painted_at),
-                        "reason": pop.reason,
-                    }
-                    for pop in pops
-                ]
-            }
-        )
+        return json_answer(PopsAnswer(pops=[PopAnswer.of(pop) for pop in pops]))
+
+
+def _mine(shown: Shown | None) -> web.Response:
+    return json_answer(MyPopAnswer(pop=None if shown is None else ShownAnswer.of_shown(shown)))
