@@ -13,7 +13,7 @@ from ctiserver.model.ids import UserId
 from ctiserver.model.person import User
 from ctiserver.model.work.assignment import AssignmentRequest, AssignmentRules
 from tests.support.rows import a_user
-from tests.unit.model.test_assignment import hours
+from tests.unit.model.work.test_assignment import hours
 
 NOW = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
 ZONE = ZoneInfo("Asia/Shanghai")

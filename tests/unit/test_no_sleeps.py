@@ -29,8 +29,8 @@ _MAY = {
     "support/rtp_caller.py:pace": _PACE,
     "support/scenario.py:talk": "is how long people talk: queue_log and CDRs count whole seconds",
     "unit/cli/test_faults.py:together": "is a task that is ended before its time",
-    "unit/ivr/test_runner.py:caller": _ITSELF,
-    "unit/ivr/test_runner.py:save_state": _ITSELF,
+    "unit/ivr/runtime/test_runner.py:caller": _ITSELF,
+    "unit/ivr/runtime/test_runner.py:save_state": _ITSELF,
 }
 
 

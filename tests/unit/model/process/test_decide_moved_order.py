@@ -9,7 +9,7 @@ import pytest
 from ctiserver.model.process.decide import Stale
 from ctiserver.model.process.messages import OpenOrder, OrderEnded, OrderMoved, SetDeadlines, SetTimer
 from ctiserver.model.process.state import ProcessState
-from tests.unit.model.test_process import HEAD, NOW, Case
+from tests.unit.model.process.test_decide import HEAD, NOW, Case
 
 HOUR = timedelta(hours=1)
 #: A visit for the agreed time, and one that is to be made so many hours after the customer's call.

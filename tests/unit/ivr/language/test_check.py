@@ -12,7 +12,7 @@ from tests.support.flows import ENDS, HEAD, NAMES, flow_of, problems_of, shipped
 
 OK = '  start: {kind: menu, prompt: {en: a}, choices: {"1": good, "2": bad}, on: {exhausted: bad}}\n'
 QUEUE = "on: {empty: good, full: bad}"
-CODES = Path(__file__).parents[3] / "docs" / "reference" / "check-codes.md"
+CODES = Path(__file__).parents[4] / "docs" / "reference" / "check-codes.md"
 
 #: code → (nodes, top-level lines, what the message says)
 CASES: list[tuple[str, str, str, str]] = [
@@ -141,7 +141,7 @@ def test_a_version_that_yaml_would_cut_is_refused() -> None:
 
 def test_every_code_is_documented_with_cause_example_and_fix() -> None:
     text = CODES.read_text(encoding="utf-8")
-    source = (Path(__file__).parents[3] / "ctiserver" / "ivr" / "language" / "check.py").read_text(encoding="utf-8")
+    source = (Path(__file__).parents[4] / "ctiserver" / "ivr" / "language" / "check.py").read_text(encoding="utf-8")
     used = set(re.findall(r'"(CF-\d{3})"', source)) | {code for code, *_ in CASES} | {"CF-007", "CF-061"}
     for code in sorted(used):
         section = re.search(rf"^## {code}\b.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
@@ -153,7 +153,7 @@ def test_every_code_is_documented_with_cause_example_and_fix() -> None:
 
 def test_shipped_flows_are_right() -> None:
     _, names = shipped_world()
-    for path in sorted((Path(__file__).parents[3] / "ivr_flows").glob("*.flow.yaml")):
+    for path in sorted((Path(__file__).parents[4] / "ivr_flows").glob("*.flow.yaml")):
         assert check(load_flow(path), names) == [], path
 
 

@@ -115,7 +115,7 @@ def test_every_problem_of_every_file_is_told_at_once(tmp_path: Path) -> None:
 
 
 def test_the_references_example_passes() -> None:
-    page = (Path(__file__).parents[3] / "docs/reference/processes.md").read_text()
+    page = (Path(__file__).parents[4] / "docs/reference/processes.md").read_text()
     example = re.search(r"```yaml\n(schema: process/1.*?)```", page, re.DOTALL)
     assert example is not None
     assert problems(example[1].replace("calendar: service_desk", "calendar: desk")) == []
@@ -177,7 +177,7 @@ def test_a_flow_that_customers_are_called_with_must_be_there() -> None:
         read(("satisfation",))
 
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 CODES = (ROOT / "docs/reference/process-codes.md").read_text(encoding="utf-8")
 #: What each code is raised for, as the reference has it: what stands in GOOD, or else in CALLED, and what instead of it.
 #: PF-028 is about two files; see test_every_problem_of_every_file_is_told_at_once.
