@@ -44,6 +44,7 @@ check: $(VENV)/.test ## style, types, layers, shipped flows and configuration
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python tools/dead_code.py
 	@$(BIN)/python tools/house.py
+	@$(BIN)/python tools/test_places.py
 	@$(BIN)/python tools/commit_message.py --history
 	@$(BIN)/python tools/words.py
 	@$(BIN)/python tools/changelog.py
