@@ -156,7 +156,7 @@ def gone_paths(root: Path, text: str) -> list[str]:
 
 
 #: Folders that commands named in CONTRIBUTING.md write.
-_MADE = ("fresh-results/",)
+_MADE = ("fresh-results/", "coverage-results/")
 
 
 def test_contributing_names_files_that_exist() -> None:
@@ -170,3 +170,24 @@ def test_a_planted_path_that_is_gone_is_found() -> None:
 
 def test_layers_that_differ_are_seen() -> None:
     assert shown_layers("## Layers\n\nOne way.\n\n```\ncli\nweb | pbx\n```\n") == ["cli", "web | pbx"]
+
+
+def gone_tests(root: Path) -> Iterator[str]:
+    """Test files and tests that a page names and the tree does not have."""
+    for page, text in pages(root).items():
+        for path, test in re.findall(r"\b(tests/[\w/]+\.py)(?:::(\w+))?", text):
+            file = root / path
+            if not file.is_file() or (test and not re.search(rf"def {test}\b", file.read_text(encoding="utf-8"))):
+                yield f"{page}: {path}{test and '::'}{test}"
+
+
+def test_every_test_that_a_page_names_exists() -> None:
+    assert list(gone_tests(_ROOT)) == []
+
+
+def test_a_planted_test_that_does_not_exist_is_found(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests/test_a.py").write_text("def test_b() -> None: ...\n", encoding="utf-8")
+    named = "`tests/test_a.py`, `tests/test_a.py::test_b`, `tests/test_a.py::test_c`, `tests/test_d.py`"
+    (tmp_path / "README.md").write_text(named, encoding="utf-8")
+    assert list(gone_tests(tmp_path)) == ["README.md: tests/test_a.py::test_c", "README.md: tests/test_d.py"]
