@@ -357,6 +357,24 @@ def _keys(c: _Checker) -> Iterator[Problem]:
             )
 
 
+def _sensitive(c: _Checker) -> Iterator[Problem]:
+    """What a sensitive node stores decides ways and goes nowhere: speech, records, events and numbers leave traces."""
+    for name, node in c.flow.nodes.items() if c.flow.sensitive else ():
+        conditions = set(node.conditions())
+        for path, expression in (*written_in(node, Expression), *_inside_templates(node)):
+            if path in conditions:
+                continue
+            for read in expression.reads():
+                variable = read[1] if read[0] == "vars" and len(read) > 1 else read[0]
+                if variable in c.flow.sensitive or read == ("vars",):
+                    yield c.say(
+                        ("nodes", name, *path),
+                        "CF-053",
+                        f"{variable!r} holds what a sensitive node stored, and this {node.kind} would pass it on",
+                        "read it only in the conditions of a branch",
+                    )
+
+
 def _long_path(c: _Checker) -> Iterator[Problem]:
     if c.flow.file.start not in c.flow.nodes:
         return
@@ -387,5 +405,6 @@ RULES: tuple[Rule, ...] = (
     _handlers,
     _served,
     _keys,
+    _sensitive,
     _long_path,
 )

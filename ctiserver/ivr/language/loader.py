@@ -31,6 +31,8 @@ class Flow:
     queues_ahead: Mapping[str, str]  #: node → the queue that a caller there is on the way to, where that is one
     queues_wanted: Mapping[str, str]  #: the same of a caller who was served before, and may as well hang up
     fixed_prompts: FixedPrompts = field(default_factory=dict)
+    is_sensitive: bool = False  #: one of its nodes listens for keys that are confidential
+    sensitive: frozenset[str] = frozenset()  #: variables that such a node sets
 
     @property
     def name(self) -> str:
@@ -70,6 +72,14 @@ def load_flow(source: Path | str, *, file: str | None = None) -> Flow:
         queues_read={name: queues for name, node in nodes.items() if (queues := _queues_read(node))},
         queues_ahead=queues_ahead(nodes),
         queues_wanted=queues_ahead(nodes, served=True),
+        is_sensitive=any(node.is_sensitive for node in nodes.values()),
+        sensitive=frozenset(
+            stored.name
+            for node in nodes.values()
+            if node.is_sensitive
+            for stored in node.stored()
+            if stored.name != "language"
+        ),
     )
 
 

@@ -19,6 +19,7 @@ from ctiserver.ivr.language.requests import (
     Failed,
     Finish,
     HandedBack,
+    HandOver,
     Heard,
     Leave,
     Listen,
@@ -78,6 +79,15 @@ def step(flow: Flow, state: FlowState, answer: Answer, *, spent_s: float, world:
     return run.turn(run.answered(answer))
 
 
+def without_sensitive(flow: Flow, state: FlowState) -> FlowState:
+    """A state without what was keyed at sensitive nodes, and without keys that may have been meant for one."""
+    if not flow.is_sensitive:
+        return state
+    variables = {name: None if name in flow.sensitive else value for name, value in state.variables.items()}
+    local = {**state.local, "digits": ""} if "digits" in state.local else state.local
+    return replace(state, variables=variables, local=local, pressed="")
+
+
 class _Run:
     """The working copy of a state during one step."""
 
@@ -118,6 +128,8 @@ class _Run:
             gone=self.gone,
             failed=self.failed,
         )
+        if isinstance(move, HandOver):
+            state = without_sensitive(self.flow, state)  # it is stored now
         return Turn(state, move, tuple(self.path))
 
     def answered(self, answer: Answer) -> Move:

@@ -12,6 +12,7 @@ from ctiserver.agi.session import Session
 from ctiserver.ivr.language.requests import HandOver, Request
 from ctiserver.ivr.language.state import PathStep
 from ctiserver.ivr.runtime.deadlines import GRACE_S, PORT_TIMEOUT_S, while_on_line, within
+from ctiserver.ivr.runtime.engine import without_sensitive
 from ctiserver.ivr.runtime.ports import FlowPorts, PortFailed
 from ctiserver.ivr.runtime.running import RunningCall
 from ctiserver.model.ids import CallId
@@ -65,7 +66,7 @@ class KeptStates:
 
         A hand-over is saved as it would be had the server been killed: the dialplan may come back with it.
         """
-        state = replace(call.state, lost=not isinstance(request, HandOver))
+        state = replace(without_sensitive(call.flow, call.state), lost=not isinstance(request, HandOver))
         self._undeleted.pop(call.id, None)
         try:
             await within(PORT_TIMEOUT_S, self._ports.save_state(call.id, state.to_json(), call.path))

@@ -76,6 +76,13 @@ CASES: list[tuple[str, str, str, str]] = [
     ("CF-032", OK.replace('"1": good', '"1": {set: {typed: x}, go: good}'), "", "no variable 'typed'"),
     ("CF-040", "  start: {kind: hours, on: {open: good, closed: rude}}\n  rude: {kind: hangup}\n", "", "hung up on"),
     ("CF-050", OK, "on_hangup: start\n", "but the caller has hung up"),
+    (
+        "CF-053",
+        "  start: {kind: input, sensitive: true, store: card, prompt: {en: a}, next: told, on: {exhausted: bad}}\n"
+        "  told: {kind: event, event: keyed, data: {number: =card}, next: good, on: {error: bad}}\n",
+        "vars: {card: {type: text}}\n",
+        "'card' holds what a sensitive node stored, and this event would pass it on",
+    ),
     ("CF-051", OK.replace("on: {ex", "cancel_key: '1', on: {ex"), "", "cancel_key"),
     ("CF-052", OK.replace('"2": bad', '"12": bad'), "", "waits 2 s"),
 ]

@@ -71,6 +71,66 @@ async def test_from_the_menu_to_the_queue_and_back_to_the_end(tmp_path: Path) ->
         assert server.path()[-2:] == ["repair timeout", "message ok"]
 
 
+CARD = """\
+schema: callflow/1
+flow: card
+version: "1"
+languages: [en]
+start: ask
+vars: {card: {type: text}}
+nodes:
+  ask:
+    kind: input
+    sensitive: true
+    store: card
+    min_digits: 8
+    max_digits: 8
+    prompt: {en: Key in your card.}
+    next: known
+    on: {exhausted: bye}
+  known:
+    kind: branch
+    when: [{if: "=card == '49927398'", go: repair}]
+    else: bye
+  repair: {kind: queue, queue: repair, on: {empty: bye, full: bye, timeout: again, error: bye}}
+  again:
+    kind: branch
+    when: [{if: "=known(card)", go: bye}]
+    else: forgotten
+  forgotten: {kind: hangup, reason: forgotten, prompt: {en: Bye.}}
+  bye: {kind: hangup, prompt: {en: Bye.}}
+"""
+
+
+async def test_sensitive_keys_decide_the_way_and_are_gone_with_the_hand_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with flow_server(tmp_path, flow="card", flows=site_with(tmp_path, "card", CARD)) as server:
+        asterisk = FakeAsterisk(keys="49927398")
+        await asterisk.call(server.port)
+        assert asterisk.variables["CTI_DO"] == "queue"
+        state = server.ports.states[server.call_id()]
+        assert "repair" in state
+        assert "49927398" not in f"{state}{asterisk.commands}{server.path()}{server.ports.events}"
+        await FakeAsterisk(variables={"CTI_RESULT": "queue:TIMEOUT"}).call(server.port)
+        assert server.path()[-1] == "again else"
+    assert "49927398" not in "".join(capsys.readouterr())
+
+
+async def test_sensitive_keys_are_not_stored_when_their_session_is_lost(tmp_path: Path) -> None:
+    def keyed(words: list[str]) -> bool:
+        waits.extend(words[:1] if words[0] == "WAIT" else ())
+        return len(waits) == 5
+
+    waits: list[str] = []
+    async with flow_server(tmp_path, flow="card", flows=site_with(tmp_path, "card", CARD)) as server:
+        await FakeAsterisk(keys="49927398", hang_up_before=keyed, how="EOF").call(server.port)
+        await settled(server)
+        state = server.ports.states[server.call_id()]
+        assert '"node": "ask"' in state
+        assert "4992" not in state
+
+
 async def test_a_full_queue_overflows_into_the_next_once(tmp_path: Path) -> None:
     queues = {"repair": QueueConfig(overflow="operators"), "operators": QueueConfig(overflow="repair")}
     async with flow_server(tmp_path, queues=queues) as server:
