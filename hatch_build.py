@@ -8,9 +8,7 @@ not spoken again. Where that wheel does not exist for a platform, the package is
 
 from __future__ import annotations
 
-import os
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -42,21 +40,12 @@ class SpeakPrompts(BuildHookInterface[Any]):
         from ctiserver.ivr.speech import espeak
         from ctiserver.ivr.speech.prompts import Shelf
         from ctiserver.ivr.speech.texts import texts_of_package
+        from ctiserver.ivr.speech.together import speak_together
         from ctiserver.settings import PromptSettings
 
         if not espeak.available():
             self.app.display_warning("espeakng-loader is not here: this build holds no spoken prompts")
             return
         shelf = Shelf(PromptSettings(), root / "ivr_flows" / "prompts")
-        missing = shelf.missing(texts_of_package())
-        if missing:
-            try:
-                pool = ProcessPoolExecutor(os.cpu_count())
-            except (OSError, ImportError):  # /dev/shm is not there, or can't be written: one after the other, here
-                reasons = [shelf.speak_bundled(text) for text in missing]
-            else:
-                with pool:
-                    reasons = list(pool.map(shelf.speak_bundled, missing, chunksize=8))
-            for text, reason in zip(missing, reasons, strict=True):
-                if reason:
-                    self.app.display_warning(f"not spoken: {text.text}: {reason}")
+        for text, reason in speak_together(shelf, texts_of_package()):
+            self.app.display_warning(f"not spoken: {text.text}: {reason}")
