@@ -64,11 +64,18 @@ class Entrance:
         self._visits: dict[asyncio.BaseTransport, _Visit] = {}
         self._unproven: WaitingRoom[_Visit] = WaitingRoom(limits.unproven)
         self._by_address: dict[str, WaitingRoom[_Visit]] = {}
+        self._served: set[_Visit] = set()  #: not proven; their whole request is with us, so they don't wait for nothing
+        self._proven: set[_Visit] = set()
 
     @property
     def connections(self) -> int:
         """How many are open."""
         return len(self._visits)
+
+    @property
+    def waiting(self) -> int:
+        """On how many of them nobody has logged in, and no whole request has come that is not answered yet."""
+        return len(self._unproven)
 
     def protocol(self, handlers: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
         """Of a server: what each new connection speaks, with ``handlers`` behind it."""
@@ -77,30 +84,46 @@ class Entrance:
     def asked(self, request: web.Request) -> None:
         """A request's header is whole; until :meth:`answered` only its body has a deadline."""
         visit = self._visits.get(request.transport) if request.transport is not None else None
-        if visit is not None:
-            visit.asked(request)
+        if visit is None:
+            return
+        visit.asked(request)
+        if visit in self._unproven and request.content.is_eof():
+            self._forget(visit)
+            self._served.add(visit)
 
     def answered(self, request: web.Request) -> None:
         """The answer is made: the next request may come."""
         visit = self._visits.get(request.transport) if request.transport is not None else None
-        if visit is not None:
-            visit.answered()
+        if visit is None:
+            return
+        visit.answered()
+        if visit in self._served:
+            self._served.discard(visit)
+            self._wait(visit)
 
     def is_let_in(self, request: web.Request) -> bool:
         """Count the connection as a logged-in person's; False where there are too many of those already."""
         visit = self._visits.get(request.transport) if request.transport is not None else None
-        if visit is None or visit not in self._unproven:
+        if visit is None or visit in self._proven:
             return True
-        if len(self._visits) - len(self._unproven) >= self._limits.proven:
+        if len(self._proven) >= self._limits.proven:
             self._count("too many of logged-in people", visit.address)
             return False
         self._forget(visit)
+        self._proven.add(visit)
         return True
 
     def enter(self, visit: _Visit, transport: asyncio.Transport) -> None:
         """A connection begins."""
         self._visits[transport] = visit
         visit.arm(self._limits.header_s, "no request in time")
+        if len(self._served) >= self._limits.unproven:
+            self.cut(visit, "too many requests")
+        else:
+            self._wait(visit)
+
+    def _wait(self, visit: _Visit) -> None:
+        """Nobody has logged in on this connection, and it asks for nothing now."""
         if is_within(visit.address, self._trusted):
             return
         now = asyncio.get_running_loop().time()
@@ -131,6 +154,8 @@ class Entrance:
 
     def _forget(self, visit: _Visit) -> None:
         self._unproven.leave(visit)
+        self._served.discard(visit)
+        self._proven.discard(visit)
         own = self._by_address.get(visit.address)
         if own is not None:
             own.leave(visit)

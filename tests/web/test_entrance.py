@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import WSMsgType, WSServerHandshakeError
+from argon2 import PasswordHasher
 
+from ctiserver.listening import waiting_room
 from ctiserver.settings import WebSettings
 from ctiserver.web.connection import CLOSE_BAD_MESSAGE, HubLimits
 from ctiserver.web.entrance import CUT_OFF, EntranceLimits
@@ -117,6 +119,27 @@ async def test_a_new_connection_takes_the_place_of_the_one_that_waited_longest(
             await _until_ended(*idle[0])
             assert it.server.entrance.connections == 5
         for _, writer in idle[1:]:
+            writer.close()
+
+
+async def test_a_request_that_is_being_served_gives_up_its_place_to_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty log in at once, and wait for each other's passwords to be checked; then strangers connect."""
+    limits = EntranceLimits(unproven=40, unproven_per_address=40)
+    monkeypatch.setattr(EntranceLimits, "within", lambda _: limits)
+    async with desk(tmp_path, hasher=PasswordHasher()) as it, AsyncExitStack() as stack:
+        for number in range(20):
+            await it.add_user(f"agent{number}", "agent", extension=f"1{number:02d}")
+        browsers = [await stack.enter_async_context(Browser(it.url)) for _ in range(20)]
+        logging_in = [asyncio.create_task(one.log_in(f"agent{number}")) for number, one in enumerate(browsers)]
+        await eventually(
+            lambda: _later(it.server.entrance.connections - it.server.entrance.waiting), lambda served: served > 10
+        )
+        monkeypatch.setattr(waiting_room, "_MOMENT_S", 0.0)
+        strangers = [await _connect(it.url, HALF_A_HEADER) for _ in range(30)]
+        assert [(await one)["login"] for one in logging_in] == [f"agent{number}" for number in range(20)]
+        for _, writer in strangers:
             writer.close()
 
 
