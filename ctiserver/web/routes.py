@@ -16,6 +16,7 @@ from typing import Annotated, Any, Self, TypeVar
 from aiohttp import web
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     GetJsonSchemaHandler,
     PlainSerializer,
@@ -66,6 +67,9 @@ Moment = Annotated[
     PlainSerializer(datetime.isoformat, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
+
+#: An exact number in an answer, as text: "90.00".
+Exact = Annotated[str, BeforeValidator(str)]
 
 
 class Answer(BaseModel):

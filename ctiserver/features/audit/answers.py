@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from ctiserver.web.routes import Answer, JsonAnswer
+from ctiserver.web.routes import Answer, JsonAnswer, Moment
 
 
 class AuditEntryAnswer(Answer):
     """One act. ``actor`` is ``user:<login>``, ``cli:<account on the machine>`` or ``system``."""
 
     id: str
-    at: datetime
+    at: Moment
     actor: str
     act: str
     subject: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from ctiserver.features.audit.answers import AuditAnswer
+from ctiserver.features.audit.answers import AuditAnswer, AuditEntryAnswer
 from ctiserver.model.audit import ACTS
 from ctiserver.store.database import Database
 from ctiserver.web.access import SUPERVISORS
@@ -31,22 +31,11 @@ def routes(database: Database) -> list[Route]:
                 subject=query.get("subject") or None,
             )
         return json_answer(
-            {
-                "entries": [
-                    {
-                        "id": entry.id,
-                        "at": entry.at.isoformat(),
-                        "actor": entry.actor,
-                        "act": entry.act,
-                        "subject": entry.subject,
-                        "peer": entry.peer,
-                        "detail": dict(entry.detail),
-                    }
-                    for entry in entries
-                ],
-                "before": entries[-1].id if len(entries) == _PAGE else None,
-                "acts": list(ACTS),
-            }
+            AuditAnswer(
+                entries=[AuditEntryAnswer.of(entry) for entry in entries],
+                before=entries[-1].id if len(entries) == _PAGE else None,
+                acts=list(ACTS),
+            )
         )
 
     return [

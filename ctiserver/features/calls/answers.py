@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from typing import Self
 
+from ctiserver.model.calls.call_entry import CallEntry
 from ctiserver.model.events import Direction
-from ctiserver.web.routes import Answer, JsonAnswer
+from ctiserver.web.routes import Answer, JsonAnswer, Moment
 
 
 class CallAnswer(Answer):
@@ -17,9 +18,9 @@ class CallAnswer(Answer):
     ani: str
     caller_name: str
     dnis: str
-    started_at: datetime
-    answered_at: datetime | None  #: by the first person
-    ended_at: datetime | None
+    started_at: Moment
+    answered_at: Moment | None  #: by the first person
+    ended_at: Moment | None
     outcome: str | None
     hangup_by: str | None
     hangup_cause: int | None  #: Q.850
@@ -32,6 +33,11 @@ class CallAnswer(Answer):
     complete: bool
     detail: JsonAnswer  #: linkedids, answered_by, queue_visits, transfers, segments, reconstructed
 
+    @classmethod
+    def of_entry(cls, entry: CallEntry, **more: object) -> Self:
+        """An entry of the call log."""
+        return cls.of(entry, agent=entry.agent_id, **more)
+
 
 class CallsAnswer(Answer):
     """A page of the call log, the newest first."""
@@ -43,7 +49,7 @@ class CallsAnswer(Answer):
 class StepAnswer(Answer):
     """One step of a call's way through its flow."""
 
-    at: datetime
+    at: Moment
     flow: str
     version: str
     node: str

@@ -8,11 +8,9 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import Field
 
-from ctiserver.features.calls.answers import CallsAnswer, WholeCallAnswer
+from ctiserver.features.calls.answers import CallAnswer, CallsAnswer, WholeCallAnswer
 from ctiserver.features.calls.service import CallLogService
-from ctiserver.model.calls.call_entry import CallEntry, PathStep
 from ctiserver.model.ids import AgentId, CallId
-from ctiserver.model.json_value import JsonObject, iso
 from ctiserver.store.database import Database
 from ctiserver.web.access import DESK, SUPERVISORS, Intent, Person, agent_of, person_of
 from ctiserver.web.routes import Body, Route, json_answer, nothing, read_body
@@ -24,41 +22,6 @@ class Reason(Body):
     """Why a call has no record."""
 
     reason: Annotated[str, Field(max_length=64)]
-
-
-def _entry(entry: CallEntry) -> JsonObject:
-    return {
-        "id": entry.id,
-        "pbx": entry.pbx,
-        "direction": entry.direction,
-        "ani": entry.ani,
-        "caller_name": entry.caller_name,
-        "dnis": entry.dnis,
-        "started_at": iso(entry.started_at),
-        "answered_at": iso(entry.answered_at),
-        "ended_at": iso(entry.ended_at),
-        "outcome": entry.outcome,
-        "hangup_by": entry.hangup_by,
-        "hangup_cause": entry.hangup_cause,
-        "queue": entry.queue,
-        "agent": entry.agent_id,
-        "wait_ms": entry.wait_ms,
-        "talk_ms": entry.talk_ms,
-        "contact_id": entry.contact_id,
-        "no_record_reason": entry.no_record_reason,
-        "complete": entry.complete,
-        "detail": dict(entry.detail),
-    }
-
-
-def _step(step: PathStep) -> JsonObject:
-    return {
-        "at": step.at.isoformat(),
-        "flow": step.flow,
-        "version": step.version,
-        "node": step.node,
-        "outcome": step.outcome,
-    }
 
 
 class CallsHttp:
@@ -108,7 +71,7 @@ class CallsHttp:
         async with self._database.reading() as uow:
             entries = await uow.calls.page(_PAGE, before=None if before is None else CallId(before), agent=own)
         following = entries[-1].id if len(entries) == _PAGE else None
-        return json_answer({"calls": [_entry(entry) for entry in entries], "before": following})
+        return json_answer(CallsAnswer(calls=[CallAnswer.of_entry(entry) for entry in entries], before=following))
 
     async def _show(self, request: web.Request) -> web.Response:
         call = CallId(request.match_info["call_id"])
@@ -116,8 +79,7 @@ class CallsHttp:
             entry = await uow.calls.get(call)
             path = await uow.calls.path(call)
             records = await uow.records.of_call(call)
-        linked = [{"id": record.id, "number": record.number} for record in records]
-        return json_answer({**_entry(entry), "path": [_step(step) for step in path], "records": linked})
+        return json_answer(WholeCallAnswer.of_entry(entry, path=path, records=records))
 
     async def _reason(self, request: web.Request) -> web.Response:
         body = await read_body(request, Reason)

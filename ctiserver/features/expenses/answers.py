@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from typing import Self
 
-from ctiserver.web.routes import Answer
+from ctiserver.model.work.expense import ExpenseLine
+from ctiserver.web.routes import Answer, Exact, Moment
 
 
 class ExpenseAnswer(Answer):
@@ -14,17 +15,22 @@ class ExpenseAnswer(Answer):
     record_id: str
     order_id: str | None
     what: str
-    quantity: str
-    unit_price: str
-    amount: str
+    quantity: Exact
+    unit_price: Exact
+    amount: Exact
     payer: str
     payee: str
     state: str
     actor: str
-    at: datetime
+    at: Moment
     decided_by: str
     reason: str
     settled: bool
+
+    @classmethod
+    def of_line(cls, line: ExpenseLine, **more: object) -> Self:
+        """A line."""
+        return cls.of(line, settled=line.settlement_id is not None, **more)
 
 
 class ExpensesAnswer(Answer):
@@ -52,10 +58,10 @@ class SettlementAnswer(Answer):
     id: str
     payee: str
     month: str
-    total: str
+    total: Exact
     lines: int
     actor: str
-    at: datetime
+    at: Moment
 
 
 class SettlementsAnswer(Answer):

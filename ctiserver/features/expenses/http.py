@@ -13,13 +13,13 @@ from ctiserver.features.expenses.answers import (
     ExpensesAnswer,
     SettlementAnswer,
     SettlementsAnswer,
+    WaitingAnswer,
     WaitingExpensesAnswer,
 )
 from ctiserver.features.expenses.service import Money
 from ctiserver.model.ids import RecordId, WorkOrderId
-from ctiserver.model.json_value import JsonObject
 from ctiserver.model.person import Role
-from ctiserver.model.work.expense import ExpenseLine, Payer, Settlement, total
+from ctiserver.model.work.expense import Payer, total
 from ctiserver.site.price_list import Goods
 from ctiserver.store.database import Database
 from ctiserver.web.access import EVERYBODY, SUPERVISORS, Intent, Person, person_of
@@ -143,7 +143,7 @@ class ExpensesHttp:
         line = await self._money.use_part(
             person_of(request), order_id, key=body.key, part=body.part, quantity=body.quantity
         )
-        return json_answer(_line(line), status=201)
+        return json_answer(ExpenseAnswer.of_line(line), status=201)
 
     async def _spend(self, request: web.Request) -> web.Response:
         body = await read_body(request, ExpenseBody)
@@ -151,75 +151,43 @@ class ExpensesHttp:
         line = await self._money.spend(
             person_of(request), order_id, key=body.key, what=body.what, quantity=body.quantity, payer=body.payer
         )
-        return json_answer(_line(line), status=201)
+        return json_answer(ExpenseAnswer.of_line(line), status=201)
 
     async def _of_record(self, request: web.Request) -> web.Response:
         lines = await self._money.of_record(RecordId(request.match_info["record_id"]))
         owed = [line for line in lines if line.state != "refused"]
         payers = sorted({line.payer for line in owed})
         return json_answer(
-            {
-                "currency": self._goods.currency,
-                "lines": [_line(line) for line in lines],
-                "totals": {payer: str(total(line for line in owed if line.payer == payer)) for payer in payers},
-            }
+            ExpensesAnswer(
+                currency=self._goods.currency,
+                lines=[ExpenseAnswer.of_line(line) for line in lines],
+                totals={payer: str(total(line for line in owed if line.payer == payer)) for payer in payers},
+            )
         )
 
     async def _waiting(self, _: web.Request) -> web.Response:
         waiting = await self._money.waiting()
-        lines = [{**_line(line), "record_number": record.number} for line, record in waiting]
-        return json_answer({"currency": self._goods.currency, "lines": lines})
+        lines = [WaitingAnswer.of_line(line, record_number=record.number) for line, record in waiting]
+        return json_answer(WaitingExpensesAnswer(currency=self._goods.currency, lines=lines))
 
     async def _decide(self, request: web.Request) -> web.Response:
         body = await read_body(request, DecisionBody)
         line = await self._money.decide(
             person_of(request), request.match_info["expense_id"], approve=body.approve, reason=body.reason
         )
-        return json_answer(_line(line))
+        return json_answer(ExpenseAnswer.of_line(line))
 
     async def _settlements(self, _: web.Request) -> web.Response:
         found = await self._money.settlements()
         return json_answer(
-            {
-                "currency": self._goods.currency,
-                "settlements": [_settlement(settlement) for settlement in found],
-                "payees": [f"outlet:{name}" for name in self._goods.outlets],
-            }
+            SettlementsAnswer(
+                currency=self._goods.currency,
+                settlements=[SettlementAnswer.of(settlement) for settlement in found],
+                payees=[f"outlet:{name}" for name in self._goods.outlets],
+            )
         )
 
     async def _settle(self, request: web.Request) -> web.Response:
         body = await read_body(request, SettleBody)
         settlement = await self._money.settle(person_of(request), body.payee, body.month)
-        return json_answer(_settlement(settlement), status=201)
-
-
-def _line(line: ExpenseLine) -> JsonObject:
-    return {
-        "id": line.id,
-        "record_id": line.record_id,
-        "order_id": line.order_id,
-        "what": line.what,
-        "quantity": str(line.quantity),
-        "unit_price": str(line.unit_price),
-        "amount": str(line.amount),
-        "payer": line.payer,
-        "payee": line.payee,
-        "state": line.state,
-        "actor": line.actor,
-        "at": line.at.isoformat(),
-        "decided_by": line.decided_by,
-        "reason": line.reason,
-        "settled": line.settlement_id is not None,
-    }
-
-
-def _settlement(settlement: Settlement) -> JsonObject:
-    return {
-        "id": settlement.id,
-        "payee": settlement.payee,
-        "month": settlement.month,
-        "total": str(settlement.total),
-        "lines": settlement.lines,
-        "actor": settlement.actor,
-        "at": settlement.at.isoformat(),
-    }
+        return json_answer(SettlementAnswer.of(settlement), status=201)

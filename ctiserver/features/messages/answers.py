@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from ctiserver.web.routes import Answer
+from ctiserver.web.routes import Answer, Exact, Moment
 
 
 class MessageAnswer(Answer):
@@ -18,12 +16,12 @@ class MessageAnswer(Answer):
     record_id: str | None
     state: str
     attempts: int
-    next_at: datetime
+    next_at: Moment
     error: str
-    cost: str
-    created_at: datetime
-    sent_at: datetime | None
-    delivered_at: datetime | None
+    cost: Exact
+    created_at: Moment
+    sent_at: Moment | None
+    delivered_at: Moment | None
 
 
 class MessagesAnswer(Answer):

@@ -9,8 +9,7 @@ from pydantic import Field
 
 from ctiserver.features.messages.answers import MessageAnswer, MessagesAnswer, StopAnswer
 from ctiserver.features.messages.service import Messages
-from ctiserver.model.json_value import JsonObject, iso
-from ctiserver.model.message import Message, MessageState
+from ctiserver.model.message import MessageState
 from ctiserver.store.database import Database
 from ctiserver.web.access import MACHINES, SUPERVISORS, Intent, Person
 from ctiserver.web.problems import Invalid
@@ -91,37 +90,18 @@ class MessagesHttp:
             raise Invalid(f"no message is ever {state!r}", {"state": f"one of {', '.join(get_args(MessageState))}"})
         found = await self._messages.page(known, request.query.get("before"), _PAGE)
         following = found[-1].id if len(found) == _PAGE else None
-        return json_answer({"messages": [_message(message) for message in found], "before": following})
+        return json_answer(MessagesAnswer(messages=[MessageAnswer.of(message) for message in found], before=following))
 
     async def _again(self, request: web.Request) -> web.Response:
-        return json_answer(_message(await self._messages.again(request.match_info["message_id"])))
+        return json_answer(MessageAnswer.of(await self._messages.again(request.match_info["message_id"])))
 
     async def _receipt(self, request: web.Request) -> web.Response:
         body = await read_body(request, ReceiptBody)
         message = await self._messages.receipt(
             request.match_info["message_id"], delivered=body.delivered, reason=body.reason
         )
-        return json_answer(_message(message))
+        return json_answer(MessageAnswer.of(message))
 
     async def _answered(self, request: web.Request) -> web.Response:
         body = await read_body(request, AnswerBody)
-        return json_answer({"stopped": await self._messages.answered(body.number, body.text)})
-
-
-def _message(message: Message) -> JsonObject:
-    return {
-        "id": message.id,
-        "via": message.via,
-        "to": message.to,
-        "subject": message.subject,
-        "text": message.text,
-        "record_id": message.record_id,
-        "state": message.state,
-        "attempts": message.attempts,
-        "next_at": message.next_at.isoformat(),
-        "error": message.error,
-        "cost": str(message.cost),
-        "created_at": message.created_at.isoformat(),
-        "sent_at": iso(message.sent_at),
-        "delivered_at": iso(message.delivered_at),
-    }
+        return json_answer(StopAnswer(stopped=await self._messages.answered(body.number, body.text)))

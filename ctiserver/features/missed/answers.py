@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from ctiserver.web.routes import Answer
+from ctiserver.web.routes import Answer, Moment
 
 
 class CallbackAnswer(Answer):
@@ -20,15 +18,15 @@ class MissedCallAnswer(Answer):
 
     id: str
     number: str
-    period_began_at: datetime
+    period_began_at: Moment
     queue: str
     record_id: str
     call_id: str  #: the last unanswered call
     calls: int
-    missed_at: datetime
-    last_at: datetime
+    missed_at: Moment
+    last_at: Moment
     state: str
-    ended_at: datetime | None
+    ended_at: Moment | None
     ended_by: str
     callback: CallbackAnswer | None
 
@@ -43,7 +41,7 @@ class MissedCallsAnswer(Answer):
 class MissedFiguresAnswer(Answer):
     """What was first missed since ``since``, and came of it."""
 
-    since: datetime
+    since: Moment
     missed: int
     recovered: int
     minutes_to_recover: float | None  #: the median; None while nobody was reached

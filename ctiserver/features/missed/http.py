@@ -7,10 +7,13 @@ from datetime import datetime
 
 from aiohttp import web
 
-from ctiserver.features.missed.answers import MissedCallsAnswer, MissedFiguresAnswer
-from ctiserver.features.missed.service import Missed, OwedCallback
-from ctiserver.model.calls.missed import MISSED_STATES, MissedCall
-from ctiserver.model.json_value import JsonObject, iso
+from ctiserver.features.missed.answers import (
+    MissedCallAnswer,
+    MissedCallsAnswer,
+    MissedFiguresAnswer,
+)
+from ctiserver.features.missed.service import Missed
+from ctiserver.model.calls.missed import MISSED_STATES
 from ctiserver.web.access import SUPERVISORS
 from ctiserver.web.inputs import near_time
 from ctiserver.web.problems import Invalid
@@ -29,22 +32,18 @@ def routes(missed: Missed, midnight: Callable[[], datetime]) -> list[Route]:
             raise Invalid("there is no such state", {"state": f"one of {', '.join(MISSED_STATES)}"})
         found = await missed.page(before=request.query.get("before") or None, state=state, limit=_PAGE)
         following = found[-1][0].id if len(found) == _PAGE else None
-        return json_answer({"missed_calls": [_missed(*pair) for pair in found], "before": following})
+        return json_answer(
+            MissedCallsAnswer(
+                missed_calls=[MissedCallAnswer.of(it, callback=callback) for it, callback in found], before=following
+            )
+        )
 
     async def figures(request: web.Request) -> web.Response:
         since = midnight()
         asked = request.query.get("since")
         if asked:
             since = near_time(asked, "since")
-        it = await missed.figures(since)
-        return json_answer(
-            {
-                "since": since.isoformat(),
-                "missed": it.missed,
-                "recovered": it.recovered,
-                "minutes_to_recover": it.minutes_to_recover,
-            }
-        )
+        return json_answer(MissedFiguresAnswer.of(await missed.figures(since), since=since))
 
     return [
         Route(
@@ -67,23 +66,3 @@ def routes(missed: Missed, midnight: Callable[[], datetime]) -> list[Route]:
             query={"since": "an instant with its zone; left out: today's midnight"},
         ),
     ]
-
-
-def _missed(it: MissedCall, callback: OwedCallback | None) -> JsonObject:
-    return {
-        "id": it.id,
-        "number": it.number,
-        "period_began_at": it.period_began_at.isoformat(),
-        "queue": it.queue,
-        "record_id": it.record_id,
-        "call_id": it.call_id,
-        "calls": it.calls,
-        "missed_at": it.missed_at.isoformat(),
-        "last_at": it.last_at.isoformat(),
-        "state": it.state,
-        "ended_at": iso(it.ended_at),
-        "ended_by": it.ended_by,
-        "callback": None
-        if callback is None
-        else {"number": callback.number, "state": callback.state, "attempt": callback.attempt},
-    }

@@ -9,7 +9,7 @@ from aiohttp import web
 from ctiserver.features.photos.answers import PhotoAnswer, PhotosAnswer
 from ctiserver.features.photos.service import EnoughPhotos, NoPhoto, NoRoom, Photos
 from ctiserver.model.ids import PhotoId, RecordId, WorkOrderId
-from ctiserver.model.work.photo import SUFFIXES, Photo
+from ctiserver.model.work.photo import SUFFIXES
 from ctiserver.web.access import EVERYBODY, Intent, Person, person_of
 from ctiserver.web.problems import Away, Conflict, Invalid, NotFound
 from ctiserver.web.routes import Route, json_answer, read_bytes
@@ -85,11 +85,11 @@ class PhotosHttp:
             raise Conflict(str(error)) from None
         except NoRoom as error:
             raise Away(str(error)) from None
-        return json_answer(_photo(photo), status=201 if new else 200)
+        return json_answer(PhotoAnswer.of(photo), status=201 if new else 200)
 
     async def _of_record(self, request: web.Request) -> web.Response:
         photos = await self._photos.of_record(RecordId(request.match_info["record_id"]))
-        return json_answer(PhotosAnswer(photos=[_photo(photo) for photo in photos]))
+        return json_answer(PhotosAnswer(photos=[PhotoAnswer.of(photo) for photo in photos]))
 
     async def _show(self, request: web.Request) -> web.StreamResponse:
         """The picture. Its bytes never change, so a browser may keep it for as long as its person is logged in."""
@@ -103,15 +103,3 @@ class PhotosHttp:
             "Content-Disposition": "inline",
         }
         return web.FileResponse(path, headers=headers)
-
-
-def _photo(photo: Photo) -> PhotoAnswer:
-    return PhotoAnswer(
-        id=photo.id,
-        order_id=photo.order_id,
-        media_type=photo.media_type,
-        size=photo.size,
-        sha256=photo.sha256,
-        added_by=photo.added_by,
-        added_at=photo.added_at,
-    )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Self
 
-from ctiserver.model.calls.recording import RecordingState
+from ctiserver.model.calls.recording import Recording, RecordingState
 from ctiserver.web.routes import Answer
 
 
@@ -37,6 +38,16 @@ class RecordingAnswer(Answer):
     masked: bool
     """Silence is written now."""
     masks: list[MaskAnswer]
+
+    @classmethod
+    def of_recording(cls, recording: Recording, now: datetime) -> Self:
+        """A recording as it stands ``now``."""
+        masks = [
+            {"at": mask["from"], **{key: mask[key] for key in ("to", "why", "by")}}
+            for mask in recording.masks
+            if isinstance(mask, dict)
+        ]
+        return cls.of(recording, state=recording.state(now), masks=masks)
 
 
 class RecordingsAnswer(Answer):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import Literal
 
 from aiohttp import web
 
 from ctiserver.clock import Clock
-from ctiserver.features.recordings.answers import MaskAnswer, RecordingAnswer, RecordingsAnswer
+from ctiserver.features.recordings.answers import RecordingAnswer, RecordingsAnswer
 from ctiserver.features.recordings.service import Recordings
 from ctiserver.model.calls.recording import Recording
 from ctiserver.model.ids import CallId, RecordingId
@@ -83,24 +82,4 @@ class RecordingsHttp:
 
     def _answer(self, recordings: list[Recording]) -> web.Response:
         now = self._clock.now()
-        return json_answer(RecordingsAnswer(recordings=[_recording(recording, now) for recording in recordings]))
-
-
-def _recording(recording: Recording, now: datetime) -> RecordingAnswer:
-    return RecordingAnswer(
-        id=recording.id,
-        call_id=recording.call_id,
-        state=recording.state(now),
-        talk_only=recording.talk_only,
-        started_at=recording.started_at,
-        stopped_at=recording.stopped_at,
-        seconds=recording.seconds,
-        size=recording.size,
-        sha256=recording.sha256,
-        masked=recording.masked,
-        masks=[
-            MaskAnswer.model_validate({"at": mask["from"], **{key: mask[key] for key in ("to", "why", "by")}})
-            for mask in recording.masks
-            if isinstance(mask, dict)
-        ],
-    )
+        return json_answer(RecordingsAnswer(recordings=[RecordingAnswer.of_recording(it, now) for it in recordings]))

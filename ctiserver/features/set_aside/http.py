@@ -7,7 +7,6 @@ from aiohttp import web
 
 from ctiserver.bus import Bus, NotTakenIn
 from ctiserver.features.set_aside.answers import SetAsideAnswer, SetAsidePageAnswer, TriedAnswer
-from ctiserver.model.set_aside import SetAside
 from ctiserver.store.setting_aside import SettingAside
 from ctiserver.web.access import ADMINS, Intent, Person, person_of
 from ctiserver.web.problems import NotFound
@@ -58,7 +57,7 @@ class SetAsideHttp:
     async def _page(self, request: web.Request) -> web.Response:
         before = request.query.get("before")
         found = await self._aside.page(_PAGE, before)
-        items = [_item(item) for item in found]
+        items = [SetAsideAnswer.of(item) for item in found]
         if before is None:
             items = [*(_event(item) for item in self._bus.not_taken_in), *items]
         return json_answer(SetAsidePageAnswer(items=items, before=found[-1].id if len(found) == _PAGE else None))
@@ -87,19 +86,6 @@ class SetAsideHttp:
         )
         self._bus.drop(key)
         return nothing()
-
-
-def _item(item: SetAside) -> SetAsideAnswer:
-    return SetAsideAnswer(
-        id=item.id,
-        kind=item.kind,
-        ref=item.ref,
-        about=item.about,
-        record_id=item.record_id,
-        reason=item.reason,
-        tries=item.tries,
-        at=item.at,
-    )
 
 
 def _event(item: NotTakenIn) -> SetAsideAnswer:

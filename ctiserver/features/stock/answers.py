@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from ctiserver.web.routes import Answer
+from ctiserver.web.routes import Answer, Moment
 
 
 class TitledAnswer(Answer):
@@ -59,7 +57,7 @@ class MoveAnswer(Answer):
     order_id: str | None
     record_id: str | None
     actor: str
-    at: datetime
+    at: Moment
 
 
 class MovesAnswer(Answer):

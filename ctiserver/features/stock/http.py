@@ -7,12 +7,20 @@ from typing import Annotated, Literal
 from aiohttp import web
 from pydantic import Field
 
-from ctiserver.features.stock.answers import MovesAnswer, PartsAnswer, SentAnswer, StockAnswer
+from ctiserver.features.stock.answers import (
+    LevelAnswer,
+    MoveAnswer,
+    MovesAnswer,
+    PartAnswer,
+    PartsAnswer,
+    PricedAnswer,
+    SentAnswer,
+    StockAnswer,
+    TitledAnswer,
+)
 from ctiserver.features.stock.service import StockKeeping
 from ctiserver.model.ids import WorkOrderId
-from ctiserver.model.json_value import JsonObject
 from ctiserver.model.person import Role
-from ctiserver.model.work.stock import Level, StockMove
 from ctiserver.site.price_list import Goods
 from ctiserver.web.access import EVERYBODY, person_of
 from ctiserver.web.routes import Body, Route, json_answer, read_body
@@ -97,28 +105,23 @@ class StockHttp:
     async def _parts(self, _: web.Request) -> web.Response:
         goods = self._goods
         return json_answer(
-            {
-                "currency": goods.currency,
-                "parts": [
-                    {"name": name, "title": dict(part.title), "price": part.price, "old_back": part.old_back}
-                    for name, part in goods.parts.items()
-                ],
-                "work": [
-                    {"name": name, "title": dict(work.title), "price": work.price} for name, work in goods.work.items()
-                ],
-                "places": [{"name": name, "title": dict(place.title)} for name, place in goods.places.items()],
-            }
+            PartsAnswer(
+                currency=goods.currency,
+                parts=[PartAnswer.of(part, name=name) for name, part in goods.parts.items()],
+                work=[PricedAnswer.of(work, name=name) for name, work in goods.work.items()],
+                places=[TitledAnswer.of(place, name=name) for name, place in goods.places.items()],
+            )
         )
 
     async def _levels(self, request: web.Request) -> web.Response:
         levels = await self._stock.levels(request.query.get("place"))
-        return json_answer({"levels": [_level(level) for level in levels]})
+        return json_answer(StockAnswer(levels=[LevelAnswer.of(level) for level in levels]))
 
     async def _moves(self, request: web.Request) -> web.Response:
         query = request.query
         found = await self._stock.moves(query.get("place"), query.get("part"), query.get("before"), _PAGE)
         following = found[-1].id if len(found) == _PAGE else None
-        return json_answer({"moves": [_move(move) for move in found], "before": following})
+        return json_answer(MovesAnswer(moves=[MoveAnswer.of(move) for move in found], before=following))
 
     async def _move(self, request: web.Request) -> web.Response:
         body = await read_body(request, MoveBody)
@@ -131,7 +134,7 @@ class StockHttp:
             actor=person_of(request).actor,
             order_id=body.order_id,
         )
-        return json_answer({"levels": [_level(level)]})
+        return json_answer(StockAnswer(levels=[LevelAnswer.of(level)]))
 
     async def _send(self, request: web.Request) -> web.Response:
         body = await read_body(request, SendBody)
@@ -143,29 +146,4 @@ class StockHttp:
             quantity=body.quantity,
             actor=person_of(request).actor,
         )
-        return json_answer({"levels": [_level(level) for level in levels]})
-
-
-def _level(level: Level) -> JsonObject:
-    return {
-        "place": level.place,
-        "part": level.part,
-        "on_hand": level.on_hand,
-        "reserved": level.reserved,
-        "free": level.free,
-        "old_due": level.old_due,
-    }
-
-
-def _move(move: StockMove) -> JsonObject:
-    return {
-        "id": move.id,
-        "kind": move.kind,
-        "place": move.place,
-        "part": move.part,
-        "quantity": move.quantity,
-        "order_id": move.order_id,
-        "record_id": move.record_id,
-        "actor": move.actor,
-        "at": move.at.isoformat(),
-    }
+        return json_answer(StockAnswer(levels=[LevelAnswer.of(level) for level in levels]))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ctiserver.model.person import Role
+from typing import Self
+
+from ctiserver.model.person import Agent, Role, User
 from ctiserver.web.routes import Answer
 
 
@@ -38,6 +40,12 @@ class UserAnswer(Answer):
     extension: str | None
     interface: str | None  #: the agent's phone as Asterisk names it
     pbx: str | None  #: where the phone is; empty: the first in ctiserver.yaml
+
+    @classmethod
+    def of_user(cls, user: User, agent: Agent | None) -> Self:
+        """An account, and the agent that it is."""
+        phone = {name: getattr(agent, name, None) for name in ("extension", "interface", "pbx")}
+        return cls.of(user, **phone)
 
 
 class UsersAnswer(Answer):

@@ -11,8 +11,7 @@ from pydantic import Field
 from ctiserver.features.users.answers import MeAnswer, SessionAnswer, UserAnswer, UsersAnswer
 from ctiserver.features.users.passwords import LONGEST, SHORTEST
 from ctiserver.features.users.service import Users
-from ctiserver.model.json_value import JsonObject
-from ctiserver.model.person import Agent, Role, User
+from ctiserver.model.person import Role
 from ctiserver.web.access import ADMINS, EVERYBODY, PERSON, PUBLIC, Intent, Person, Rule, person_of
 from ctiserver.web.clients import CLIENT
 from ctiserver.web.hub import Hub
@@ -83,7 +82,7 @@ def routes(users: Users, sessions: Sessions, hub: Hub, added: Callable[[], Await
     async def log_in(request: web.Request) -> web.Response:
         body = await read_body(request, LogIn)
         person, known = await users.log_in(body.login, body.password, request[CLIENT], sessions.known(request))
-        response = json_answer(_me(person), status=201)
+        response = json_answer(MeAnswer.of(person), status=201)
         await sessions.end(request, response)  # a browser has one session; the old token dies with this log-in
         await sessions.begin(response, person)
         sessions.make_known(response, known)
@@ -98,10 +97,10 @@ def routes(users: Users, sessions: Sessions, hub: Hub, added: Callable[[], Await
 
     async def session(request: web.Request) -> web.Response:
         """Who is logged in in this browser, if anybody: asked first by a page, so nobody is not an error."""
-        return json_answer({"me": _me(request[PERSON]) if PERSON in request else None})
+        return json_answer(SessionAnswer(me=MeAnswer.of(request[PERSON]) if PERSON in request else None))
 
     async def me(request: web.Request) -> web.Response:
-        return json_answer(_me(person_of(request)))
+        return json_answer(MeAnswer.of(person_of(request)))
 
     async def prefer(request: web.Request) -> web.Response:
         body = await read_body(request, Preferences)
@@ -117,7 +116,7 @@ def routes(users: Users, sessions: Sessions, hub: Hub, added: Callable[[], Await
         return response
 
     async def everybody(_: web.Request) -> web.Response:
-        return json_answer({"users": [_user(*pair) for pair in await users.everybody()]})
+        return json_answer(UsersAnswer(users=[UserAnswer.of_user(*pair) for pair in await users.everybody()]))
 
     async def add(request: web.Request) -> web.Response:
         body, person = await read_body(request, NewUser), person_of(request)
@@ -193,33 +192,5 @@ def may_reach(users: Users) -> Rule:
     return rule
 
 
-async def _one(users: Users, login: str) -> JsonObject:
-    return next(_user(user, agent) for user, agent in await users.everybody() if user.login == login)
-
-
-def _user(user: User, agent: Agent | None) -> JsonObject:
-    return {
-        "login": user.login,
-        "name": user.name,
-        "role": user.role,
-        "language": user.language,
-        "skills": list(user.skills),
-        "regions": list(user.regions),
-        "department": user.department,
-        "calendar": user.calendar,
-        "active": user.active,
-        "extension": None if agent is None else agent.extension,
-        "interface": None if agent is None else agent.interface,
-        "pbx": None if agent is None else agent.pbx,
-    }
-
-
-def _me(person: Person) -> JsonObject:
-    return {
-        "user_id": person.user_id,
-        "login": person.login,
-        "name": person.name,
-        "role": person.role,
-        "language": person.language,
-        "agent_id": person.agent_id,
-    }
+async def _one(users: Users, login: str) -> UserAnswer:
+    return next(UserAnswer.of_user(user, agent) for user, agent in await users.everybody() if user.login == login)
