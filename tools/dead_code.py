@@ -40,7 +40,7 @@ EXPECTED = {
     ("cli/__init__.py", "format_commands"): "click calls it",
     ("lab/drill/ears.py", "datagram_received"): _ASYNCIO,
     ("lab/drill/finding.py", "of_json"): "the chaos tests read the drill's answer by it",
-    ("ivr/speech/prompts.py", "speak_bundled"): "hatch_build.py calls it when a wheel is built",
+    ("ivr/speech/together.py", "speak_together"): "hatch_build.py calls it when a wheel is built",
     ("ivr/speech/texts.py", "texts_of_package"): "hatch_build.py calls it when a wheel is built",
     ("lab/privatepbx/lifecycle.py", "astdb_path"): _TESTS,
     ("lab/privatepbx/lifecycle.py", "sounds_dir"): _TESTS,
