@@ -12,6 +12,7 @@ from typing import cast
 
 from ctiserver.agi.codec import AgiGarbage, HangupLine, Reply, ReplyReader, Request, RequestReader
 from ctiserver.errors import CtiError, DeadlineExceeded
+from ctiserver.listening.waiting_room import has_unread
 
 #: How long what was written last may take to leave before the connection is cut.
 _CLOSE_TIMEOUT_S = 1.0
@@ -87,6 +88,11 @@ class AgiConnection(asyncio.Protocol):
             if self._watch is None:
                 self._watch = loop.call_at(self._due_at, self._look)
         return asked
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether something has come that has not been read yet."""
+        return has_unread(self._transport)
 
     def close(self) -> None:
         """End the connection once what was written has left, or a second later."""

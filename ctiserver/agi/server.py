@@ -151,7 +151,7 @@ class AgiServer:
             seldom.warning("agi_peer_refused", why="not in agi.allow", peer=str(peer))
             return False
         now = asyncio.get_running_loop().time()
-        if (longest := self._unproven.must_leave(now)) is not None:
+        if (longest := self._unproven.must_leave(now, lambda it: it.has_unread)) is not None:
             longest.refuse("too many connections without a header")
         self._unproven.enter(connection, now)
         self._open.add(connection)

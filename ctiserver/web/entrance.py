@@ -17,7 +17,7 @@ import structlog
 from aiohttp import web
 from prometheus_client import Counter
 
-from ctiserver.listening.waiting_room import WaitingRoom
+from ctiserver.listening.waiting_room import WaitingRoom, has_unread
 from ctiserver.logs import Seldom
 from ctiserver.metrics import REGISTRY
 from ctiserver.web.clients import Network, is_within
@@ -128,9 +128,9 @@ class Entrance:
             return
         now = asyncio.get_running_loop().time()
         own = self._by_address.get(visit.address)
-        if own is not None and (longest := own.must_leave(now)) is not None:
+        if own is not None and (longest := own.must_leave(now, _has_unread)) is not None:
             self.cut(longest, "too many of one address")
-        elif (longest := self._unproven.must_leave(now)) is not None:
+        elif (longest := self._unproven.must_leave(now, _has_unread)) is not None:
             self.cut(longest, "too many")
         self._unproven.enter(visit, now)
         if visit.address not in self._by_address:
@@ -234,6 +234,10 @@ class _Visit(asyncio.Protocol):
         self._request = None
         self._disarm()
 
+    @property
+    def has_unread(self) -> bool:
+        return has_unread(self._transport)
+
     def abort(self) -> None:
         self._disarm()
         if self._transport is not None:
@@ -254,3 +258,7 @@ class _Visit(asyncio.Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+def _has_unread(visit: _Visit) -> bool:
+    return visit.has_unread

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
@@ -326,22 +327,20 @@ async def test_a_port_in_use_is_a_fault_that_names_the_setting() -> None:
 
 
 async def test_half_open_connections_refuse_no_call() -> None:
-    """560 of them, renewed as they are closed, and 61 calls: strangers wait for each other, not calls for them."""
+    """560 of them, opened again as they are ended, and 61 calls: strangers wait for each other, not calls for them."""
     good = [FakeAsterisk(keys="1") for _ in range(61)]
-
-    async def half_open() -> None:
-        while True:
-            await closed(b"agi_network: yes\n", port, within_s=20)
-
     async with serving(settings=AgiSettings(port=0, header_timeout_s=2.0, max_sessions=100)) as (server, port):
-        strangers = [asyncio.create_task(half_open()) for _ in range(560)]
-        await eventually(lambda: _refused(server), lambda refused: refused > 560)
-        async with asyncio.TaskGroup() as group:
-            for asterisk in good:
-                group.create_task(asterisk.call(port))
-        for stranger in strangers:
-            stranger.cancel()
-        await asyncio.wait(strangers)
+        strangers = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.support.half_open", str(port), "560"), stdin=asyncio.subprocess.PIPE
+        )
+        try:
+            await eventually(lambda: _refused(server), lambda refused: refused > 560)
+            async with asyncio.TaskGroup() as group:
+                for asterisk in good:
+                    group.create_task(asterisk.call(port))
+        finally:
+            strangers.kill()
+            await strangers.wait()
     assert [asterisk.variables.get("CTI_DONE") for asterisk in good] == ["1"] * 61
     assert not any(asterisk.struck for asterisk in good)
     assert server.counts.served == 61

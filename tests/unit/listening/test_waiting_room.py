@@ -39,3 +39,14 @@ def test_a_room_for_one_holds_one() -> None:
     room: WaitingRoom[int] = WaitingRoom(1)
     room.enter(1, 0.0)
     assert room.must_leave(0.0) == 1
+
+
+def test_one_of_whom_something_lies_unread_stays_unless_the_room_is_full() -> None:
+    room: WaitingRoom[int] = WaitingRoom(8)
+    for number in range(3):
+        room.enter(number, 0.0)
+    assert room.must_leave(1.0, lambda one: one < 2) == 2
+    assert room.must_leave(1.0, lambda _: True) is None
+    for number in range(3, 8):
+        room.enter(number, 0.0)
+    assert room.must_leave(1.0, lambda _: True) == 0
