@@ -182,6 +182,14 @@ class SipPhone:
         caller = next(iter(self._control.ringing.values()))
         return caller.removeprefix("sip:").partition("@")[0]
 
+    async def rung_times(self, count: int, timeout_s: float = 30.0) -> None:
+        """Wait until somebody has called ``count`` times since the phone was started, and rings now.
+
+        Unlike :meth:`stopped_ringing` it misses no ring that begins right after another.
+        """
+        async with asyncio.timeout(timeout_s):
+            await self._control.until(lambda seen: seen.rung >= count and bool(seen.ringing))
+
     async def stopped_ringing(self, timeout_s: float = 30.0) -> None:
         """Wait until the phone does not ring (any more)."""
         async with asyncio.timeout(timeout_s):
