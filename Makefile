@@ -36,11 +36,9 @@ fast: $(VENV)/.test ## every test that needs no real PBX, no browser and no clea
 
 coverage: $(VENV)/.test ## branch coverage of what `make fast` runs, by module: coverage-results/report.txt
 	@rm -rf coverage-results && mkdir coverage-results
-	@status=0; COVERAGE_FILE=$(CURDIR)/coverage-results/data \
-	  $(BIN)/python -m coverage run -m pytest -p no:cacheprovider -n $(WORKERS) --dist loadscope --no-loadscope-reorder \
-	  -m "$(FAST)" --ignore tests/chaos $(PYTEST) || status=$$?; \
-	  $(BIN)/python -m coverage combine -q && $(BIN)/python -m coverage report >coverage-results/report.txt; \
-	  grep ^TOTAL coverage-results/report.txt; exit $$status
+	@status=0; $(BIN)/python -m pytest -p no:cacheprovider -n $(WORKERS) --dist loadscope --no-loadscope-reorder \
+	  -m "$(FAST)" --ignore tests/chaos --cov=ctiserver --cov-branch --cov-report= $(PYTEST) || status=$$?; \
+	  $(BIN)/python -m coverage report >coverage-results/report.txt; grep ^TOTAL coverage-results/report.txt; exit $$status
 
 pythons: $(VENV)/.test ## unit, property, protocol, flow and store tests with each Python here (PYTHONS="paths", SQLITE=folder)
 	@$(BIN)/python tools/pythons.py --workers $(WORKERS) $(if $(BESIDES),--besides $(BESIDES)) -- $(PYTEST)
