@@ -46,6 +46,7 @@ EXPECTED = {
     ("lab/privatepbx/lifecycle.py", "sounds_dir"): _TESTS,
     ("lab/privatepbx/lifecycle.py", "voicemail_dir"): _TESTS,
     ("lab/privatepbx/phone.py", "keys_heard"): _TESTS,
+    ("lab/privatepbx/phone.py", "rung_times"): _TESTS,
     ("lab/privatepbx/phone.py", "stopped_ringing"): _TESTS,
     ("store/columns.py", "process_bind_param"): _SQLALCHEMY,
     ("store/columns.py", "process_result_value"): _SQLALCHEMY,
