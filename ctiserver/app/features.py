@@ -90,6 +90,7 @@ class Features:
             log_out=self.agents.log_out,
             pause=self.agents.pause,
             ready=self.agents.ready,
+            pbx_of=self.agents.pbx_of,
         )
         board = wallboard.build(context, wallboard.Needs(agents=acts, logged=self.calls.caught_up))
         self.board = board.service

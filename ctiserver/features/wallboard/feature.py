@@ -39,7 +39,7 @@ def build(context: FeatureContext, needs: Needs) -> Contribution[Board]:
         context.database,
         context.clock,
         context.site,
-        pbx=context.pbxs[context.main],
+        pbxs=context.pbxs,
         agents=needs.agents,
     )
     http = WallboardHttp(context.database, board, steering, logged=needs.logged)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +12,7 @@ from ctiserver.clock import Clock
 from ctiserver.errors import UserFault
 from ctiserver.model.agent import Presence
 from ctiserver.model.audit import AuditAct
-from ctiserver.model.ids import MONITORING, AgentId, CallId, QueueName, Uniqueid, new_ulid
+from ctiserver.model.ids import MONITORING, AgentId, CallId, PbxName, QueueName, Uniqueid, new_ulid
 from ctiserver.model.json_value import Json
 from ctiserver.model.person import Agent
 from ctiserver.pbx.port import Pbx
@@ -38,16 +38,19 @@ class AgentActs:
     log_out: Callable[[AgentId], Awaitable[Presence]]
     pause: Callable[[AgentId, str], Awaitable[Presence]]
     ready: Callable[[AgentId], Awaitable[Presence]]
+    pbx_of: Callable[[AgentId], PbxName]  #: where their phone is
 
 
 class Steering:
     """A supervisor's hand on agents, on the PBX that has their phones."""
 
-    def __init__(self, database: Database, clock: Clock, site: Site, *, pbx: Pbx, agents: AgentActs) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, site: Site, *, pbxs: Mapping[PbxName, Pbx], agents: AgentActs
+    ) -> None:
         self._database = database
         self._clock = clock
         self._site = site
-        self._pbx = pbx
+        self._pbxs = pbxs
         self._agents = agents
 
     def knows(self, agent_id: str) -> bool:
@@ -64,16 +67,19 @@ class Steering:
         spied, _ = self._agent(agent_id)
         if own_id == agent_id:
             raise UserFault("this is your own call")
-        if self._pbx.standings(own.interface):
+        if self._agents.pbx_of(own_id) != self._agents.pbx_of(agent_id):
+            raise Conflict(f"{spied.name}'s phone is on another PBX than yours")
+        pbx = self._pbx_of(agent_id)
+        if pbx.standings(own.interface):
             raise Conflict("your own phone is in use")
-        standing = next(iter(self._pbx.standings(spied.interface)), None)
+        standing = next(iter(pbx.standings(spied.interface)), None)
         if standing is None or not standing.talking:
             raise Conflict(f"{spied.name} is not in a call")
         # Kept before it happens: nobody listens unseen because the disk was full a moment later.
         await self._note(
             by, "call_monitored", f"call:{standing.call_id}", {"agent": agent_id, "mode": mode, "reason": reason}
         )
-        await self._pbx.originate(
+        await pbx.originate(
             own.interface,
             channel_id=Uniqueid(f"{MONITORING}{new_ulid(self._clock.now())}"),
             context=CONTEXT,
@@ -112,7 +118,7 @@ class Steering:
             raise Conflict(f"{agent.name} is in no queue; log them in first")
         # A seat that took calls would end the pause of the others: an agent has one presence.
         reason = presence.pause_reason or ("wrap_up" if presence.wrap_up_until is not None else "")
-        await self._pbx.queue_add(
+        await self._pbx_of(agent_id).queue_add(
             queue, agent.interface, name=agent.name, penalty=penalty, paused=bool(reason), reason=reason
         )
         await self._note(by, "member_moved", f"agent:{agent_id}", {"queue": queue, "seated": True, "penalty": penalty})
@@ -121,8 +127,11 @@ class Steering:
         """Take an agent out of one queue; a call under way goes on. Raises NotFound, PeerLost, DeadlineExceeded …"""
         self._queue(queue)
         agent, _ = self._agent(agent_id)
-        await self._pbx.queue_remove(queue, agent.interface)
+        await self._pbx_of(agent_id).queue_remove(queue, agent.interface)
         await self._note(by, "member_moved", f"agent:{agent_id}", {"queue": queue, "seated": False})
+
+    def _pbx_of(self, agent_id: AgentId) -> Pbx:
+        return self._pbxs[self._agents.pbx_of(agent_id)]
 
     def _agent(self, agent_id: AgentId) -> tuple[Agent, Presence]:
         for agent, presence in self._agents.everybody():
