@@ -117,14 +117,17 @@ def on_disk(pbx: PrivatePbx, key: str) -> str:
     """The value of the first key of AstDB on the disk that is like ``key``; empty where none is, or it is half-written.
 
     Read without a lock. With one, Asterisk's commit fails while we read ("database is locked"), and it forgets for good
-    what it was about to write.
+    what it was about to write. What is written and not committed yet is not believed: killed then, it is rolled back.
     """
+    commit = pbx.astdb_path.with_name(f"{pbx.astdb_path.name}-journal")
     with (
         contextlib.suppress(sqlite3.DatabaseError),
         contextlib.closing(sqlite3.connect(f"{pbx.astdb_path.as_uri()}?mode=ro&immutable=1", uri=True)) as astdb,
     ):
+        if commit.exists():
+            return ""
         found = astdb.execute("SELECT value FROM astdb WHERE key GLOB ?", (key,)).fetchone()
-        return "" if found is None else str(found[0])
+        return "" if found is None or commit.exists() else str(found[0])
     return ""
 
 
